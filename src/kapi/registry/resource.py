@@ -1,0 +1,122 @@
+"""`ResourceType`: all that kapi knows of a resource. Built-in kinds and custom ones are both this record.
+
+Made by `kinds/catalog.py` from the packaged facts (built-in) and by `apiextensions/serving.py` (custom); kept in
+a `ResourceTable` that handlers, discovery and OpenAPI read. Adding and removing while the server runs is a swap in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kapi.schema.structural import Schema, SchemaSource
+
+if TYPE_CHECKING:
+    from kapi.registry.strategy import Strategy
+
+Json = dict[str, Any]
+Convert = Callable[[Json], Json]  # gives a new object; its argument stays as it is
+
+
+@dataclass(frozen=True, slots=True)
+class GroupVersionKind:
+    group: str
+    version: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subresource:
+    """`pods/status`: verbs, and the kind that is sent and answered."""
+
+    name: str
+    verbs: tuple[str, ...]
+    kind: GroupVersionKind  # version "" in discovery means the parent's
+    schema: SchemaSource | None = None  # None: the parent's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One served version of a resource."""
+
+    name: str
+    kind: GroupVersionKind
+    schema: SchemaSource
+    verbs: tuple[str, ...]
+    subresources: Mapping[str, Subresource] = field(default_factory=dict)
+    to_stored: Convert | None = None  # None: the stored form but for apiVersion and kind
+    from_stored: Convert | None = None
+    deprecation: str = ""  # the warning sent with every answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A printer column: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables"""
+
+    name: str
+    type: str
+    cell: Callable[[Json, float], Any]  # (object in the column's version, now) -> cell
+    description: str = ""
+    format: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceType:
+    group: str
+    plural: str
+    singular: str
+    kind: str
+    list_kind: str
+    namespaced: bool
+    versions: Mapping[str, Version]  # served ones, in order of preference
+    stored: GroupVersionKind  # the form in the store
+    stored_schema: SchemaSource
+    storage_prefix: str  # under the storage root: "pods", "apps/deployments", "services/specs"
+    strategy: Strategy
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()  # empty: Name and Created At
+    field_selectors: Mapping[str, Callable[[Json], str]] = field(
+        default_factory=dict
+    )  # beyond metadata.name and .namespace; over the stored form
+    custom: bool = False  # of a CRD: JSON keys sorted, unknown fields by pruning
+
+    @property
+    def qualified(self) -> str:
+        """`deployments.apps`: how messages name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def schema(self, version: str) -> Schema:
+        return self.versions[version].schema()
+
+
+class ResourceTable:
+    """The live set of served resources. One event loop, so no locks; every change bumps `generation`, which keys what is derived from it (discovery, OpenAPI)."""
+
+    def __init__(self) -> None:
+        self._types: dict[tuple[str, str], ResourceType] = {}
+        self.generation = 0
+
+    def add(self, resource: ResourceType) -> None:
+        """Serve a resource, or replace it under the same (group, plural)."""
+        self._types[(resource.group, resource.plural)] = resource
+        self.generation += 1
+
+    def remove(self, group: str, plural: str) -> None:
+        if self._types.pop((group, plural), None) is not None:
+            self.generation += 1
+
+    def get(self, group: str, plural: str) -> ResourceType | None:
+        return self._types.get((group, plural))
+
+    def __iter__(self) -> Iterator[ResourceType]:
+        return iter(tuple(self._types.values()))
+
+    def by_kind(self, group: str, kind: str) -> ResourceType | None:
+        return next((t for t in self._types.values() if t.group == group and t.kind == kind), None)

@@ -1,0 +1,55 @@
+"""`Strategy`: the hooks a kind may override. All work on the stored form, as plain dicts, and never block.
+
+The write pipeline calls them in this order: `prepare` (reset what a client may not set, fill what only the server
+knows), then `validate` (every finding at once), then `warnings`. A kind says here only what its schema cannot say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kapi.errors import FieldError
+from kapi.messages import UserInfo
+from kapi.registry import names
+
+Json = dict[str, Any]
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a hook may know of the write under way."""
+
+    operation: Literal["CREATE", "UPDATE"]
+    subresource: str  # "" for the object itself
+    version: str  # the version the client wrote in
+    user: UserInfo
+    now: float  # seconds since the epoch
+
+
+class Strategy:
+    """The defaults, right for a kind that has nothing special. One instance per kind; stateless."""
+
+    # Checks a name, or a generateName prefix (second argument True); returns complaints.
+    name_rule: Callable[[str, bool], list[str]] = staticmethod(names.dns_subdomain)
+    create_on_update = False  # PUT of an absent object makes it
+    unconditional_update = True  # an update without resourceVersion is accepted
+    generation = True  # metadata.generation counts changes outside metadata and status
+    # Top-level fields (or longer paths) that a write of the object itself may not change ...
+    reset_main: Sequence[Path] = (("status",),)
+    # ... and those that a write of the status subresource may not change.
+    reset_status: Sequence[Path] = (("spec",), ("metadata", "labels"))
+    grace_period_s: int | None = None  # default deletionGracePeriodSeconds; None: deleted at once
+
+    def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
+        """Change `obj` in place, after the resets above. `old` is None on create."""
+
+    def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
+        """Findings about everything but what every object's metadata obeys."""
+        return []
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        """Texts for the Warning header."""
+        return []
