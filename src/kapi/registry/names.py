@@ -18,47 +18,51 @@ _LABEL_1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 _LABEL_1035_RE = re.compile(_LABEL_1035 + r"\Z")
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _QUALIFIED_RE = re.compile(_QUALIFIED + r"\Z")
+_PLAIN_KEY_RE = re.compile(  # a qualified name without anything to complain of, the usual case
+    r"(?=[^/]{1,253}/)?" + r"(?:" + _LABEL + r"(?:\." + _LABEL + r")*/)?(?=[^/]{1,63}\Z)" + _QUALIFIED + r"\Z"
+)
+_PLAIN_VALUE_RE = re.compile(r"(?=.{0,63}\Z)(?:" + _QUALIFIED + r")?\Z")
 _VALUE_RE = re.compile(r"((" + _QUALIFIED + r")?)\Z")
 
 
-def max_length(limit: int) -> str:
-    return f"must be no more than {limit} bytes"
+def max_length(limit: int, unit: str = "characters") -> str:
+    return f"must be no more than {limit} {unit}"
 
 
 def _regex(message: str, pattern: str, *examples: str) -> str:
-    shown = " or ".join(f"'{e}'" for e in examples)
-    more = f"e.g. {shown}, " if examples else ""
+    shown = " or ".join(f"'{e}', " for e in examples)  # the doubled blank is the real server's
+    more = f"e.g. {shown}" if examples else ""
     return f"{message} ({more}regex used for validation is '{pattern}')"
 
 
-DNS_LABEL_MESSAGE = _regex(
+DNS_LABEL_MESSAGE = regex_message(
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
     "and must start and end with an alphanumeric character",
     _LABEL,
     "my-name",
     "123-abc",
 )
-DNS_SUBDOMAIN_MESSAGE = _regex(
+DNS_SUBDOMAIN_MESSAGE = regex_message(
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
     "and must start and end with an alphanumeric character",
     _LABEL + r"(\." + _LABEL + r")*",
     "example.com",
 )
-DNS_1035_MESSAGE = _regex(
+DNS_1035_MESSAGE = regex_message(
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
     "character, and end with an alphanumeric character",
     _LABEL_1035,
     "my-name",
     "abc-123",
 )
-QUALIFIED_MESSAGE = _regex(
+QUALIFIED_MESSAGE = regex_message(
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
     _QUALIFIED,
     "MyName",
     "my.name",
     "123-abc",
 )
-VALUE_MESSAGE = _regex(
+VALUE_MESSAGE = regex_message(
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
     "end with an alphanumeric character",
     "(" + _QUALIFIED + ")?",
@@ -77,7 +81,7 @@ def dns_label(name: str, prefix: bool = False) -> list[str]:
     name = _masked(name, prefix)
     out = []
     if len(name.encode()) > DNS_LABEL_MAX:
-        out.append(max_length(DNS_LABEL_MAX))
+        out.append(max_characters(DNS_LABEL_MAX))
     if not _LABEL_RE.match(name):
         out.append(DNS_LABEL_MESSAGE)
     return out
@@ -87,7 +91,7 @@ def dns_1035_label(name: str, prefix: bool = False) -> list[str]:
     name = _masked(name, prefix)
     out = []
     if len(name.encode()) > DNS_LABEL_MAX:
-        out.append(max_length(DNS_LABEL_MAX))
+        out.append(max_characters(DNS_LABEL_MAX))
     if not _LABEL_1035_RE.match(name):
         out.append(DNS_1035_MESSAGE)
     return out
@@ -97,7 +101,7 @@ def dns_subdomain(name: str, prefix: bool = False) -> list[str]:
     name = _masked(name, prefix)
     out = []
     if len(name.encode()) > DNS_SUBDOMAIN_MAX:
-        out.append(max_length(DNS_SUBDOMAIN_MAX))
+        out.append(max_characters(DNS_SUBDOMAIN_MAX))
     if not _SUBDOMAIN_RE.match(name):
         out.append(DNS_SUBDOMAIN_MESSAGE)
     return out
@@ -112,6 +116,8 @@ def path_segment(name: str, prefix: bool = False) -> list[str]:
 
 def qualified_name(value: str) -> list[str]:
     """`name` or `prefix/name`: label keys, annotation keys, finalizers."""
+    if _PLAIN_KEY_RE.match(value):
+        return []
     parts = value.split("/")
     out: list[str] = []
     if len(parts) == 2:
@@ -128,17 +134,19 @@ def qualified_name(value: str) -> list[str]:
     name = parts[-1]
     if not name:
         out.append("name part must be non-empty")
-    elif len(name) > DNS_LABEL_MAX:
-        out.append(f"name part {max_length(DNS_LABEL_MAX)}")
+    elif len(name.encode()) > DNS_LABEL_MAX:
+        out.append(f"name part {max_length(DNS_LABEL_MAX, 'bytes')}")
     if not _QUALIFIED_RE.match(name):
         out.append(f"name part {QUALIFIED_MESSAGE}")
     return out
 
 
 def label_value(value: str) -> list[str]:
+    if _PLAIN_VALUE_RE.match(value):
+        return []
     out = []
-    if len(value) > DNS_LABEL_MAX:
-        out.append(max_length(DNS_LABEL_MAX))
+    if len(value.encode()) > DNS_LABEL_MAX:
+        out.append(max_length(DNS_LABEL_MAX, "bytes"))
     if not _VALUE_RE.match(value):
         out.append(VALUE_MESSAGE)
     return out
