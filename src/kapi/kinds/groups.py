@@ -1,0 +1,67 @@
+"""The list of group modules, and the tables they make together. A new module is one line here.
+
+Each module may define DEFAULTS, STRATEGIES, COLUMNS, FIELD_SELECTORS, CONVERSIONS; their shapes stand at the
+functions below. A key that two modules claim is our bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from kapi.kinds.types import Defaults
+from kapi.registry.resource import Column, Convert
+from kapi.registry.strategy import Strategy
+
+Json = dict[str, Any]
+
+MODULES: tuple[ModuleType, ...] = ()
+
+
+def _merged(name: str) -> dict[Any, Any]:
+    out: dict[Any, Any] = {}
+    for module in MODULES:
+        table = getattr(module, name, {})
+        assert not out.keys() & table.keys(), (name, module.__name__, out.keys() & table.keys())
+        out.update(table)
+    return out
+
+
+def defaults() -> Mapping[str, Defaults]:
+    """Go type name → static defaults by field, a function over the object, or both."""
+    return _merged("DEFAULTS")
+
+
+def strategies() -> Mapping[tuple[str, str], Strategy]:
+    """(group, plural) → Strategy."""
+    return _merged("STRATEGIES")
+
+
+def columns() -> Mapping[tuple[str, str], tuple[Column, ...]]:
+    """(group, plural) → printer columns, cells over the stored form."""
+    return _merged("COLUMNS")
+
+
+def field_selectors() -> Mapping[tuple[str, str], Mapping[str, Callable[[Json], str]]]:
+    """(group, plural) → field label → its text in the stored form."""
+    return _merged("FIELD_SELECTORS")
+
+
+def conversions() -> Mapping[tuple[str, str, str], tuple[Convert | None, Convert | None]]:
+    """(group, plural, version) → (to the stored form, from it), where not the identity."""
+    return _merged("CONVERSIONS")
+
+
+# (group, version, kind) → the text after `group/version Kind is deprecated in …`.
+# https://kubernetes.io/docs/reference/using-api/deprecation-guide/
+_DEPRECATED: Mapping[tuple[str, str, str], str] = {
+    ("", "v1", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; "
+    "use discovery.k8s.io/v1 EndpointSlice",
+    ("", "v1", "ComponentStatus"): "v1 ComponentStatus is deprecated in v1.19+",
+}
+
+
+def deprecation(group: str, version: str, kind: str) -> str:
+    """The warning that goes with every answer in this version; empty where there is none."""
+    return _DEPRECATED.get((group, version, kind), "")
