@@ -47,6 +47,28 @@ _STORED: Mapping[tuple[str, str], tuple[str, str]] = {
     ("storagemigration.k8s.io", "storageversionmigrations"): ("storagemigration.k8s.io", "v1beta1"),
     ("events.k8s.io", "events"): ("", "v1"),
 }
+# Kinds whose DELETE answers with the object that is gone.
+_RETURNS_DELETED = frozenset(
+    {
+        ("", "podtemplates"),
+        ("", "pods"),
+        ("", "services"),
+        ("", "serviceaccounts"),
+        ("", "persistentvolumes"),
+        ("", "persistentvolumeclaims"),
+        ("", "resourcequotas"),
+        ("storage.k8s.io", "storageclasses"),
+        ("storage.k8s.io", "csidrivers"),
+        ("storage.k8s.io", "csinodes"),
+        ("storage.k8s.io", "csistoragecapacities"),
+        ("storage.k8s.io", "volumeattachments"),
+        ("storage.k8s.io", "volumeattributesclasses"),
+        ("resource.k8s.io", "resourceclaims"),
+        ("resource.k8s.io", "resourceclaimtemplates"),
+        ("resource.k8s.io", "deviceclasses"),
+        ("resource.k8s.io", "resourceslices"),
+    }
+)
 _PACKAGES: Mapping[str, str] = {
     "": "io.k8s.api.core",
     "internal.apiserver.k8s.io": "io.k8s.api.apiserverinternal",
@@ -137,6 +159,7 @@ class Catalog:
             categories=tuple(facts.get("categories", ())),
             columns=self._columns.get(key, ()),
             field_selectors=self._selectors.get(key, {}),
+            returns_deleted=key in _RETURNS_DELETED,
         )
 
     def _version(self, entry: _Entry, stored: GroupVersionKind) -> Version:

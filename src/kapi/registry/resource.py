@@ -85,6 +85,7 @@ class ResourceType:
     field_selectors: Mapping[str, Callable[[Json], str]] = field(
         default_factory=dict
     )  # beyond metadata.name and .namespace; over the stored form
+    returns_deleted: bool = False  # DELETE answers with the object where others answer with a Status
     custom: bool = False  # of a CRD: JSON keys sorted, unknown fields by pruning
 
     @property

@@ -41,7 +41,7 @@ class Strategy:
     reset_main: Sequence[Path] = (("status",),)
     # ... and those that a write of the status subresource may not change.
     reset_status: Sequence[Path] = (("spec",), ("metadata", "labels"))
-    grace_period_s: int | None = None  # default deletionGracePeriodSeconds; None: deleted at once
+    orphans_by_default = False  # a deletion without propagation policy leaves dependents alone
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         """Change `obj` in place, after the resets above. `old` is None on create."""
@@ -53,3 +53,12 @@ class Strategy:
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         """Texts for the Warning header."""
         return []
+
+    def grace_period(self, obj: Json, requested: int | None) -> int | None:
+        """Seconds until the object may go, for a kind that is deleted gracefully; None: it is not."""
+        return None
+
+    def mark_deleted(self, obj: Json, now: str) -> bool:
+        """Mark an object that something of its own kind holds (a namespace with finalizers in its
+        spec). True if it was marked and must stay."""
+        return False

@@ -1,0 +1,197 @@
+"""The body of a request becomes an object: format, kind, types, unknown fields; all in the real server's words.
+
+Used by the write handlers and for DeleteOptions and other small bodies. The fast path is one orjson parse and one
+typed decode; only when something is wrong the document is read again, exactly, to find the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kapi import errors
+from kapi.codec import json_format, yaml_format
+from kapi.codec.json_format import JsonSyntaxError
+from kapi.codec.negotiate import content_format
+from kapi.errors import ApiError
+from kapi.messages import Request
+from kapi.registry.resource import GroupVersionKind
+from kapi.schema.decoding import Decoders, Mismatch
+from kapi.schema.decoding_errors import strict_errors, type_error
+from kapi.schema.structural import Schema
+
+Json = dict[str, Any]
+BODY_BYTES_MAX = 3 * 1024 * 1024  # the real server's limit for a resource body
+SUMMARY_CHARS = 30  # how much of an unreadable body an error shows
+# Go prints the type it wanted to read the kind into.
+_META_STRUCT = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
+    'Kind string "json:\\"kind,omitempty\\"" }'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed body, and what is needed to read it again exactly."""
+
+    value: Any
+    text: bytes  # JSON; of a YAML body its conversion
+    complaints: list[str]  # found while parsing YAML
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body. Raises ApiError 413."""
+    return await request.body.read(BODY_BYTES_MAX)
+
+
+def parse(data: bytes, form: str) -> Document:
+    """JSON or YAML to a value. Raises JsonSyntaxError."""
+    if form == "yaml":
+        value, complaints = yaml_format.loads(data)
+        return Document(value, json_format.dumps(value), complaints)
+    return Document(json_format.loads(data), data, [])
+
+
+def summarize(data: bytes) -> str:
+    """A body as an error shows it: text if it looks like an object, else hexadecimal."""
+    if not data:
+        return "<empty>"
+    text = data.decode("utf-8", "replace") if data[:1] == b"{" else data.hex()
+    return text if len(text) <= SUMMARY_CHARS or data[:1] != b"{" else text[:SUMMARY_CHARS] + " ..."
+
+
+class Decoder:
+    """Decodes bodies into typed objects. One per server."""
+
+    def __init__(self, decoders: Decoders) -> None:
+        self._decoders = decoders
+
+    def decode(
+        self,
+        data: bytes,
+        content_type: str,
+        kind: GroupVersionKind,
+        schema: Schema,
+        *,
+        field_validation: str,
+        warn: Callable[[str], None],
+        accepts: Callable[[GroupVersionKind], bool] = lambda k: False,
+    ) -> tuple[Json, GroupVersionKind]:
+        """The object and its kind. A body without kind or version takes the expected ones.
+
+        `accepts` says which other kinds may come in (they are returned undecoded). Raises ApiError 400, 415.
+        """
+        form = content_format(content_type)
+        try:
+            document = parse(data, form)
+            found = self._kind_of(document, data, kind, form)
+        except JsonSyntaxError as e:
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type {kind.kind}): "
+                f"couldn't get version/kind; json parse error: {e} ({summarize(data)})"
+            ) from None
+        if found != kind and accepts(found):
+            return document.value, found
+        if found != kind:
+            raise self._wrong_kind(found, kind)
+        obj = self.typed(
+            document, schema, found, field_validation=field_validation, warn=warn
+        )
+        head: Json = {"kind": found.kind, "apiVersion": found.api_version}
+        head.update(obj)
+        head["kind"], head["apiVersion"] = found.kind, found.api_version
+        return head, found
+
+    def _kind_of(
+        self, document: Document, data: bytes, default: GroupVersionKind, form: str
+    ) -> GroupVersionKind:
+        value = document.value
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            what = (
+                "bool" if isinstance(value, bool)
+                else "number" if isinstance(value, int | float)
+                else "string" if isinstance(value, str)
+                else "array"
+            )  # fmt: skip
+            raise JsonSyntaxError(f"json: cannot unmarshal {what} into Go value of type {_META_STRUCT}")
+        texts = []
+        for name, go in (("apiVersion", "apiVersion"), ("kind", "kind")):
+            x = value.get(name)
+            if x is None:
+                x = ""
+            if not isinstance(x, str):
+                what = type_error(_STRING, json_format.loads_exact(json_format.dumps(x)))
+                what = what.partition(" into ")[0] if what else "json: cannot unmarshal object"
+                raise JsonSyntaxError(f"{what} into Go struct field .{go} of type string")
+            texts.append(x)
+        api_version, kind = texts
+        if api_version.count("/") > 1:
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type {default.kind}): "
+                f"unexpected GroupVersion string: {api_version} ({summarize(data)})"
+            )
+        group, _, version = api_version.rpartition("/")
+        if not api_version:
+            group, version = default.group, default.version
+        if not kind:
+            kind = default.kind
+            if not version:
+                version = default.version
+        return GroupVersionKind(group, version, kind)
+
+    def typed(
+        self,
+        document: Document,
+        schema: Schema,
+        kind: GroupVersionKind,
+        *,
+        field_validation: str,
+        warn: Callable[[str], None],
+    ) -> Json:
+        """A parsed document as its schema decodes it; strict findings refuse or warn. Raises ApiError 400."""
+        value = document.value if document.value is not None else {}
+        exact: Any = None
+        repeated = json_format.has_duplicates(document.text, value)
+        if repeated:
+            exact = value = json_format.loads_exact(document.text)
+            value = _plain(exact)
+        try:
+            obj, unknown = self._decoders.decode(schema, value)
+        except Mismatch:
+            exact = json_format.loads_exact(document.text) if exact is None else exact
+            words = type_error(schema, exact) or "json: cannot unmarshal"
+            raise self._unreadable(kind, words) from None
+        if (unknown or repeated or document.complaints) and field_validation != "Ignore":
+            exact = json_format.loads_exact(document.text) if exact is None else exact
+            found = document.complaints + strict_errors(schema, exact)
+            if field_validation == "Strict" and found:
+                raise self._unreadable(kind, "strict decoding error: " + ", ".join(found))
+            for text in found:
+                warn(text)
+        return obj if isinstance(obj, dict) else {}
+
+    def _unreadable(self, kind: GroupVersionKind, words: str) -> ApiError:
+        return errors.bad_request(
+            f"{kind.kind} in version {errors.quote(kind.version)} "
+            f"cannot be handled as a {kind.kind}: {words}"
+        )
+
+    def _wrong_kind(self, found: GroupVersionKind, wanted: GroupVersionKind) -> ApiError:
+        if found.kind == wanted.kind and found.group == wanted.group:
+            pass
+        return errors.bad_request(
+            f"{found.kind} in version {errors.quote(found.version)} cannot be handled as a "
+            f"{wanted.kind}: no kind {errors.quote(found.kind)} is registered for version "
+            f'{errors.quote(found.api_version)} in scheme "pkg/runtime/scheme.go:111"'
+        )
+
+
+def _plain(exact: Any) -> Any:
+    """An exact document as ordinary values, numbers included."""
+    return json_format.loads(json_format.dumps_exact(exact))
+
+
+_STRING = Schema(type="string", go_type="string")

@@ -1,0 +1,265 @@
+"""Deletion: preconditions, grace period, finalizers and propagation decide between "mark" and "remove".
+
+The same loop as `registry/write.py`: read, decide, let admission refuse, write if nobody was faster.
+https://kubernetes.io/docs/concepts/architecture/garbage-collection/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kapi import errors
+from kapi.admission.plugin import AdmissionChain, Attributes
+from kapi.clock import Clock, rfc3339
+from kapi.errors import ApiError
+from kapi.messages import UserInfo
+from kapi.registry.hooks import DeleteHook
+from kapi.registry.options import DeleteOptions
+from kapi.registry.resource import ResourceType, Version
+from kapi.registry.versions import Versions
+from kapi.registry.write import ATTEMPTS_MAX, storage_call, with_version
+from kapi.schema.decoding import parse_time
+from kapi.storage import keys
+from kapi.storage.interface import Conflict, NotFound, Record, Storage
+
+Json = dict[str, Any]
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+
+
+@dataclass(slots=True, kw_only=True)
+class Deletion:
+    """One deletion as asked for."""
+
+    resource: ResourceType
+    version: Version
+    namespace: str
+    name: str
+    options: DeleteOptions
+    user: UserInfo
+    warn: Callable[[str], None] = lambda text: None
+    annotate: Callable[[str, str], None] = lambda key, value: None
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The object as it was left or as it last was, in the version of the request; and whether it is gone."""
+
+    object: Json
+    gone: bool
+
+
+class Deleter:
+    """Deletes objects of any kind. One per server."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        versions: Versions,
+        admission: AdmissionChain,
+        clock: Clock,
+        hooks: Sequence[DeleteHook] = (),
+    ) -> None:
+        self._storage = storage
+        self._versions = versions
+        self._admission = admission
+        self._clock = clock
+        self._hooks = hooks
+
+    async def delete(self, deletion: Deletion) -> Deleted:
+        """Mark or remove an object. Raises ApiError: 403, 404, 409, 503."""
+        resource, options = deletion.resource, deletion.options
+        key = keys.object_key(resource, deletion.namespace, deletion.name)
+        for _ in range(ATTEMPTS_MAX):
+            record = await storage_call(self._storage.get(key))
+            if record is None:
+                raise errors.not_found(resource.group, resource.plural, deletion.name)
+            current = self._versions.decode_stored(resource, record)
+            check_preconditions(resource, deletion.name, options, current["metadata"])
+            await self._admit(deletion, current)
+            marked = self._mark(deletion, record, current)
+            try:
+                if marked is None:
+                    return await self._remove(deletion, record, current)
+                return await self._update(deletion, record, marked)
+            except (Conflict, NotFound):
+                continue
+        raise errors.conflict(
+            resource.group, resource.plural, deletion.name, errors.OBJECT_MODIFIED
+        )
+
+    async def _admit(self, deletion: Deletion, current: Json) -> None:
+        r = deletion.resource
+        attributes = Attributes(
+            operation="DELETE",
+            group=r.group,
+            version=deletion.version.name,
+            kind=r.kind,
+            resource=r.plural,
+            subresource="",
+            namespace=deletion.namespace,
+            name=deletion.name,
+            object=None,
+            old=current,
+            user=deletion.user,
+            dry_run=deletion.options.dry_run,
+            warn=deletion.warn,
+            annotate=deletion.annotate,
+        )
+        await self._admission.admit(attributes)
+        await self._admission.validate(attributes)
+
+    def _mark(self, deletion: Deletion, record: Record, current: Json) -> Json | None:
+        """The object with its marks of deletion; None if nothing holds it and it may go at once.
+
+        The result is equal to `current` where a deletion is already under way.
+        """
+        strategy, options = deletion.resource.strategy, deletion.options
+        obj = self._versions.decode_stored(deletion.resource, record)
+        meta = obj["metadata"]
+        now = self._clock.now()
+        grace = _requested(options)
+        if "deletionTimestamp" in meta:
+            held = meta.get("deletionGracePeriodSeconds")
+            if held:  # only a shorter grace period may follow
+                if grace is None or grace >= held:
+                    return obj
+                began = parse_time(meta["deletionTimestamp"])[0] - held
+                set_deletion(meta, rfc3339(began + grace), grace)
+                return None if grace == 0 and not meta.get("finalizers") else obj
+            self._propagate(deletion, meta)
+            return obj if meta.get("finalizers") else None
+        period = strategy.grace_period(obj, grace)
+        self._propagate(deletion, meta)
+        if period is not None:
+            set_deletion(meta, rfc3339(now + period), period)
+            _bump(meta)
+            return obj if period > 0 or meta.get("finalizers") else None
+        if strategy.mark_deleted(obj, rfc3339(now)):
+            return obj
+        if meta.get("finalizers"):
+            set_deletion(meta, rfc3339(now), 0)
+            _bump(meta)
+            return obj
+        return None
+
+    def _propagate(self, deletion: Deletion, meta: Json) -> None:
+        """Turn the propagation policy into finalizers for the garbage collector."""
+        options, strategy = deletion.options, deletion.resource.strategy
+        held = meta.get("finalizers") or []
+        orphan = foreground = False
+        if options.orphan_dependents is not None:
+            orphan = options.orphan_dependents
+        elif options.propagation_policy is not None:
+            orphan = options.propagation_policy == "Orphan"
+            foreground = options.propagation_policy == "Foreground"
+        else:
+            orphan = ORPHAN in held or (FOREGROUND not in held and strategy.orphans_by_default)
+            foreground = FOREGROUND in held and ORPHAN not in held
+        rest = [f for f in held if f not in (ORPHAN, FOREGROUND)]
+        wanted = rest + [ORPHAN] * orphan + [FOREGROUND] * foreground
+        if set(wanted) != set(held):
+            put_finalizers(meta, wanted)
+
+    async def _remove(self, deletion: Deletion, record: Record, current: Json) -> Deleted:
+        revision = record.revision
+        if not deletion.options.dry_run:
+            _, revision = await storage_call(
+                self._storage.delete(record.key, expected_revision=record.revision)
+            )
+            for hook in self._hooks:
+                if hook.handles(deletion.resource, ""):
+                    await hook.after_delete(current)
+        return Deleted(self._answer(deletion, current, revision), gone=True)
+
+    async def _update(self, deletion: Deletion, record: Record, marked: Json) -> Deleted:
+        revision = record.revision
+        value = self._versions.encode_stored(deletion.resource, marked)
+        if value != record.value and not deletion.options.dry_run:
+            revision = await storage_call(
+                self._storage.update(record.key, value, expected_revision=record.revision)
+            )
+        return Deleted(self._answer(deletion, marked, revision), gone=False)
+
+    def _answer(self, deletion: Deletion, stored: Json, revision: int) -> Json:
+        with_version(stored, revision)
+        obj = self._versions.from_stored(deletion.resource, deletion.version, stored)
+        assert obj is not None
+        return obj
+
+
+def _requested(options: DeleteOptions) -> int | None:
+    grace = options.grace_period_seconds
+    return grace if grace is None or grace >= 0 else 1  # as the real server reads a negative one
+
+
+def _bump(meta: Json) -> None:
+    if meta.get("generation", 0) > 0:
+        meta["generation"] += 1
+
+
+def set_deletion(meta: Json, when: str, grace: int) -> None:
+    """Set the two fields of a deletion under way, where Go's struct has them."""
+    insert_after(meta, "creationTimestamp", "deletionTimestamp", when)
+    insert_after(meta, "deletionTimestamp", "deletionGracePeriodSeconds", grace)
+
+
+def put_finalizers(meta: Json, finalizers: list[str]) -> None:
+    if not finalizers:
+        meta.pop("finalizers", None)
+    elif "finalizers" in meta:
+        meta["finalizers"] = finalizers
+    else:
+        managed = meta.pop("managedFields", None)
+        meta["finalizers"] = finalizers
+        if managed is not None:
+            meta["managedFields"] = managed
+
+
+def insert_after(obj: Json, after: str, name: str, value: Any) -> None:
+    """Set a field; a new one is put behind `after`, in place."""
+    if name in obj:
+        obj[name] = value
+        return
+    items = list(obj.items())
+    obj.clear()
+    for k, v in items:
+        obj[k] = v
+        if k == after:
+            obj[name] = value
+    obj.setdefault(name, value)
+
+
+def check_preconditions(
+    resource: ResourceType, name: str, options: DeleteOptions, meta: Json
+) -> None:
+    """Raises ApiError 409 if the object is not the one that was meant."""
+    wanted = options.preconditions
+    if wanted.uid is not None and wanted.uid != meta.get("uid"):
+        raise _precondition_failed(
+            resource,
+            name,
+            f"the UID in the precondition ({wanted.uid}) does not match the UID in record "
+            f"({meta.get('uid')}). The object might have been deleted and then recreated",
+        )
+    if wanted.resource_version is not None and (
+        wanted.resource_version != meta.get("resourceVersion")
+    ):
+        raise _precondition_failed(
+            resource,
+            name,
+            f"the ResourceVersion in the precondition ({wanted.resource_version}) does not match "
+            f"the ResourceVersion in record ({meta.get('resourceVersion')}). "
+            "The object might have been modified",
+        )
+
+
+def _precondition_failed(resource: ResourceType, name: str, message: str) -> ApiError:
+    """This one names the kind where others name the resource."""
+    error = errors.conflict(resource.group, resource.kind, name, message)
+    return error
+
+
+def without_preconditions(options: DeleteOptions) -> DeleteOptions:
+    return replace(options, preconditions=type(options.preconditions)())

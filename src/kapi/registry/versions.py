@@ -1,0 +1,81 @@
+"""Between the stored form and the version of a request: decode, encode, convert. Used by the write pipeline and by answers.
+
+The stored form is JSON without metadata.resourceVersion (the store's own revision takes its place).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from kapi.registry.resource import ResourceType, Version
+from kapi.schema.decoding import Decoders
+from kapi.schema.defaulting import Defaulters
+from kapi.schema.structural import Schema
+from kapi.storage.interface import Record
+
+Json = dict[str, Any]
+
+
+class Versions:
+    """Stateless but for the compiled schemas it is given."""
+
+    def __init__(self, decoders: Decoders, defaulters: Defaulters) -> None:
+        self.decoders = decoders
+        self.defaulters = defaulters
+
+    def decode_stored(self, resource: ResourceType, record: Record) -> Json:
+        """The stored object, the caller's own, with its resourceVersion."""
+        obj: Json = orjson.loads(record.value)
+        obj["metadata"]["resourceVersion"] = str(record.revision)
+        return obj
+
+    def encode_stored(self, resource: ResourceType, stored: Json) -> bytes:
+        """The bytes to store; custom kinds with their keys sorted, as the real server writes them."""
+        meta = stored["metadata"]
+        version = meta.pop("resourceVersion", None)
+        try:
+            if resource.custom:
+                return orjson.dumps(stored, option=orjson.OPT_SORT_KEYS)
+            return orjson.dumps(stored)
+        finally:
+            if version is not None:
+                meta["resourceVersion"] = version
+
+    def to_stored(self, resource: ResourceType, version: Version, obj: Json) -> Json:
+        """The object in the stored form. It may be the argument itself."""
+        if version.to_stored is not None:
+            obj = version.to_stored(obj)
+        elif version.kind == resource.stored:
+            return obj
+        head = {"kind": resource.stored.kind, "apiVersion": resource.stored.api_version}
+        return {**head, **obj, **head}
+
+    def from_stored(self, resource: ResourceType, version: Version, obj: Json | None) -> Json | None:
+        """The object in a served version. It may be the argument itself."""
+        if obj is None:
+            return None
+        if version.from_stored is not None:
+            obj = version.from_stored(obj)
+        elif version.kind == resource.stored:
+            return obj
+        head = {"kind": version.kind.kind, "apiVersion": version.kind.api_version}
+        return {**head, **obj, **head}
+
+    def converter(
+        self, resource: ResourceType, version: Version
+    ) -> Callable[[Json, str], tuple[Json, Schema] | None]:
+        """Converts an object of `version` to another of the resource's versions (by apiVersion); None if it is not served."""
+
+        def convert(obj: Json, api_version: str) -> tuple[Json, Schema] | None:
+            for other in resource.versions.values():
+                if other.kind.api_version == api_version:
+                    stored = self.to_stored(resource, version, obj)
+                    converted = self.from_stored(resource, other, stored)
+                    assert converted is not None
+                    return converted, other.schema()
+            return None
+
+        return convert

@@ -1,0 +1,431 @@
+"""THE WRITE PIPELINE. Every create, update, patch and apply of every kind goes through `Writer.commit`.
+
+The order of its steps is the order of the real server, and stands in that one function. A step that holds for many
+kinds is here; what one kind needs is in its strategy. Deletion is the same loop in `registry/delete.py`.
+
+An attempt works on objects of its own: `current` is decoded anew for each one, nothing is shared with the cache.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import orjson
+
+from kapi import errors
+from kapi.admission.plugin import AdmissionChain, Attributes
+from kapi.clock import Clock, Entropy, rfc3339
+from kapi.errors import ApiError
+from kapi.managedfields import manager as managed_fields
+from kapi.registry import object_meta
+from kapi.registry.change import Change, Written
+from kapi.registry.hooks import WriteHook
+from kapi.registry.resource import ResourceType
+from kapi.registry.strategy import Context
+from kapi.registry.versions import Versions
+from kapi.storage import keys
+from kapi.storage.interface import (
+    AlreadyExists,
+    Conflict,
+    NotFound,
+    Record,
+    Storage,
+    Unavailable,
+)
+
+Json = dict[str, Any]
+ATTEMPTS_MAX = 5  # conflicts in a row before a patch without resourceVersion gives up, as the real server
+NAME_ATTEMPTS_MAX = 8  # generated names that were all taken (KEP-4420)
+
+
+class Writer:
+    """Writes objects of any kind. One per server."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        versions: Versions,
+        admission: AdmissionChain,
+        clock: Clock,
+        entropy: Entropy,
+        hooks: tuple[WriteHook, ...] = (),
+    ) -> None:
+        self._storage = storage
+        self._versions = versions
+        self._admission = admission
+        self._clock = clock
+        self._entropy = entropy
+        self._hooks = hooks
+
+    async def commit(self, change: Change) -> Written:
+        """Carry out a change. Raises ApiError: 400, 403, 404, 409, 422, 500, 503."""
+        attempt = 0
+        while True:
+            attempt += 1
+            # 1 what stands there
+            record = await self._current(change)
+            current = self._versions.decode_stored(change.resource, record) if record else None
+            if current is None:
+                await self._creating(change)
+            # 2 what is asked for
+            live = self._versions.from_stored(change.resource, change.version, current)
+            proposed = change.propose(live)
+            self._match_path(change, proposed)
+            # 3 what the client may not set
+            self._wipe(change, proposed, live)
+            unconditional = self._check_version(change, proposed, live)
+            # 4 who owns which field
+            if change.mode != "apply":
+                self._manage(change, proposed, live)
+            # 5 admission may change it
+            attributes = self._attributes(change, proposed, live)
+            await self._admission.admit(attributes)
+            # 6 what only the server sets
+            stored = self._versions.to_stored(change.resource, change.version, proposed)
+            context = self._context(change, current)
+            self._stamp(change, stored, current, context)
+            # 7 every finding at once, then admission may refuse
+            self._validate(change, stored, current, context)
+            attributes.object = stored
+            await self._admission.validate(attributes)
+            # 8 nothing to do, or only asked what would happen
+            value = self._versions.encode_stored(change.resource, stored)
+            if record is not None and value == record.value:
+                return self._written(change, stored, record.revision, created=False)
+            if change.options.dry_run:
+                revision = record.revision if record else 0
+                return self._written(change, stored, revision, created=record is None)
+            # 9 write it, if nobody was faster
+            try:
+                return await self._put(change, record, stored, current, value)
+            except (Conflict, NotFound) as lost:
+                if not unconditional or attempt >= ATTEMPTS_MAX:
+                    raise self._lost(change, lost) from None
+            except AlreadyExists:
+                generated = change.mode == "create" and not change.name
+                if not generated or attempt >= NAME_ATTEMPTS_MAX or not self._generates(stored):
+                    raise self._taken(change, stored) from None
+
+    # -- 1 ----------------------------------------------------------------------------------------
+
+    async def _current(self, change: Change) -> Record | None:
+        if change.mode == "create":
+            return None
+        key = keys.object_key(change.resource, change.namespace, change.name)
+        return await storage_call(self._storage.get(key))
+
+    async def _creating(self, change: Change) -> None:
+        if change.mode == "create":
+            return
+        if not change.may_create or change.subresource:
+            r = change.resource
+            raise errors.not_found(r.group, r.plural, change.name)
+        if change.authorize_create is not None:
+            outcome = change.authorize_create()
+            if inspect.isawaitable(outcome):
+                await outcome
+
+    # -- 2 and 3 ----------------------------------------------------------------------------------
+
+    def _match_path(self, change: Change, proposed: Json) -> None:
+        meta = proposed.get("metadata")
+        if meta is None:
+            meta = proposed["metadata"] = {}
+        name = meta.get("name", "")
+        if change.mode != "create" or (change.name and change.subresource):
+            if not name:
+                raise errors.bad_request(
+                    f"the name of the object ({change.name} based on URL) was undeterminable: "
+                    "name must be provided"
+                )
+            if name != change.name:
+                raise errors.bad_request(
+                    f"the name of the object ({name}) does not match the name on the URL "
+                    f"({change.name})"
+                )
+        namespace = meta.get("namespace", "")
+        if namespace and namespace != change.namespace:
+            raise errors.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        if change.namespace and not namespace:
+            meta["namespace"] = change.namespace
+
+    def _wipe(self, change: Change, proposed: Json, live: Json | None) -> None:
+        strategy = change.resource.strategy
+        paths = strategy.reset_status if change.subresource == "status" else strategy.reset_main
+        if change.subresource in ("", "status"):
+            for path in paths:
+                restore(proposed, live, path)
+        meta = proposed["metadata"]
+        if live is None:
+            for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "uid"):
+                meta.pop(name, None)
+            meta.pop("creationTimestamp", None)
+            meta.pop("generation", None)
+            return
+        old = live["metadata"]
+        for name in ("creationTimestamp", "generation", "selfLink"):
+            keep(meta, old, name)
+        if "deletionTimestamp" in old:
+            meta["deletionTimestamp"] = old["deletionTimestamp"]
+        if "deletionGracePeriodSeconds" in old and "deletionGracePeriodSeconds" not in meta:
+            meta["deletionGracePeriodSeconds"] = old["deletionGracePeriodSeconds"]
+
+    def _check_version(self, change: Change, proposed: Json, live: Json | None) -> bool:
+        """Optimistic concurrency. True if the client named no version: then a lost race is tried again."""
+        meta, r = proposed["metadata"], change.resource
+        wanted = meta.pop("resourceVersion", "")
+        if live is None:
+            if wanted and wanted != "0" and change.mode == "create" and wanted.isdigit():
+                raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+            if wanted and change.mode != "create":
+                raise errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
+            return True
+        old = live["metadata"]
+        current = old["resourceVersion"]
+        if wanted and not wanted.isdigit():
+            raise ApiError(
+                500, "", f"strconv.ParseUint: parsing {errors.quote(wanted)}: invalid syntax"
+            )
+        unconditional = wanted in ("", "0")
+        if unconditional and change.mode == "update" and not r.strategy.unconditional_update:
+            found = [
+                errors.invalid_value(
+                    "metadata.resourceVersion", 0, "must be specified for an update"
+                )
+            ]
+            raise errors.invalid(r.group, r.kind, change.name, found)
+        uid = meta.get("uid")
+        if uid and uid != old["uid"]:
+            raise self._uid_conflict(change, uid, old)
+        if not unconditional and wanted != current:
+            raise errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
+        keep(meta, old, "uid")
+        return unconditional or (change.mode in ("patch", "apply") and not change.extra.get("rv"))
+
+    def _uid_conflict(self, change: Change, uid: str, old: Json) -> ApiError:
+        r = change.resource
+        key = keys.object_key(r, change.namespace, change.name)
+        return errors.conflict(
+            r.group,
+            r.plural,
+            change.name,
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, "
+            f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
+            f"UID in object meta: {old['uid']}",
+        )
+
+    # -- 4 and 5 ----------------------------------------------------------------------------------
+
+    def _manage(self, change: Change, proposed: Json, live: Json | None) -> None:
+        entries = managed_fields.updated(
+            live=live,
+            new=proposed,
+            schema=change.version.schema(),
+            api_version=change.version.kind.api_version,
+            manager=change.manager,
+            operation="Update",
+            subresource=change.subresource,
+            now=rfc3339(self._clock.now()),
+            reset=None,
+            convert=self._versions.converter(change.resource, change.version),
+        )
+        meta = proposed["metadata"]
+        if entries:
+            meta["managedFields"] = entries
+        else:
+            meta.pop("managedFields", None)
+
+    def _attributes(self, change: Change, proposed: Json, live: Json | None) -> Attributes:
+        r = change.resource
+        return Attributes(
+            operation="CREATE" if live is None else "UPDATE",
+            group=r.group,
+            version=change.version.name,
+            kind=r.kind,
+            resource=r.plural,
+            subresource=change.subresource,
+            namespace=change.namespace,
+            name=change.name or proposed["metadata"].get("name", ""),
+            object=proposed,
+            old=live,
+            user=change.user,
+            dry_run=change.options.dry_run,
+            warn=change.warn,
+            annotate=change.annotate,
+        )
+
+    # -- 6 and 7 ----------------------------------------------------------------------------------
+
+    def _context(self, change: Change, current: Json | None) -> Context:
+        return Context(
+            operation="CREATE" if current is None else "UPDATE",
+            subresource=change.subresource,
+            version=change.version.name,
+            user=change.user,
+            now=self._clock.now(),
+        )
+
+    def _stamp(self, change: Change, stored: Json, current: Json | None, context: Context) -> None:
+        strategy, meta = change.resource.strategy, stored["metadata"]
+        if current is None:
+            meta["uid"] = self._entropy.uid()
+            meta["creationTimestamp"] = rfc3339(context.now)
+            if strategy.generation:
+                meta["generation"] = 1
+            if meta.get("generateName") and not meta.get("name"):
+                base = meta["generateName"][: object_meta.GENERATED_BASE_MAX]
+                meta["name"] = base + self._entropy.name_suffix()
+        strategy.prepare(stored, current, context)
+        if current is not None and strategy.generation and _changed(stored, current):
+            meta["generation"] = current["metadata"].get("generation", 0) + 1
+
+    def _validate(
+        self, change: Change, stored: Json, current: Json | None, context: Context
+    ) -> None:
+        r, strategy, meta = change.resource, change.resource.strategy, stored["metadata"]
+        if current is None:
+            found = object_meta.validate_create(
+                meta, namespaced=r.namespaced, name_rule=strategy.name_rule
+            )
+        else:
+            found = object_meta.validate_update(meta, current["metadata"])
+        found += strategy.validate(stored, current, context)
+        if found:
+            kind = r.kind
+            raise errors.invalid(r.group, kind, meta.get("name", ""), found)
+        for text in strategy.warnings(stored, current, context):
+            change.warn(text)
+
+    # -- 9 ----------------------------------------------------------------------------------------
+
+    async def _put(
+        self, change: Change, record: Record | None, stored: Json, current: Json | None, value: bytes
+    ) -> Written:
+        r, meta = change.resource, stored["metadata"]
+        key = keys.object_key(r, change.namespace, meta["name"])
+        undo = []
+        try:
+            for hook in self._hooks:
+                if hook.handles(r, change.subresource):
+                    undo.append(await hook.before_write(stored, current))
+                    value = self._versions.encode_stored(r, stored)
+            if record is None:
+                revision = await storage_call(self._storage.create(key, value))
+                return self._written(change, stored, revision, created=True)
+            if _finished(meta):
+                _, revision = await storage_call(
+                    self._storage.delete(key, expected_revision=record.revision)
+                )
+                return self._written(change, stored, revision, created=False, deleted=True)
+            revision = await storage_call(
+                self._storage.update(key, value, expected_revision=record.revision)
+            )
+            return self._written(change, stored, revision, created=False)
+        except BaseException:
+            for revert in reversed(undo):
+                revert()
+            raise
+
+    def _written(
+        self, change: Change, stored: Json, revision: int, *, created: bool, deleted: bool = False
+    ) -> Written:
+        with_version(stored, revision)
+        obj = self._versions.from_stored(change.resource, change.version, stored)
+        assert obj is not None
+        return Written(obj, created, deleted)
+
+    def _generates(self, stored: Json) -> bool:
+        return bool(stored["metadata"].get("generateName"))
+
+    def _lost(self, change: Change, lost: Exception) -> ApiError:
+        r = change.resource
+        if isinstance(lost, NotFound) or (isinstance(lost, Conflict) and lost.current is None):
+            return errors.not_found(r.group, r.plural, change.name)
+        return errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
+
+    def _taken(self, change: Change, stored: Json) -> ApiError:
+        r, meta = change.resource, stored["metadata"]
+        return errors.already_exists(r.group, r.plural, meta["name"])
+
+
+async def storage_call(call: Any) -> Any:
+    """Await a storage call; a backend that cannot answer now is a 503."""
+    try:
+        return await call
+    except Unavailable as e:
+        raise errors.service_unavailable(f"storage is unavailable: {e}", retry_after=1) from e
+
+
+def with_version(obj: Json, revision: int) -> Json:
+    """Set metadata.resourceVersion where it belongs: after the uid."""
+    meta = obj["metadata"]
+    if not revision:
+        meta.pop("resourceVersion", None)
+        return obj
+    if "resourceVersion" in meta:
+        meta["resourceVersion"] = str(revision)
+        return obj
+    out: Json = {}
+    for name, value in meta.items():
+        out[name] = value
+        if name == "uid":
+            out["resourceVersion"] = str(revision)
+    out.setdefault("resourceVersion", str(revision))
+    obj["metadata"] = out
+    return obj
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of a JSON value."""
+    return orjson.loads(orjson.dumps(value)) if value.__class__ in (dict, list) else value
+
+
+def keep(meta: Json, old: Json, name: str) -> None:
+    if name in old:
+        meta[name] = old[name]
+    else:
+        meta.pop(name, None)
+
+
+def restore(proposed: Json, live: Json | None, path: tuple[str, ...]) -> None:
+    """Put back what a path held before; nothing, if there was nothing."""
+    target, source = proposed, live or {}
+    for name in path[:-1]:
+        source = source.get(name) or {}
+        if not isinstance(target.get(name), dict):
+            if not source:
+                return
+            target[name] = {}
+        target = target[name]
+    last = path[-1]
+    if last in source:
+        target[last] = copied(source[last])
+    elif last in target:
+        # A struct that was never set still prints as an empty one.
+        target.pop(last)
+
+
+def _changed(stored: Json, current: Json) -> bool:
+    """Whether anything but metadata and status differs."""
+    for name in stored.keys() | current.keys():
+        if name not in ("metadata", "status", "kind", "apiVersion") and (
+            stored.get(name) != current.get(name)
+        ):
+            return True
+    return False
+
+
+def _finished(meta: Json) -> bool:
+    """A deleted object whose last finalizer is gone."""
+    return (
+        "deletionTimestamp" in meta
+        and not meta.get("finalizers")
+        and meta.get("deletionGracePeriodSeconds", 0) == 0
+    )
+
+
+def resource_key(resource: ResourceType, namespace: str, name: str) -> str:
+    return keys.object_key(resource, namespace, name)
