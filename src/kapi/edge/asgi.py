@@ -1,0 +1,396 @@
+"""The ASGI application: scope, receive and send on one side, `Request` and `Response` on the other.
+
+`listener.py` hands it to the HTTP server; a user may mount it anywhere an ASGI application goes,
+and tests call it without a socket. Nothing inside kapi knows ASGI.
+
+- Whatever happens, also a lost client or a failed stream, the callbacks on `request.exit` run
+  once, last first, after the last byte was handed over.
+- The iterator of a streamed answer is cancelled as soon as the client is gone, and always closed.
+- Headers of the answer win over those queued on `request.reply_headers`, save `Warning`, which
+  adds up.
+- Large answers are compressed by the real server's rule: more than 128 KiB, and the exact token
+  `gzip`."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+from kapi import errors, log
+from kapi.clock import Clock
+from kapi.messages import EmptyBody, Handler, Headers, Peer, Query, Request, Response
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+Scope = Any
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+GZIP_MIN_BYTES = 128 * 1024  # k8s.io/apiserver: below this, compressing costs more than it saves
+GZIP_LEVEL = 1  # the real server's: speed over ratio
+GZIP_SLICE_BYTES = 256 * 1024  # compressed between two turns of the loop; about 2 ms
+WRITE_BYTES = 128 * 1024  # small slices are joined up to this before they are written
+GZIP_NEVER = (
+    "/openapi/v3",
+    "/metrics",
+)  # written by handlers that do not compress on the real server
+
+CONNECTION = "kapi.connection"  # scope extension: the `Connection` of an HTTP/1.1 request
+PEER = "kapi.peer"  # where the parsed `Peer` of a connection is kept
+TLS = "tls"  # https://asgi.readthedocs.io/en/latest/specs/tls.html
+
+_log = log.get("edge")
+
+
+class StreamFailed(Exception):
+    """An answer that had begun cannot be finished: the HTTP server must cut the connection."""
+
+
+class Connection:
+    """What the HTTP server tells of a connection while an answer is on its way."""
+
+    __slots__ = ("gone", "on_gone")
+
+    def __init__(self) -> None:
+        self.gone = False
+        self.on_gone: Callable[[], object] | None = None
+
+    def lost(self) -> None:
+        self.gone = True
+        if self.on_gone is not None:
+            self.on_gone()
+
+
+class Observer(Protocol):
+    """Told of every answer after its last byte; `metrics.py` has one."""
+
+    def request_done(
+        self, request: Request, *, code: int, seconds: float, body_bytes: int
+    ) -> None: ...
+
+
+class AsgiBody:
+    """The bytes of a request as they come."""
+
+    __slots__ = ("_length", "_receive")
+
+    def __init__(self, receive: Receive, length: int) -> None:
+        self._receive = receive
+        self._length = length  # as declared; -1: unknown
+
+    async def read(self, limit: int) -> bytes:
+        if self._length > limit:
+            raise too_large(limit)
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in self.stream():
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise errors.bad_request("unexpected EOF")
+            chunk: bytes = message.get("body", b"")
+            if chunk:
+                yield chunk
+            if not message.get("more_body", False):
+                return
+
+
+def too_large(limit: int) -> errors.ApiError:
+    return errors.request_entity_too_large(f"Request entity too large: limit is {limit}")
+
+
+class App:
+    """The ASGI application around a handler. Several may live in one process."""
+
+    def __init__(self, handler: Handler, clock: Clock, observer: Observer | None = None) -> None:
+        self.handler = handler
+        self._clock = clock
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "websocket":
+            from kapi.edge import upgrade
+
+            await upgrade.serve(self, scope, receive, send)
+        else:
+            raise ValueError(f"kapi speaks http and websocket, not {kind}")
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = self.request(scope, receive)
+        sender = _Sender(request, scope, receive, send)
+        try:
+            response = await self.answer(request)
+            await sender.send(response)
+        finally:
+            self.finish(request, sender.status, sender.body_bytes)
+
+    async def answer(self, request: Request) -> Response:
+        """The handler's answer; an exception that came through all filters becomes a bare 500."""
+        try:
+            return await self.handler(request)
+        except Exception:
+            _log.exception("handler failed", method=request.method, path=request.path)
+            text = [("Content-Type", "text/plain; charset=utf-8")]
+            return Response(500, text, b"Internal Server Error\n")
+
+    def finish(self, request: Request, status: int, body_bytes: int) -> None:
+        """Unwind `request.exit`; an answer is over whatever its callbacks do."""
+        while request.exit:
+            callback = request.exit.pop()
+            try:
+                callback()
+            except Exception:
+                _log.exception("exit callback failed", path=request.path)
+        if self._observer is not None:
+            seconds = self._clock.monotonic() - request.received_at
+            self._observer.request_done(
+                request, code=status, seconds=seconds, body_bytes=body_bytes
+            )
+
+    def request(self, scope: Scope, receive: Receive) -> Request:
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        raw_path = raw.decode("latin-1")
+        if "%" in raw_path:
+            path = unquote_to_bytes(raw).decode("utf-8", "replace")
+        elif raw_path.isascii():
+            path = raw_path
+        else:
+            path = raw.decode("utf-8", "replace")
+        headers = Headers(decode_headers(scope["headers"]))
+        declared = headers.get("content-length")
+        has_body = declared not in ("", "0") or "transfer-encoding" in headers
+        return Request(
+            method=scope.get("method", "GET"),
+            raw_path=raw_path,
+            path=path,
+            query=Query(scope["query_string"].decode("latin-1")),
+            headers=headers,
+            body=AsgiBody(receive, int(declared) if declared.isdecimal() else -1)
+            if has_body
+            else EmptyBody(),
+            peer=peer_of(scope),
+            http_version=scope.get("http_version", "1.1"),
+            received_at=self._clock.monotonic(),
+        )
+
+
+def decode_headers(raw: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Header values as text: UTF-8 where it is, else byte by byte."""
+    try:
+        return [(name.decode("ascii"), value.decode()) for name, value in raw]
+    except UnicodeDecodeError:
+        return [(name.decode("latin-1"), _text(value)) for name, value in raw]
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def peer_of(scope: Scope) -> Peer:
+    """Who is at the other end; made once per connection if its requests share `extensions`."""
+    extensions: dict[str, Any] | None = scope.get("extensions")
+    if extensions is not None and PEER in extensions:
+        known: Peer = extensions[PEER]
+        return known
+    client = scope.get("client") or ("", 0)
+    tls = (extensions or {}).get(TLS)
+    chain = tuple(tls.get("client_cert_chain") or ()) if tls is not None else ()
+    peer = Peer(client[0], client[1] or 0, scope.get("scheme") in ("https", "wss"), _parse(chain))
+    if extensions is not None:
+        extensions[PEER] = peer
+    return peer
+
+
+def _parse(chain: Sequence[str]) -> tuple[Certificate, ...]:
+    if not chain:
+        return ()
+    from cryptography import x509  # 50 ms to import: only once someone brings a certificate
+
+    return tuple(x509.load_pem_x509_certificate(pem.encode()) for pem in chain)
+
+
+class _Sender:
+    """Writes one answer, and knows afterwards how far it came."""
+
+    __slots__ = ("_receive", "_request", "_scope", "_send", "body_bytes", "status")
+
+    def __init__(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        self._request = request
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self.status = 0
+        self.body_bytes = 0
+
+    async def send(self, response: Response) -> None:
+        self.status = response.status
+        body = response.body
+        if isinstance(body, bytes):
+            await self._whole(response, (body,), len(body))
+        elif isinstance(body, (list, tuple)):
+            await self._whole(response, body, sum(map(len, body)))
+        else:
+            assert isinstance(body, AsyncIterator), "a body is bytes, a list of them, or a stream"
+            await self._start(reply_headers(self._request, response))
+            await self._stream(body)
+
+    async def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
+        await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
+
+    async def _body(self, chunk: bytes, *, more: bool) -> None:
+        self.body_bytes += len(chunk)
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+    async def _whole(self, response: Response, slices: Sequence[bytes], size: int) -> None:
+        headers = reply_headers(self._request, response)
+        if size > GZIP_MIN_BYTES and self._may_gzip(headers):
+            headers.append((b"content-encoding", b"gzip"))
+            _vary(headers)
+            await self._start(headers)
+            for packed in compress(slices):
+                await self._body(packed, more=True)
+                await asyncio.sleep(0)
+            await self._body(b"", more=False)
+            return
+        if self.status not in (204, 304):
+            headers.append((b"content-length", b"%d" % size))
+        await self._start(headers)
+        if len(slices) == 1:
+            await self._body(slices[0], more=False)
+            return
+        for piece in joined(slices):
+            await self._body(piece, more=True)
+        await self._body(b"", more=False)
+
+    def _may_gzip(self, headers: list[tuple[bytes, bytes]]) -> bool:
+        accepted = self._request.headers.get("accept-encoding")
+        return (
+            "gzip" in [token.strip() for token in accepted.split(",")]
+            and self._request.method != "HEAD"
+            and not self._request.path.startswith(GZIP_NEVER)
+            and not any(name == b"content-encoding" for name, _ in headers)
+        )
+
+    async def _stream(self, chunks: AsyncIterator[bytes]) -> None:
+        extensions = self._scope.get("extensions") or {}
+        connection: Connection | None = extensions.get(CONNECTION)
+        try:
+            if connection is None:
+                await self._stream_watching(chunks)
+            else:
+                await self._stream_connected(chunks, connection)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            _log.exception("answer broken off", path=self._request.path)
+            raise StreamFailed from error
+        finally:
+            close = getattr(chunks, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _pump(self, chunks: AsyncIterator[bytes]) -> None:
+        async for chunk in chunks:
+            if chunk:
+                await self._body(chunk, more=True)
+        await self._body(b"", more=False)
+
+    async def _stream_connected(self, chunks: AsyncIterator[bytes], connection: Connection) -> None:
+        """The HTTP server calls back when the client is gone: no second task per watcher."""
+        task = asyncio.current_task()
+        assert task is not None
+        if connection.gone:
+            return
+        connection.on_gone = task.cancel
+        try:
+            await self._pump(chunks)
+        except asyncio.CancelledError:
+            if not connection.gone or task.uncancel() > 0:
+                raise
+        finally:
+            connection.on_gone = None
+
+    async def _stream_watching(self, chunks: AsyncIterator[bytes]) -> None:
+        """Plain ASGI: ask for the disconnect beside writing."""
+        async with asyncio.TaskGroup() as group:
+
+            async def wait_gone() -> None:
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
+                writer.cancel()
+
+            writer = group.create_task(self._pump(chunks))
+            waiter = group.create_task(wait_gone())
+            await asyncio.wait((writer,))
+            waiter.cancel()
+
+
+def joined(slices: Sequence[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of about WRITE_BYTES: small slices do not cost a write each."""
+    pending: list[bytes] = []
+    size = 0
+    for piece in slices:
+        pending.append(piece)
+        size += len(piece)
+        if size >= WRITE_BYTES:
+            yield b"".join(pending)
+            pending.clear()
+            size = 0
+    if pending:
+        yield b"".join(pending)
+
+
+def compress(slices: Sequence[bytes]) -> Iterator[bytes]:
+    """The slices as one gzip stream, in steps of bounded work; a step may yield no bytes."""
+    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    for piece in joined(slices):
+        for start in range(0, len(piece), GZIP_SLICE_BYTES):
+            yield packer.compress(piece[start : start + GZIP_SLICE_BYTES])
+    yield packer.flush()
+
+
+_ADDS_UP = frozenset(("warning", "set-cookie"))  # the rest is replaced, as Go's Header.Set does
+
+
+def reply_headers(request: Request, response: Response) -> list[tuple[bytes, bytes]]:
+    """Every header of the answer, names in lower case."""
+    out = [(name.lower().encode(), _value(value)) for name, value in response.headers]
+    if request.reply_headers:
+        names = {name.lower() for name, _ in response.headers}
+        for name, value in request.reply_headers:
+            lower = name.lower()
+            if lower not in names or lower in _ADDS_UP:
+                out.append((lower.encode(), _value(value)))
+    return out
+
+
+def _value(value: str) -> bytes:
+    if not value.isprintable():
+        value = "".join(" " if ord(c) < 0x20 or ord(c) == 0x7F else c for c in value)
+    return value.encode("utf-8", "replace")
+
+
+def _vary(headers: list[tuple[bytes, bytes]]) -> None:
+    for i, (name, value) in enumerate(headers):
+        if name == b"vary":
+            if b"accept-encoding" not in value.lower():
+                headers[i] = (name, b"Accept-Encoding, " + value)
+            return
+    headers.append((b"vary", b"Accept-Encoding"))

@@ -1,0 +1,397 @@
+"""HTTP/1.1 on a socket: uvicorn's httptools protocol with the manners of a server that faces the
+open.
+
+`listener.py` makes one per connection. Over uvicorn's it adds: the client's certificate (the ASGI
+TLS extension, read once per connection), bounds on headers and on what a slow client may hold up,
+any method name, errors worded as Go's net/http does, a callback when the client of a streamed
+answer is gone, and the hand-over to WebSocket.
+
+Timers cost nothing on the usual path: one exists only while a request is half read or a write is
+stuck."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from kapi.edge.asgi import CONNECTION, TLS, Connection
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request as Handshake
+
+    from kapi.edge.listener import ListenerState
+
+HEADER_BYTES_MAX = (
+    1 << 20
+) + 4096  # request line and headers; kube-apiserver's 1 MiB and Go's slop
+HEADER_SECONDS = 32.0  # from the first byte to the end of the headers; kube-apiserver's
+IDLE_SECONDS = 90  # between requests on a kept connection; kube-apiserver's
+BODY_STALL_SECONDS = 30.0  # without one byte of an awaited body
+WRITE_STALL_SECONDS = 60.0  # without the client taking anything of the answer
+DISCARD_BYTES_MAX = 4 << 20  # of a body that nobody wants, before the connection is cut
+
+# What llhttp knows. Others, and CONNECT with its own form of target, go through it as STAND_IN.
+METHODS = frozenset(
+    b"DELETE GET HEAD POST PUT OPTIONS TRACE COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK"
+    b" BIND REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE"
+    b" UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK UNLINK".split()
+)
+STAND_IN = b"PURGE"
+METHOD_BYTES_MAX = 64
+_TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+
+_REFUSALS = {
+    400: b"400 Bad Request",
+    417: b"",
+    431: b"431 Request Header Fields Too Large",
+}
+_PHRASES = {400: b"Bad Request", 417: b"Expectation Failed", 431: _REFUSALS[431][4:]}
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One HTTP/1.1 connection."""
+
+    def __init__(self, state: ListenerState, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(state.config, state.uvicorn, {}, loop)
+        self.access_log = False
+        self._state = state
+        self._extensions: dict[str, Any] = {}
+        self._connection = Connection()
+        self._head_bytes = 0
+        self._in_head = (
+            True  # between the end of one request's body and the end of the next's headers
+        )
+        self._begun = False  # between the first byte of a request and the last of its body
+        self._refusal = 400  # how to answer what the parser or one of its callbacks refuses
+        self._refused = False  # nothing more is read
+        self._method = b""  # the real name where STAND_IN went through the parser
+        self._discarded = 0
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._body_seen_at = 0.0
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    # -- the connection -------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._extensions[CONNECTION] = self._connection
+        tls = tls_extension(transport.get_extra_info("ssl_object"))
+        if tls is not None:
+            self._extensions[TLS] = tls
+        self._watchdog = self.loop.call_later(HEADER_SECONDS, self._head_overdue)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_watchdog()
+        self._stop_write_timer()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self._connection.lost()
+        self._state.connection_lost()
+
+    def shutdown(self) -> None:
+        """Close now if idle, else after the answer under way."""
+        if self.idle:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether no answer is on its way."""
+        return self.cycle is None or self.cycle.response_complete
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        if not self._begun:
+            self._head_bytes = 0
+            data = self._known_method(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEADER_BYTES_MAX:
+                self.refuse(431)
+                return
+        super().data_received(data)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Arm the timer that what is missing calls for."""
+        if self._in_head:
+            if self._begun:
+                if self._watchdog is None:
+                    self._watchdog = self.loop.call_later(HEADER_SECONDS, self._head_overdue)
+            elif (
+                self.timeout_keep_alive_task is None and self.cycle and self.cycle.response_complete
+            ):
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+        elif self._watchdog is None:
+            self._body_seen_at = self.loop.time()
+            self._watchdog = self.loop.call_later(BODY_STALL_SECONDS, self._check_body)
+
+    def _known_method(self, data: bytes) -> bytes:
+        """The data, with a method that the parser would refuse replaced by one that it takes."""
+        start = len(data) - len(data.lstrip(b"\r\n")) if data[:1] in b"\r\n" else 0
+        space = data.find(b" ", start, start + METHOD_BYTES_MAX)
+        method = data[start:space]
+        if space < 0 or method in METHODS or not method or not _TOKEN.issuperset(method):
+            self._method = b""
+            return data
+        self._method = method
+        return STAND_IN + data[space:]
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._begun = True
+        self.scope["extensions"] = self._extensions
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_watchdog()
+        parser = self.parser
+        version = parser.get_http_version()
+        method = self._method or parser.get_method()
+        self._method = b""
+        scope = self.scope
+        scope["method"] = method.decode("ascii")
+        if version != "1.1":
+            scope["http_version"] = version
+        if parser.should_upgrade() and self._should_upgrade():
+            return
+        target = httptools.parse_url(self.url)
+        raw_path = target.path or b"/"
+        path = raw_path
+        if b"%" in raw_path:
+            if broken_escape(raw_path):
+                raise ValueError("broken escape in the path")
+            path = unquote_to_bytes(raw_path)
+        scope["path"] = path.decode("utf-8", "replace")
+        scope["raw_path"] = raw_path
+        scope["query_string"] = target.query or b""
+        self._begin(scope, keep_alive=version != "1.0" and parser.should_keep_alive())
+
+    def _begin(self, scope: Any, *, keep_alive: bool) -> None:
+        """Start the answer, or queue the request behind the one that is being answered."""
+        if self.parser.should_upgrade():
+            keep_alive = False  # the parser stops after such a request
+        before = self.cycle
+        self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self._state.default_headers(),
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+        if self._state.draining:
+            self.cycle.keep_alive = False
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"expect":
+            if value.lower() != b"100-continue":
+                self._refusal = 417
+                raise ValueError("the request expects what we do not know")
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self.cycle
+        if cycle.response_complete:
+            self._discarded += len(body)
+            if self._discarded > DISCARD_BYTES_MAX:
+                self.transport.abort()
+            return
+        super().on_body(body)
+        self._body_seen_at = self.loop.time()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._begun = False
+        self._discarded = 0
+        self._stop_watchdog()
+        super().on_message_complete()
+
+    # -- impatience -----------------------------------------------------------------------------
+
+    def _head_overdue(self) -> None:
+        self._watchdog = None
+        self.transport.abort()
+
+    def _check_body(self) -> None:
+        self._watchdog = None
+        if self._in_head:
+            return
+        if self.flow.read_paused:  # we do not read: not the client's fault
+            self._body_seen_at = self.loop.time()
+        left = self._body_seen_at + BODY_STALL_SECONDS - self.loop.time()
+        if left <= 0:
+            self.transport.abort()
+        else:
+            self._watchdog = self.loop.call_later(left, self._check_body)
+
+    def _stop_watchdog(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(WRITE_STALL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_write_timer()
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    # -- refusing -------------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn for whatever the parser or a callback of it refused."""
+        self.refuse(self._refusal)
+
+    def refuse(self, status: int) -> None:
+        """A plain answer without asking a handler, in net/http's words; the connection ends."""
+        self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self._in_head:  # a whole request went before: answer that, then close
+                self.cycle.keep_alive = False
+            else:
+                self.transport.abort()
+            return
+        body = _REFUSALS[status]
+        kind = b"Content-Type: text/plain; charset=utf-8\r\n" if body else b"Content-Length: 0\r\n"
+        head = b"HTTP/1.1 %d %s\r\n%sConnection: close\r\n\r\n" % (status, _PHRASES[status], kind)
+        self.transport.write(head + body)
+        self.transport.close()
+
+    # -- WebSocket ------------------------------------------------------------------------------
+
+    def _should_upgrade(self) -> bool:
+        """Whether this handshake can succeed; any other request with upgrade headers is plain."""
+        upgrade = version = key = b""
+        connection: list[bytes] = []
+        for name, value in self.headers:
+            if name == b"upgrade":
+                upgrade = value.lower()
+            elif name == b"connection":
+                connection = [token.strip() for token in value.lower().split(b",")]
+            elif name == b"sec-websocket-version":
+                version = value
+            elif name == b"sec-websocket-key":
+                key = value
+        return (
+            upgrade == b"websocket"
+            and b"upgrade" in connection
+            and version == b"13"
+            and len(key) == 24  # 16 bytes in base64
+            and self.scope["method"] == "GET"
+        )
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing to warn of: the request is answered as if it had not asked."""
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_watchdog()
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        lines = [self.scope["method"].encode(), b" ", self.url, b" HTTP/1.1\r\n"]
+        for name, value in self.scope["headers"]:
+            lines += [name, b": ", value, b"\r\n"]
+        lines.append(b"\r\n")
+        protocol = WebSocketProtocol(self._state, self._extensions)
+        protocol.connection_made(self.transport)
+        protocol.data_received(b"".join(lines))
+        self.transport.set_protocol(protocol)
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket connection, with the extensions of the HTTP connection it was before."""
+
+    def __init__(self, state: ListenerState, extensions: dict[str, Any]) -> None:
+        super().__init__(state.config, state.uvicorn, {})
+        self._state = state
+        self._extensions = extensions
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    def handle_connect(self, event: Handshake) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:  # the application starts in the next turn of the loop
+            self.scope["extensions"] = {**self._extensions, **self.scope["extensions"]}
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_write_timer()
+        super().connection_lost(exc)
+        self._state.connection_lost()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(WRITE_STALL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_write_timer()
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+
+def broken_escape(raw: bytes) -> bool:
+    """Whether a `%` is not followed by two hexadecimal digits."""
+    at = raw.find(b"%")
+    while at >= 0:
+        if len(raw) < at + 3 or raw[at + 1] not in _HEX or raw[at + 2] not in _HEX:
+            return True
+        at = raw.find(b"%", at + 1)
+    return False
+
+
+def tls_extension(ssl_object: ssl.SSLObject | None) -> dict[str, Any] | None:
+    """What the ASGI TLS extension says; the chain is the client's, verified, leaf first."""
+    if ssl_object is None:
+        return None
+    cipher = ssl_object.cipher()
+    return {
+        "server_cert": None,
+        "client_cert_chain": [ssl.DER_cert_to_PEM_cert(der) for der in client_chain(ssl_object)],
+        "client_cert_name": None,
+        "client_cert_error": None,
+        "tls_version": ssl_object.version(),
+        "cipher_suite": cipher[0] if cipher else None,
+    }
+
+
+def client_chain(ssl_object: ssl.SSLObject) -> list[bytes]:
+    leaf = ssl_object.getpeercert(binary_form=True)
+    if leaf is None:
+        return []
+    verified = getattr(ssl_object, "get_verified_chain", None)  # Python 3.13
+    return list(verified()) if verified is not None else [leaf]

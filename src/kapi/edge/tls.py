@@ -1,0 +1,62 @@
+"""The TLS side of a listener: one `ssl.SSLContext` from certificate files and the flags' words.
+
+Client certificates are asked for, not demanded (`CERT_OPTIONAL`): which CA a chain leads to is
+for the authenticators to tell. A certificate from no known CA fails the handshake here, where
+Go's server would go on and answer 401; Python's `ssl` cannot ask without verifying."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+VERSIONS = {"VersionTLS12": ssl.TLSVersion.TLSv1_2, "VersionTLS13": ssl.TLSVersion.TLSv1_3}
+
+# Go's names of the TLS 1.2 suites that OpenSSL has, too. As in Go, those of TLS 1.3 are fixed.
+CIPHERS = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256": "AES128-GCM-SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384": "AES256-GCM-SHA384",
+    "TLS_RSA_WITH_AES_128_CBC_SHA": "AES128-SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA": "AES256-SHA",
+}
+CIPHERS_13 = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+CIPHERS_DEFAULT = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where keys and certificates are; every CA in `client_cas` may vouch for a client."""
+
+    certificate: str
+    private_key: str
+    client_cas: tuple[str, ...] = ()
+    min_version: str = "VersionTLS12"
+    ciphers: Sequence[str] = ()
+    http2: bool = False
+
+
+def server_context(files: TlsFiles) -> ssl.SSLContext:
+    """Raises OSError, ssl.SSLError or ValueError for what cannot be loaded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = VERSIONS[files.min_version]
+    chosen = [CIPHERS[name] for name in files.ciphers if name in CIPHERS]
+    context.set_ciphers(":".join(chosen) or CIPHERS_DEFAULT)
+    context.load_cert_chain(files.certificate, files.private_key)
+    if files.client_cas:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        for path in files.client_cas:
+            context.load_verify_locations(path)
+    context.set_alpn_protocols(["h2", "http/1.1"] if files.http2 else ["http/1.1"])
+    return context

@@ -1,0 +1,129 @@
+"""WebSocket requests: the handshake, and a streamed answer as one text message per slice.
+
+Called by `asgi.py` for WebSocket scopes. The handler sees a `Request` whose `websocket` holds the
+offered subprotocols. It answers 101 with a stream to take the upgrade; any other answer goes out
+as plain HTTP, as the real server does for a list that came with upgrade headers. Tunnels (exec,
+port-forward) come in here, too: `Response.upgrade` is theirs.
+
+The handshake has the real server's rules (golang.org/x/net/websocket, as watches use it): no
+valid `Origin` gives an empty 403, more than one subprotocol left after authentication took its
+own an empty 400."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from kapi.edge import asgi
+from kapi.messages import Request, Response, ResponseBody
+
+if TYPE_CHECKING:
+    from kapi.edge.asgi import App, Receive, Scope, Send
+
+CLOSE_NORMAL = 1000
+EMPTY = [("Content-Type", "")]  # an answer without a body; HTTP servers must not make up a type
+
+
+async def serve(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    """One WebSocket request from handshake to close."""
+    request = app.request(scope, receive)
+    request.websocket = tuple(scope.get("subprotocols") or ())
+    status = 0
+    sent = 0
+    try:
+        await receive()  # websocket.connect
+        response = await app.answer(request)
+        if response.status == 101:
+            response = _handshake(request, response)
+        status = response.status
+        if status == 101:
+            sent = await _messages(request, response, receive, send)
+        else:
+            sent = await _deny(request, response, send)
+    finally:
+        app.finish(request, status, sent)
+
+
+def _handshake(request: Request, response: Response) -> Response:
+    """The answer itself if the upgrade may happen, else the refusal."""
+    if not _valid_origin(request.headers.get("origin")):
+        return Response(403, EMPTY)
+    if len(request.websocket or ()) > 1:
+        return Response(400, EMPTY)
+    return response
+
+
+def _valid_origin(origin: str) -> bool:
+    if not origin or origin == "null":
+        return False
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return bool(parts.scheme) or origin.startswith("/")
+
+
+async def _messages(request: Request, response: Response, receive: Receive, send: Send) -> int:
+    protocols = request.websocket
+    accept: dict[str, Any] = {
+        "type": "websocket.accept",
+        "subprotocol": protocols[0] if protocols else None,
+        "headers": asgi.reply_headers(request, response),
+    }
+    await send(accept)
+    stream = _slices(response.body)
+    sent = 0
+
+    async def write() -> None:
+        nonlocal sent
+        async for chunk in stream:
+            sent += len(chunk)
+            await send({"type": "websocket.send", "text": chunk.decode("utf-8", "replace")})
+        await send({"type": "websocket.close", "code": CLOSE_NORMAL})
+
+    async def wait_gone() -> None:
+        while (await receive())["type"] != "websocket.disconnect":
+            pass  # clients have nothing to say on a watch
+        writer.cancel()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(write())
+            reader = group.create_task(wait_gone())
+            await asyncio.wait((writer,))
+            reader.cancel()
+    except* OSError:
+        pass  # the client went away while we wrote
+    finally:
+        await stream.aclose()
+    return sent
+
+
+async def _slices(body: ResponseBody) -> AsyncGenerator[bytes, None]:
+    """Any body as a stream that closes what it reads from."""
+    if isinstance(body, bytes):
+        yield body
+        return
+    if not isinstance(body, AsyncIterator):
+        for chunk in body:
+            yield chunk
+        return
+    try:
+        async for chunk in body:
+            yield chunk
+    finally:
+        close = getattr(body, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _deny(request: Request, response: Response, send: Send) -> int:
+    body = b"".join([chunk async for chunk in _slices(response.body)])
+    headers = asgi.reply_headers(request, response)
+    headers.append((b"content-length", b"%d" % len(body)))
+    start = {"type": "websocket.http.response.start", "status": response.status}
+    await send({**start, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+    return len(body)
