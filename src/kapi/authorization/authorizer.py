@@ -1,15 +1,22 @@
-"""The authorization protocol. Composition (`union`): the first Allow or Deny wins; no opinion at all is a refusal.
+"""The authorization protocols, `union`, and the words of a refusal.
 
+The first Allow or Deny of a union wins; no opinion at all is a refusal. `filters/authorization.py`
+asks for every request, `registry` once more for what a request turns out to be, reviews for what
+may be asked later.
 https://kubernetes.io/docs/reference/access-authn-authz/authorization/
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
+from kapi.errors import ApiError, forbidden, quote
 from kapi.messages import UserInfo
+
+Json = dict[str, Any]
 
 
 class Decision(Enum):
@@ -39,3 +46,78 @@ class Attributes:
 class Authorizer(Protocol):
     async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
         """The decision and its reason (may be empty)."""
+
+
+@dataclass(slots=True)
+class Rules:
+    """What a user may do in a namespace, as far as it can be listed."""
+
+    resource: list[Json] = field(default_factory=list)  # verbs, apiGroups, resources, resourceNames
+    non_resource: list[Json] = field(default_factory=list)  # verbs, nonResourceURLs
+    incomplete: bool = False
+    errors: list[str] = field(default_factory=list)
+
+
+class RuleResolver(Protocol):
+    async def rules_for(self, user: UserInfo, namespace: str) -> Rules:
+        """For SelfSubjectRulesReview: what would be allowed, without asking about one thing."""
+
+
+class _Union:
+    def __init__(self, members: tuple[Authorizer, ...]) -> None:
+        self._members = members
+
+    async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
+        reasons: list[str] = []
+        for member in self._members:
+            decision, reason = await member.authorize(attributes)
+            if decision is not Decision.NO_OPINION:
+                return decision, reason
+            if reason:
+                reasons.append(reason)
+        return Decision.NO_OPINION, "\n".join(reasons)
+
+
+def union(members: Iterable[Authorizer]) -> Authorizer:
+    """Ask each in turn; the first opinion wins."""
+    return _Union(tuple(members))
+
+
+class _RulesUnion:
+    def __init__(self, members: tuple[RuleResolver, ...]) -> None:
+        self._members = members
+
+    async def rules_for(self, user: UserInfo, namespace: str) -> Rules:
+        all_rules = Rules()
+        for member in self._members:
+            rules = await member.rules_for(user, namespace)
+            all_rules.resource.extend(rules.resource)
+            all_rules.non_resource.extend(rules.non_resource)
+            all_rules.incomplete |= rules.incomplete
+            all_rules.errors.extend(rules.errors)
+        return all_rules
+
+
+def rules_union(members: Iterable[RuleResolver]) -> RuleResolver:
+    return _RulesUnion(tuple(members))
+
+
+def refusal(attributes: Attributes, reason: str = "") -> ApiError:
+    """The 403 of a request that was not allowed, in the real server's words."""
+    a = attributes
+    who = f"User {quote(a.user.name)} cannot {a.verb} "
+    if not a.is_resource:
+        text = f"{who}path {quote(a.path)}"
+    else:
+        resource = f"{a.resource}/{a.subresource}" if a.subresource else a.resource
+        text = f"{who}resource {quote(resource)} in API group {quote(a.group)} "
+        text += f"in the namespace {quote(a.namespace)}" if a.namespace else "at the cluster scope"
+    if reason:
+        text += f": {reason}"
+    return forbidden(a.group, a.resource, a.name, text)
+
+
+def aggregate(errors: Iterable[str]) -> str:
+    """Several errors in one text as the real server prints them: `a`, or `[a, b]`, none twice."""
+    unique = list(dict.fromkeys(errors))
+    return unique[0] if len(unique) == 1 else "[" + ", ".join(unique) + "]"
