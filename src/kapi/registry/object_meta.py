@@ -21,6 +21,7 @@ Json = dict[str, Any]
 NameRule = Callable[[str, bool], list[str]]
 
 ANNOTATIONS_BYTES_MAX = 262144  # keys and values together
+GENERATED_BASE_MAX = 58  # characters of generateName that stay: five random ones make 63
 MANAGER_CHARACTERS_MAX = 128
 SUBRESOURCE_CHARACTERS_MAX = 256
 
@@ -91,7 +92,10 @@ _POINTERS = frozenset({"creationTimestamp", "deletionTimestamp", "deletionGraceP
 def validate_update(
     new: Json, old: Json, path: str = "metadata", *, standard_finalizers: bool = True
 ) -> list[FieldError]:
-    """Findings about changed metadata, after what the server keeps by itself was put back."""
+    """Findings about changed metadata, after what the server keeps by itself was put back.
+
+    That a resourceVersion is there where one is needed is for the caller to see.
+    """
     out: list[FieldError] = []
     finalizers = new.get("finalizers") or ()
     if old.get("deletionTimestamp") and finalizers:
@@ -105,9 +109,6 @@ def validate_update(
                     f"found new finalizers []string{{{listed}}}",
                 )
             )
-    if not new.get("resourceVersion"):
-        where = f"{path}.resourceVersion"
-        out.append(errors.invalid_value(where, "", "must be specified for an update"))
     if new.get("generation", 0) < old.get("generation", 0):
         where = f"{path}.generation"
         out.append(errors.invalid_value(where, new.get("generation", 0), "must not be decremented"))
