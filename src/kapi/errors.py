@@ -86,7 +86,7 @@ def unauthorized(message: str = "Unauthorized") -> ApiError:
 
 def forbidden(group: str, resource: str, name: str, message: str) -> ApiError:
     """403 in the words of a refused resource request; `message` is what follows `is forbidden: `."""
-    subject = resource_name(group, resource) + (f' "{name}"' if name else "")
+    subject = resource_name(group, resource) + (f" {quote(name)}" if name else "")
     text = f"{subject} is forbidden: {message}" if resource else f"forbidden: {message}"
     return ApiError(403, "Forbidden", text, details=_details(group, resource, name))
 
@@ -95,7 +95,7 @@ def not_found(group: str, resource: str, name: str) -> ApiError:
     return ApiError(
         404,
         "NotFound",
-        f'{resource_name(group, resource)} "{name}" not found',
+        f"{resource_name(group, resource)} {quote(name)} not found",
         details=_details(group, resource, name),
     )
 
@@ -125,7 +125,7 @@ def already_exists(group: str, resource: str, name: str) -> ApiError:
     return ApiError(
         409,
         "AlreadyExists",
-        f'{resource_name(group, resource)} "{name}" already exists',
+        f"{resource_name(group, resource)} {quote(name)} already exists",
         details=_details(group, resource, name),
     )
 
@@ -135,7 +135,7 @@ def conflict(group: str, resource: str, name: str, message: str) -> ApiError:
     return ApiError(
         409,
         "Conflict",
-        f'Operation cannot be fulfilled on {resource_name(group, resource)} "{name}": {message}',
+        f"Operation cannot be fulfilled on {resource_name(group, resource)} {quote(name)}: {message}",
         details=_details(group, resource, name),
     )
 
@@ -337,5 +337,5 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> A
     qualified = f"{kind}.{group}" if group else kind
     details: Mapping[str, Any] = _details(group, kind, name, causes=[e.cause() for e in errors])
     return ApiError(
-        422, "Invalid", f'{qualified} "{name}" is invalid: {text}', details=dict(details)
+        422, "Invalid", f"{qualified} {quote(name)} is invalid: {text}", details=dict(details)
     )
