@@ -1,0 +1,135 @@
+"""JSON text to values and back, with the words and quirks of the real server's reader and writer.
+
+`loads` and `dumps` are the hot pair: orjson, and a look at what orjson sees otherwise than Go
+does (characters that Go escapes, deep nesting, broken UTF-8). `loads_exact` is for diagnosis
+only: it keeps the order, repeated names and the spelling of numbers. Text that is no JSON raises
+`JsonSyntaxError`, worded as Go's `encoding/json` words it:
+https://pkg.go.dev/encoding/json#SyntaxError
+
+Invariants: `loads` never raises anything else for any bytes, and never recurses; what `dumps`
+writes holds neither `<`, `>`, `&` nor the line separators U+2028 and U+2029 raw. Looking for
+floats in every answer would cost more than writing it: who decodes makes whole floats ints
+(`go_number`), as Go prints them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from kapi.codec import json_scanner
+from kapi.codec.json_scanner import DEPTH_MAX, JsonNumber, JsonObject, JsonSyntaxError
+
+__all__ = [
+    "DEPTH_MAX",
+    "JsonNumber",
+    "JsonObject",
+    "JsonSyntaxError",
+    "dumps",
+    "dumps_pretty",
+    "go_float",
+    "go_number",
+    "has_duplicates",
+    "loads",
+    "loads_exact",
+]
+
+
+def loads(data: bytes) -> Any:
+    """The value of a JSON text; of repeated names the last wins.
+
+    Integers beyond 64 bits become floats; broken UTF-8 and lone surrogates U+FFFD.
+    Raises JsonSyntaxError.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        pass
+    repaired = json_scanner.repair(data)
+    if repaired is not None:
+        try:
+            return orjson.loads(repaired)
+        except orjson.JSONDecodeError:
+            pass
+    return json_scanner.parse(data, exact=False)
+
+
+def loads_exact(data: bytes) -> Any:
+    """As `loads`, but with JsonObject and JsonNumber; slow. Raises JsonSyntaxError."""
+    return json_scanner.parse(data, exact=True)
+
+
+def has_duplicates(data: bytes, parsed: Any) -> bool:
+    """Whether an object in `data` repeats a name; `parsed` is what `loads` made of it.
+
+    Dropping a repeated member drops its colon, and only an escaped colon (`\\u003a`) could make
+    up for it.
+    """
+    if b"\\u003" not in data:
+        try:
+            return data.count(b":") != orjson.dumps(parsed).count(b":")
+        except orjson.JSONEncodeError:  # too deep for orjson
+            pass
+    return _any_duplicates(loads_exact(data))
+
+
+def _any_duplicates(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, JsonObject):
+            if value.duplicates:
+                return True
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return False
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON in the order of the dicts. Raises TypeError for keys that are no strings."""
+    try:
+        return _as_go(orjson.dumps(value))
+    except orjson.JSONEncodeError as error:
+        return _as_go(_dump_odd(value, error, indent=0))
+
+
+def dumps_pretty(value: Any) -> bytes:
+    """Indented by two spaces, without a newline at the end."""
+    try:
+        return _as_go(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+    except orjson.JSONEncodeError as error:
+        return _as_go(_dump_odd(value, error, indent=2))
+
+
+def _dump_odd(value: Any, error: orjson.JSONEncodeError, *, indent: int) -> bytes:
+    """What orjson cannot write but JSON can: deep nesting and big integers."""
+    if "Recursion" in str(error) or "Integer exceeds" in str(error):
+        return json_scanner.dump_deep(value, indent=indent)
+    raise error
+
+
+def _as_go(out: bytes) -> bytes:
+    if b"<" in out:
+        out = out.replace(b"<", b"\\u003c")
+    if b">" in out:
+        out = out.replace(b">", b"\\u003e")
+    if b"&" in out:
+        out = out.replace(b"&", b"\\u0026")
+    if not out.isascii():
+        out = out.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return out
+
+
+INT64_MAX = 2**63 - 1
+
+
+def go_number(value: float) -> int | float:
+    """A whole float that fits 64 bits as the int it prints as."""
+    if value.is_integer() and -INT64_MAX - 1 <= value <= INT64_MAX:
+        return int(value)
+    return value
+
+
+go_float = json_scanner.go_float
