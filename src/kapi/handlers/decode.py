@@ -12,7 +12,7 @@ from typing import Any
 
 from kapi import errors
 from kapi.codec import json_format, yaml_format
-from kapi.codec.json_format import JsonSyntaxError
+from kapi.codec.json_format import JsonNumber, JsonSyntaxError
 from kapi.codec.negotiate import content_format
 from kapi.errors import ApiError
 from kapi.messages import Request
@@ -23,7 +23,7 @@ from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
 BODY_BYTES_MAX = 3 * 1024 * 1024  # the real server's limit for a resource body
-SUMMARY_CHARS = 30  # how much of an unreadable body an error shows
+SUMMARY_BYTES = 30  # how much of an unreadable body an error shows
 # Go prints the type it wanted to read the kind into.
 _META_STRUCT = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
@@ -57,8 +57,9 @@ def summarize(data: bytes) -> str:
     """A body as an error shows it: text if it looks like an object, else hexadecimal."""
     if not data:
         return "<empty>"
-    text = data.decode("utf-8", "replace") if data[:1] == b"{" else data.hex()
-    return text if len(text) <= SUMMARY_CHARS or data[:1] != b"{" else text[:SUMMARY_CHARS] + " ..."
+    head = data[:SUMMARY_BYTES]
+    text = head.decode("utf-8", "replace") if data[:1] == b"{" else head.hex()
+    return text if len(data) <= SUMMARY_BYTES else text + " ..."
 
 
 class Decoder:
@@ -95,9 +96,7 @@ class Decoder:
             return document.value, found
         if found != kind:
             raise self._wrong_kind(found, kind)
-        obj = self.typed(
-            document, schema, found, field_validation=field_validation, warn=warn
-        )
+        obj = self.typed(document, schema, found, field_validation=field_validation, warn=warn)
         head: Json = {"kind": found.kind, "apiVersion": found.api_version}
         head.update(obj)
         head["kind"], head["apiVersion"] = found.kind, found.api_version
@@ -116,7 +115,9 @@ class Decoder:
                 else "string" if isinstance(value, str)
                 else "array"
             )  # fmt: skip
-            raise JsonSyntaxError(f"json: cannot unmarshal {what} into Go value of type {_META_STRUCT}")
+            raise JsonSyntaxError(
+                f"json: cannot unmarshal {what} into Go value of type {_META_STRUCT}"
+            )
         texts = []
         for name, go in (("apiVersion", "apiVersion"), ("kind", "kind")):
             x = value.get(name)
@@ -173,6 +174,16 @@ class Decoder:
                 warn(text)
         return obj if isinstance(obj, dict) else {}
 
+    def strict_findings(self, document: Document, schema: Schema) -> list[str]:
+        """Unknown and repeated fields of a document, named."""
+        try:
+            _, unknown = self._decoders.decode(schema, document.value)
+        except Mismatch:
+            unknown = True
+        if not unknown and not json_format.has_duplicates(document.text, document.value):
+            return []
+        return strict_errors(schema, json_format.loads_exact(document.text))
+
     def _unreadable(self, kind: GroupVersionKind, words: str) -> ApiError:
         return errors.bad_request(
             f"{kind.kind} in version {errors.quote(kind.version)} "
@@ -180,8 +191,6 @@ class Decoder:
         )
 
     def _wrong_kind(self, found: GroupVersionKind, wanted: GroupVersionKind) -> ApiError:
-        if found.kind == wanted.kind and found.group == wanted.group:
-            pass
         return errors.bad_request(
             f"{found.kind} in version {errors.quote(found.version)} cannot be handled as a "
             f"{wanted.kind}: no kind {errors.quote(found.kind)} is registered for version "
@@ -191,7 +200,14 @@ class Decoder:
 
 def _plain(exact: Any) -> Any:
     """An exact document as ordinary values, numbers included."""
-    return json_format.loads(json_format.dumps_exact(exact))
+    if isinstance(exact, JsonNumber):
+        text = str(exact)
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    if isinstance(exact, dict):
+        return {k: _plain(v) for k, v in exact.items()}
+    if isinstance(exact, list):
+        return [_plain(v) for v in exact]
+    return exact
 
 
 _STRING = Schema(type="string", go_type="string")

@@ -18,9 +18,7 @@ from kapi.schema.structural import Property, Schema
 Json = dict[str, Any]
 # Static defaults by field, a function over the object, or both.
 Defaults = (
-    Mapping[str, Any]
-    | Callable[[Json], None]
-    | tuple[Mapping[str, Any], Callable[[Json], None]]
+    Mapping[str, Any] | Callable[[Json], None] | tuple[Mapping[str, Any], Callable[[Json], None]]
 )
 
 

@@ -6,8 +6,9 @@ knows), then `validate` (every finding at once), then `warnings`. A kind says he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from kapi.errors import FieldError
@@ -41,6 +42,8 @@ class Strategy:
     reset_main: Sequence[Path] = (("status",),)
     # ... and those that a write of the status subresource may not change.
     reset_status: Sequence[Path] = (("spec",), ("metadata", "labels"))
+    # Subresources of the same kind that may change these paths and nothing else.
+    sets: Mapping[str, Sequence[Path]] = MappingProxyType({})
     orphans_by_default = False  # a deletion without propagation policy leaves dependents alone
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import orjson
 
 from kapi.registry.resource import ResourceType, Version
-from kapi.schema.decoding import Decoders
+from kapi.schema.decoding import Decoders, emitted
 from kapi.schema.defaulting import Defaulters
 from kapi.schema.structural import Schema
 from kapi.storage.interface import Record
 
 Json = dict[str, Any]
+MISSING = object()
 
 
 class Versions:
@@ -53,7 +54,9 @@ class Versions:
         head = {"kind": resource.stored.kind, "apiVersion": resource.stored.api_version}
         return {**head, **obj, **head}
 
-    def from_stored(self, resource: ResourceType, version: Version, obj: Json | None) -> Json | None:
+    def from_stored(
+        self, resource: ResourceType, version: Version, obj: Json | None
+    ) -> Json | None:
         """The object in a served version. It may be the argument itself."""
         if obj is None:
             return None
@@ -63,6 +66,18 @@ class Versions:
             return obj
         head = {"kind": version.kind.kind, "apiVersion": version.kind.api_version}
         return {**head, **obj, **head}
+
+    def absent(self, schema: Schema, path: tuple[str, ...]) -> Any:
+        """What a field prints that was never set; `MISSING` where it does not print at all."""
+        for name in path[:-1]:
+            p = schema.properties.get(name)
+            if p is None:
+                return MISSING
+            schema = p.schema
+        last = schema.properties.get(path[-1])
+        if last is None or not emitted(last):
+            return MISSING
+        return None if last.pointer else self.decoders.zero(last.schema)()
 
     def converter(
         self, resource: ResourceType, version: Version

@@ -9,6 +9,7 @@ An attempt works on objects of its own: `current` is decoded anew for each one, 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -23,7 +24,7 @@ from kapi.registry.change import Change, Written
 from kapi.registry.hooks import WriteHook
 from kapi.registry.resource import ResourceType
 from kapi.registry.strategy import Context
-from kapi.registry.versions import Versions
+from kapi.registry.versions import MISSING, Versions
 from kapi.storage import keys
 from kapi.storage.interface import (
     AlreadyExists,
@@ -35,7 +36,9 @@ from kapi.storage.interface import (
 )
 
 Json = dict[str, Any]
-ATTEMPTS_MAX = 5  # conflicts in a row before a patch without resourceVersion gives up, as the real server
+ATTEMPTS_MAX = (
+    5  # conflicts in a row before a patch without resourceVersion gives up, as the real server
+)
 NAME_ATTEMPTS_MAX = 8  # generated names that were all taken (KEP-4420)
 
 
@@ -156,8 +159,12 @@ class Writer:
         strategy = change.resource.strategy
         paths = strategy.reset_status if change.subresource == "status" else strategy.reset_main
         if change.subresource in ("", "status"):
+            schema = change.version.schema()
             for path in paths:
-                restore(proposed, live, path)
+                restore(proposed, live, path, self._versions.absent(schema, path))
+        elif change.subresource in strategy.sets:
+            assert live is not None
+            restrict(proposed, live, strategy.sets[change.subresource])
         meta = proposed["metadata"]
         if live is None:
             for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "uid"):
@@ -179,7 +186,9 @@ class Writer:
         wanted = meta.pop("resourceVersion", "")
         if live is None:
             if wanted and wanted != "0" and change.mode == "create" and wanted.isdigit():
-                raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+                raise ApiError(
+                    500, "", "resourceVersion should not be set on objects to be created"
+                )
             if wanted and change.mode != "create":
                 raise errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
             return True
@@ -302,7 +311,12 @@ class Writer:
     # -- 9 ----------------------------------------------------------------------------------------
 
     async def _put(
-        self, change: Change, record: Record | None, stored: Json, current: Json | None, value: bytes
+        self,
+        change: Change,
+        record: Record | None,
+        stored: Json,
+        current: Json | None,
+        value: bytes,
     ) -> Written:
         r, meta = change.resource, stored["metadata"]
         key = keys.object_key(r, change.namespace, meta["name"])
@@ -390,8 +404,8 @@ def keep(meta: Json, old: Json, name: str) -> None:
         meta.pop(name, None)
 
 
-def restore(proposed: Json, live: Json | None, path: tuple[str, ...]) -> None:
-    """Put back what a path held before; nothing, if there was nothing."""
+def restore(proposed: Json, live: Json | None, path: tuple[str, ...], absent: Any) -> None:
+    """Put back what a path held before; where it held nothing, what a field never set prints."""
     target, source = proposed, live or {}
     for name in path[:-1]:
         source = source.get(name) or {}
@@ -403,9 +417,29 @@ def restore(proposed: Json, live: Json | None, path: tuple[str, ...]) -> None:
     last = path[-1]
     if last in source:
         target[last] = copied(source[last])
-    elif last in target:
-        # A struct that was never set still prints as an empty one.
-        target.pop(last)
+    elif absent is not MISSING:
+        target[last] = absent
+    else:
+        target.pop(last, None)
+
+
+def restrict(proposed: Json, live: Json, paths: Sequence[tuple[str, ...]]) -> None:
+    """Keep of `proposed` only what lies at `paths`, and its version: everything else stays as it is."""
+    kept: Json = copied(live)
+    for path in paths:
+        source, target = proposed, kept
+        for name in path[:-1]:
+            source = source.get(name) or {}
+            target = target.setdefault(name, {})
+        if path[-1] in source:
+            target[path[-1]] = source[path[-1]]
+        else:
+            target.pop(path[-1], None)
+    meta = proposed["metadata"]
+    for name in ("name", "uid", "resourceVersion", "managedFields"):
+        keep(kept["metadata"], meta, name)
+    proposed.clear()
+    proposed.update(kept)
 
 
 def _changed(stored: Json, current: Json) -> bool:
@@ -425,7 +459,3 @@ def _finished(meta: Json) -> bool:
         and not meta.get("finalizers")
         and meta.get("deletionGracePeriodSeconds", 0) == 0
     )
-
-
-def resource_key(resource: ResourceType, namespace: str, name: str) -> str:
-    return keys.object_key(resource, namespace, name)

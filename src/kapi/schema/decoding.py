@@ -76,7 +76,7 @@ class Decoders:
         if schema.format == "byte" or schema.type in ("array", "map", "any"):
             return lambda: None
         if schema.type == "object":
-            parts = [(p.name, self._absent(p)) for p in schema.properties.values() if _emitted(p)]
+            parts = [(p.name, self._absent(p)) for p in schema.properties.values() if emitted(p)]
             if not parts:
                 return dict
             return lambda: {name: make() for name, make in parts}
@@ -138,10 +138,7 @@ class Decoders:
             if value.__class__ is not dict:
                 raise Mismatch
             keys = value if len(value) < 2 else sorted(value)
-            return {
-                k: zero() if (x := value[k]) is None else item(x, unknown)
-                for k in keys
-            }
+            return {k: zero() if (x := value[k]) is None else item(x, unknown) for k in keys}
 
         return decode
 
@@ -150,7 +147,7 @@ class Decoders:
         emitted: list[tuple[str, Callable[[], Any]]] = []
         for index, p in enumerate(schema.properties.values()):
             fields[p.name] = (index, self.decoder(p.schema), _vanishes(p), self._vanishing(p))
-            if _emitted(p):
+            if emitted(p):
                 emitted.append((p.name, self._absent(p)))
         order = tuple(schema.properties)
         get = fields.get
@@ -204,7 +201,7 @@ _STRUCT_ZERO = {
 }
 
 
-def _emitted(p: Property) -> bool:
+def emitted(p: Property) -> bool:
     """Whether a field that was never set still appears."""
     if p.omit_zero:
         return False

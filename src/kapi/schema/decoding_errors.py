@@ -206,7 +206,13 @@ _TIME_PARTS = (
     ("2006", 4), ("-", 1), ("01", 2), ("-", 1), ("02", 2), ("T", 1),
     ("15", 2), (":", 1), ("04", 2), (":", 1), ("05", 2),
 )  # fmt: skip
-_RANGES = {"01": (1, 12, "month"), "02": (1, 31, "day"), "15": (0, 23, "hour"), "04": (0, 59, "minute"), "05": (0, 59, "second")}
+_RANGES = {
+    "01": (1, 12, "month"),
+    "02": (1, 31, "day"),
+    "15": (0, 23, "hour"),
+    "04": (0, 59, "minute"),
+    "05": (0, 59, "second"),
+}
 
 
 def _time_words(text: str, layout: str) -> str:
@@ -229,8 +235,10 @@ def _time_words(text: str, layout: str) -> str:
         digits = len(rest[1:]) - len(rest[1:].lstrip("0123456789"))
         rest = rest[1 + digits :]
     if rest[:1] == "Z":
-        return f"parsing time {quote(text)}: extra text: {quote(rest[1:])}" if rest[1:] else (
-            f"parsing time {quote(text)}: day out of range"
+        return (
+            f"parsing time {quote(text)}: extra text: {quote(rest[1:])}"
+            if rest[1:]
+            else (f"parsing time {quote(text)}: day out of range")
         )
     return f'{head} {quote(rest)} as "Z07:00"'
 

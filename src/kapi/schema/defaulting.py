@@ -102,6 +102,8 @@ def _has_defaults(schema: Schema, seen: set[int]) -> bool:
     seen.add(id(schema))
     if schema.defaulter is not None:
         return True
-    if any(p.default is not None or _has_defaults(p.schema, seen) for p in schema.properties.values()):
+    if any(
+        p.default is not None or _has_defaults(p.schema, seen) for p in schema.properties.values()
+    ):
         return True
     return any(s is not None and _has_defaults(s, seen) for s in (schema.items, schema.values))

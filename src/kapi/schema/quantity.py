@@ -55,7 +55,9 @@ def parse(text: str) -> tuple[Decimal, Family]:
                 power = 500 if power > 0 else -500
             number = number.scaleb(power)
         elif exponent_sign or exponent_digits:
-            raise QuantityError(SYNTAX_MESSAGE if letters == "" else "unable to parse quantity's suffix")
+            raise QuantityError(
+                SYNTAX_MESSAGE if letters == "" else "unable to parse quantity's suffix"
+            )
         elif letters in _BINARY:
             family = "binary"
             number = number * (1 << _BINARY[letters])

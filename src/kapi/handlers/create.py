@@ -1,0 +1,76 @@
+"""POST of an object: decode, then one call into the write pipeline. Reviews and other kinds without a store answer here too."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from kapi import errors
+from kapi.handlers.decode import Decoder, read_body
+from kapi.handlers.respond import Responder
+from kapi.handlers.target import Target, manager_name
+from kapi.messages import Request, Response
+from kapi.registry.change import Change
+from kapi.registry.options import WriteOptions, write_options
+from kapi.registry.versions import Versions
+from kapi.registry.write import Writer
+
+Json = dict[str, Any]
+# A kind that is answered, not stored: (request, target, object, options) -> what is answered.
+Virtual = Callable[[Request, Target, Json, WriteOptions], Awaitable[Json]]
+
+
+class CreateHandler:
+    def __init__(
+        self,
+        decoder: Decoder,
+        versions: Versions,
+        writer: Writer,
+        respond: Responder,
+        virtual: Mapping[tuple[str, str], Virtual],
+    ) -> None:
+        self._decoder = decoder
+        self._versions = versions
+        self._writer = writer
+        self._respond = respond
+        self._virtual = virtual
+
+    async def __call__(self, request: Request, target: Target) -> Response:
+        accepted = self._respond.negotiate(request, transforms=True)
+        data = await read_body(request)
+        options = write_options(request.query, "CreateOptions")
+        resource, version = target.resource, target.version
+        schema = version.schema()
+        obj, _ = self._decoder.decode(
+            data,
+            request.headers.get("content-type"),
+            version.kind,
+            schema,
+            field_validation=options.field_validation,
+            warn=request.warn,
+        )
+        self._versions.defaulters.default(schema, obj)
+        answer = self._virtual.get((resource.group, resource.plural))
+        if answer is not None:
+            return self._respond.object(
+                request, target, await answer(request, target, obj, options), accepted, status=201
+            )
+        meta = obj.get("metadata") or {}
+        if resource.namespaced and not target.namespace:
+            raise errors.method_not_allowed(resource.group, resource.plural)
+        assert request.user is not None
+        change = Change(
+            resource=resource,
+            version=version,
+            namespace=target.namespace,
+            name=meta.get("name", ""),
+            propose=lambda current: obj,
+            mode="create",
+            options=options,
+            user=request.user,
+            manager=manager_name(request, options.field_manager),
+            warn=request.warn,
+            annotate=request.audit.annotations.__setitem__,
+        )
+        written = await self._writer.commit(change)
+        return self._respond.object(request, target, written.object, accepted, status=201)

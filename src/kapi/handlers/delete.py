@@ -1,0 +1,153 @@
+"""DELETE of an object and of a collection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from kapi import errors
+from kapi.codec.json_format import JsonSyntaxError
+from kapi.errors import ApiError
+from kapi.handlers.decode import Decoder, parse, read_body
+from kapi.handlers.respond import Responder
+from kapi.handlers.target import Target
+from kapi.messages import Request, Response
+from kapi.registry.delete import Deleter, Deletion
+from kapi.registry.options import DeleteOptions, delete_options
+from kapi.registry.read import Reader
+from kapi.registry.resource import GroupVersionKind
+from kapi.schema.structural import Schema, SchemaSource
+
+Json = dict[str, Any]
+WORKERS = 8  # deletions of a collection that run side by side
+
+
+class DeleteHandler:
+    def __init__(
+        self, decoder: Decoder, deleter: Deleter, respond: Responder, options_schema: SchemaSource
+    ) -> None:
+        self._decoder = decoder
+        self._deleter = deleter
+        self._respond = respond
+        self._schema = options_schema
+
+    async def __call__(self, request: Request, target: Target) -> Response:
+        accepted = self._respond.negotiate(request, transforms=True)
+        options = await self.options(request, target)
+        assert request.user is not None
+        deleted = await self._deleter.delete(
+            Deletion(
+                resource=target.resource,
+                version=target.version,
+                namespace=target.namespace,
+                name=target.name,
+                options=options,
+                user=request.user,
+                warn=request.warn,
+                annotate=request.audit.annotations.__setitem__,
+            )
+        )
+        # 202: still there, and its dependents were to go with it.
+        status = 202 if not deleted.gone and options.orphan_dependents is False else 200
+        if deleted.gone and not target.resource.returns_deleted:
+            return self._respond.status(request, success(target, deleted.object), accepted, status)
+        return self._respond.object(request, target, deleted.object, accepted, status=status)
+
+    async def options(self, request: Request, target: Target) -> DeleteOptions:
+        """From the body, or where there is none from the query. Raises ApiError 400, 415, 422."""
+        data = await read_body(request)
+        if not data:
+            return delete_options(request.query, None)
+        content_type = request.headers.get("content-type")
+        return delete_options(request.query, self._body(data, content_type, request))
+
+    def _body(self, data: bytes, content_type: str, request: Request) -> Json:
+        from kapi.codec.negotiate import content_format
+
+        form = content_format(content_type)
+        try:
+            document = parse(data, form)
+        except JsonSyntaxError as e:
+            raise errors.bad_request(f"couldn't get version/kind; json parse error: {e}") from None
+        value = document.value if isinstance(document.value, dict) else {}
+        kind = value.get("kind") or "DeleteOptions"
+        if kind != "DeleteOptions":
+            version = value.get("apiVersion") or "v1"
+            raise errors.bad_request(
+                f"no kind {errors.quote(kind)} is registered for version "
+                f'{errors.quote(version)} in scheme "pkg/runtime/scheme.go:111"'
+            )
+        schema: Schema = self._schema()
+        gvk = GroupVersionKind("", "v1", "DeleteOptions")
+        try:
+            return self._decoder.typed(
+                document, schema, gvk, field_validation="Ignore", warn=request.warn
+            )
+        except ApiError as e:
+            raise errors.bad_request(e.message.partition(": ")[2]) from None
+
+
+def success(target: Target, obj: Json) -> Json:
+    """The Status that answers for an object that is gone."""
+    meta = obj.get("metadata") or {}
+    details: Json = {"name": meta.get("name", target.name)}
+    if target.resource.group:
+        details["group"] = target.resource.group
+    details["kind"] = target.resource.plural
+    if meta.get("uid"):
+        details["uid"] = meta["uid"]
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": details,
+    }
+
+
+class DeleteCollectionHandler:
+    """Lists what the selectors match, deletes each, and answers with the list as it was."""
+
+    def __init__(
+        self, delete: DeleteHandler, deleter: Deleter, reader: Reader, respond: Responder
+    ) -> None:
+        self._delete = delete
+        self._deleter = deleter
+        self._reader = reader
+        self._respond = respond
+
+    async def __call__(self, request: Request, target: Target) -> Response:
+        accepted = self._respond.negotiate(request, transforms=True)
+        options = await self._delete.options(request, target)
+        page = await self._reader.list(target.resource, target.namespace, request.query)
+        slots = asyncio.Semaphore(WORKERS)
+
+        async def delete_one(namespace: str, name: str) -> None:
+            async with slots:
+                assert request.user is not None
+                try:
+                    await self._deleter.delete(
+                        Deletion(
+                            resource=target.resource,
+                            version=target.version,
+                            namespace=namespace,
+                            name=name,
+                            options=options,
+                            user=request.user,
+                        )
+                    )
+                except ApiError as e:
+                    if e.code != 404:  # somebody else was faster: just as well
+                        raise
+
+        await _all([delete_one(i.namespace, i.name) for i in page.items])
+        return self._respond.page(request, target, page, accepted)
+
+
+async def _all(calls: Sequence[Any]) -> None:
+    """Run all to their end; raise the first failure."""
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome

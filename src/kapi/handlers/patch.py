@@ -1,0 +1,152 @@
+"""PATCH: the patch is made into a function from the current object to the proposed one; the rest is the write pipeline.
+
+JSON patch and merge patch work on the JSON of the object and their result is decoded like a body; strategic merge
+patch works field by field with the schema. Apply brings its own idea of who owns what.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from kapi import errors
+from kapi.codec import json_format, yaml_format
+from kapi.codec.json_format import JsonSyntaxError
+from kapi.codec.negotiate import PatchFormat, patch_format
+from kapi.errors import ApiError
+from kapi.handlers.decode import Decoder, Document, read_body
+from kapi.handlers.respond import Responder
+from kapi.handlers.target import Target, manager_name
+from kapi.handlers.update import Authorize
+from kapi.messages import Request, Response
+from kapi.registry.change import Change
+from kapi.registry.go_text import go_text
+from kapi.registry.json_patch import json_patch
+from kapi.registry.merge_patch import merge_patch
+from kapi.registry.resource import GroupVersionKind
+from kapi.registry.options import WriteOptions, write_options
+from kapi.registry.strategic_merge import strategic_merge
+from kapi.registry.versions import Versions
+from kapi.registry.write import Writer
+from kapi.schema.structural import Schema
+
+Json = dict[str, Any]
+
+
+class PatchHandler:
+    def __init__(
+        self,
+        decoder: Decoder,
+        versions: Versions,
+        writer: Writer,
+        respond: Responder,
+        authorize: Authorize,
+    ) -> None:
+        self._decoder = decoder
+        self._versions = versions
+        self._writer = writer
+        self._respond = respond
+        self._authorize = authorize
+
+    async def __call__(self, request: Request, target: Target) -> Response:
+        content_type = request.headers.get("content-type")
+        form = patch_format(content_type, custom=target.resource.custom)
+        accepted = self._respond.negotiate(request, transforms=True)
+        data = await read_body(request)
+        options = write_options(
+            request.query, "PatchOptions", patch_type="apply" if form == "apply" else form
+        )
+        patch = parse_patch(data, form)
+        kind, schema = target.version.kind, target.version.schema()
+
+        def propose(current: Json | None) -> Json:
+            assert current is not None
+            return self.patched(request, kind, schema, form, patch, options, current)
+
+        assert request.user is not None
+        change = Change(
+            resource=target.resource,
+            version=target.version,
+            namespace=target.namespace,
+            name=target.name,
+            propose=propose,
+            mode="apply" if form == "apply" else "patch",
+            options=options,
+            user=request.user,
+            manager=manager_name(request, options.field_manager),
+            subresource=target.subresource_name,
+            may_create=form == "apply" and not target.subresource,
+            warn=request.warn,
+            annotate=request.audit.annotations.__setitem__,
+            authorize_create=lambda: self._authorize(request, target, "create"),
+        )
+        written = await self._writer.commit(change)
+        status = 201 if written.created else 200
+        return self._respond.object(request, target, written.object, accepted, status=status)
+
+    def patched(
+        self,
+        request: Request,
+        kind: GroupVersionKind,
+        schema: Schema,
+        form: PatchFormat,
+        patch: Document,
+        options: WriteOptions,
+        current: Json,
+    ) -> Json:
+        """The patched object, decoded and defaulted. Raises ApiError 400, 413, 422, 500."""
+        lenient = options.field_validation == "Ignore"
+        if form == "strategic":
+            patched = strategic_merge(current, patch.value, schema)
+        elif form == "merge":
+            patched = merge_patch(current, patch.value, lenient=lenient)
+        else:
+            patched = json_patch(current, patch.value, lenient=lenient)
+        text = orjson.dumps(patched)
+        document = Document(orjson.loads(text), text, [])
+        try:
+            if form == "strategic":
+                self._check_patch(patch, schema, options, request)
+            obj = self._decoder.typed(
+                document,
+                schema,
+                kind,
+                field_validation=options.field_validation if form != "strategic" else "Ignore",
+                warn=request.warn,
+            )
+        except ApiError as e:
+            words = e.message.partition(": ")[2]
+            shown = go_text(patch.value) if form == "strategic" else text.decode()
+            found = [errors.invalid_value("patch", shown, words)]
+            raise errors.invalid("", "", "", found) from None
+        self._versions.defaulters.default(schema, obj)
+        head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
+        head.update(obj)
+        head["kind"], head["apiVersion"] = kind.kind, kind.api_version
+        return head
+
+    def _check_patch(
+        self, patch: Document, schema: Schema, options: WriteOptions, request: Request
+    ) -> None:
+        """Unknown and repeated fields of a strategic patch, which the patch itself names."""
+        if options.field_validation == "Ignore":
+            return
+        found = self._decoder.strict_findings(patch, schema)
+        if found and options.field_validation == "Strict":
+            raise errors.bad_request(f": strict decoding error: {', '.join(found)}")
+        for text in found:
+            request.warn(text)
+
+
+def parse_patch(data: bytes, form: PatchFormat) -> Document:
+    """The patch document. Raises ApiError 400."""
+    try:
+        if form == "apply":
+            value, complaints = yaml_format.loads(data)
+            return Document(value, json_format.dumps(value), complaints)
+        return Document(json_format.loads(data), data, [])
+    except JsonSyntaxError as e:
+        if form == "apply":
+            raise errors.bad_request(f"error encoding patch: {e}") from None
+        raise errors.bad_request(f"error decoding patch: {e}") from None

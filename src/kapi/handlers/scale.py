@@ -1,0 +1,129 @@
+"""GET, PUT and PATCH of `/scale`: the parent is read or changed, a Scale is sent and answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kapi import errors
+from kapi.codec.negotiate import patch_format
+from kapi.handlers.decode import Decoder, Document, read_body
+from kapi.handlers.patch import PatchHandler, parse_patch
+from kapi.handlers.respond import Responder
+from kapi.handlers.target import Target, manager_name
+from kapi.messages import Request, Response
+from kapi.registry.change import Change
+from kapi.registry.options import WriteOptions, write_options
+from kapi.registry.read import Reader
+from kapi.registry.scale import to_scale, validate_scale
+from kapi.registry.versions import Versions
+from kapi.registry.write import Writer, copied
+
+Json = dict[str, Any]
+
+
+class ScaleHandler:
+    def __init__(
+        self,
+        decoder: Decoder,
+        versions: Versions,
+        writer: Writer,
+        reader: Reader,
+        respond: Responder,
+        patches: PatchHandler,
+    ) -> None:
+        self._decoder = decoder
+        self._versions = versions
+        self._writer = writer
+        self._reader = reader
+        self._respond = respond
+        self._patches = patches
+
+    async def get(self, request: Request, target: Target) -> Response:
+        accepted = self._respond.negotiate(request, transforms=True)
+        item = await self._reader.get(target.resource, target.namespace, target.name, request.query)
+        return self._respond.object(request, target, to_scale(item.object()), accepted)
+
+    async def update(self, request: Request, target: Target) -> Response:
+        accepted = self._respond.negotiate(request, transforms=True)
+        data = await read_body(request)
+        options = write_options(request.query, "UpdateOptions")
+        subresource = target.subresource
+        assert subresource is not None and subresource.schema is not None
+        scale, _ = self._decoder.decode(
+            data,
+            request.headers.get("content-type"),
+            subresource.kind,
+            subresource.schema(),
+            field_validation=options.field_validation,
+            warn=request.warn,
+        )
+
+        def propose(current: Json | None) -> Json:
+            assert current is not None
+            return scaled(current, scale)
+
+        return await self._commit(request, target, propose, options, "update", accepted)
+
+    async def patch(self, request: Request, target: Target) -> Response:
+        form = patch_format(request.headers.get("content-type"), custom=target.resource.custom)
+        accepted = self._respond.negotiate(request, transforms=True)
+        data = await read_body(request)
+        options = write_options(request.query, "PatchOptions", patch_type=form)
+        document: Document = parse_patch(data, form)
+        subresource = target.subresource
+        assert subresource is not None and subresource.schema is not None
+        schema = subresource.schema()
+
+        def propose(current: Json | None) -> Json:
+            assert current is not None
+            before = to_scale(current)
+            after = self._patches.patched(
+                request, subresource.kind, schema, form, document, options, before
+            )
+            return scaled(current, after)
+
+        return await self._commit(request, target, propose, options, "patch", accepted)
+
+    async def _commit(
+        self,
+        request: Request,
+        target: Target,
+        propose: Any,
+        options: WriteOptions,
+        mode: Any,
+        accepted: Any,
+    ) -> Response:
+        assert request.user is not None
+        written = await self._writer.commit(
+            Change(
+                resource=target.resource,
+                version=target.version,
+                namespace=target.namespace,
+                name=target.name,
+                propose=propose,
+                mode=mode,
+                options=options,
+                user=request.user,
+                manager=manager_name(request, options.field_manager),
+                subresource="scale",
+                warn=request.warn,
+                annotate=request.audit.annotations.__setitem__,
+            )
+        )
+        return self._respond.object(request, target, to_scale(written.object), accepted)
+
+
+def scaled(current: Json, scale: Json) -> Json:
+    """The parent with what its Scale asks for. Raises ApiError 422."""
+    found = validate_scale(scale)
+    meta = scale.get("metadata") or {}
+    if found:
+        raise errors.invalid("autoscaling", "Scale", meta.get("name", ""), found)
+    obj: Json = copied(current)
+    obj["spec"]["replicas"] = (scale.get("spec") or {}).get("replicas", 0)
+    own = obj["metadata"]
+    own["name"], own["resourceVersion"] = meta.get("name", ""), meta.get("resourceVersion", "")
+    for name in ("namespace", "uid"):
+        if meta.get(name):
+            own[name] = meta[name]
+    return obj

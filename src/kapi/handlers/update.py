@@ -1,0 +1,79 @@
+"""PUT of an object or of its status: decode, then one call into the write pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from kapi.handlers.decode import Decoder, read_body
+from kapi.handlers.respond import Responder
+from kapi.handlers.target import Target, manager_name
+from kapi.messages import Request, Response
+from kapi.registry.change import Change, Json
+from kapi.registry.options import write_options
+from kapi.registry.versions import Versions
+from kapi.registry.write import Writer
+
+# Is the user of this request allowed another verb on the same target? Raises ApiError 403.
+Authorize = Callable[[Request, Target, str], Awaitable[None]]
+
+
+class UpdateHandler:
+    def __init__(
+        self,
+        decoder: Decoder,
+        versions: Versions,
+        writer: Writer,
+        respond: Responder,
+        authorize: Authorize,
+    ) -> None:
+        self._decoder = decoder
+        self._versions = versions
+        self._writer = writer
+        self._respond = respond
+        self._authorize = authorize
+
+    async def __call__(self, request: Request, target: Target) -> Response:
+        accepted = self._respond.negotiate(request, transforms=True)
+        data = await read_body(request)
+        options = write_options(request.query, "UpdateOptions")
+        version = target.version
+        schema = version.schema()
+
+        def decode() -> Json:
+            obj, _ = self._decoder.decode(
+                data,
+                request.headers.get("content-type"),
+                version.kind,
+                schema,
+                field_validation=options.field_validation,
+                warn=request.warn,
+            )
+            self._versions.defaulters.default(schema, obj)
+            return obj
+
+        first = [decode()]
+
+        def propose(current: Json | None) -> Json:
+            # The pipeline owns what it is given: a second attempt gets an object decoded anew.
+            return first.pop() if first else decode()
+
+        assert request.user is not None
+        change = Change(
+            resource=target.resource,
+            version=version,
+            namespace=target.namespace,
+            name=target.name,
+            propose=propose,
+            mode="update",
+            options=options,
+            user=request.user,
+            manager=manager_name(request, options.field_manager),
+            subresource=target.subresource_name,
+            may_create=target.resource.strategy.create_on_update and not target.subresource,
+            warn=request.warn,
+            annotate=request.audit.annotations.__setitem__,
+            authorize_create=lambda: self._authorize(request, target, "create"),
+        )
+        written = await self._writer.commit(change)
+        status = 201 if written.created else 200
+        return self._respond.object(request, target, written.object, accepted, status=status)

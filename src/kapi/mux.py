@@ -1,0 +1,106 @@
+"""path → Handler: first what the request info calls a resource, by the resource table; then exact paths; then prefixes.
+
+Resource lookups read the live `ResourceTable`, so a kind is served from the moment it is added. Prefixes are for what
+serves a whole subtree (aggregated groups, health checks). Whatever is left is a 404.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from kapi import errors
+from kapi.handlers.target import Target
+from kapi.messages import Handler, Request, Response
+from kapi.registry.resource import ResourceTable, ResourceType, Version
+
+ResourceHandler = Callable[[Request, Target], Awaitable[Response]]
+# What a subresource has of its own: verb → handler. The key is "" for any resource, or group/plural.
+SubresourceHandlers = Mapping[tuple[str, str], Mapping[str, ResourceHandler]]
+
+_COLLECTION_VERBS = frozenset({"list", "watch", "create", "deletecollection"})
+
+
+class Mux:
+    def __init__(
+        self,
+        table: ResourceTable,
+        verbs: Mapping[str, ResourceHandler],
+        subresources: SubresourceHandlers,
+        exact: Mapping[str, Handler],
+        prefixes: Mapping[str, Handler],
+        fallback: Handler,
+    ) -> None:
+        """`verbs`: handlers of objects, which serve subresources of the same kind (status), too.
+
+        `subresources`: (plural or "", subresource) → verb → handler, for those with a life of their own.
+        `prefixes` end in a slash; the longest that fits wins.
+        """
+        self._table = table
+        self._verbs = verbs
+        self._subresources = subresources
+        self._exact = exact
+        self._prefixes = sorted(prefixes.items(), key=lambda item: -len(item[0]))
+        self._fallback = fallback
+
+    async def __call__(self, request: Request) -> Response:
+        info = request.info
+        if info.is_resource and info.resource:
+            resource = self._table.get(info.group, info.resource)
+            version = resource.versions.get(info.version) if resource is not None else None
+            if resource is not None and version is not None:
+                return await self._resource(request, resource, version)
+        handler = self._exact.get(request.path)
+        if handler is None:
+            handler = next(
+                (h for prefix, h in self._prefixes if request.path.startswith(prefix)),
+                self._fallback,
+            )
+        return await handler(request)
+
+    async def _resource(
+        self, request: Request, resource: ResourceType, version: Version
+    ) -> Response:
+        info = request.info
+        self._check_place(request, resource)
+        if version.deprecation:
+            request.warn(version.deprecation)
+        if info.subresource:
+            return await self._subresource(request, resource, version)
+        verb = info.verb
+        if verb not in version.verbs:
+            raise errors.method_not_allowed()
+        target = Target(resource, version, info.namespace, info.name)
+        return await self._verbs[verb](request, target)
+
+    async def _subresource(
+        self, request: Request, resource: ResourceType, version: Version
+    ) -> Response:
+        info = request.info
+        subresource = version.subresources.get(info.subresource)
+        if subresource is None or (len(info.parts) > 3 and subresource.name != "proxy"):
+            raise errors.path_not_found()
+        own = self._subresources.get((resource.plural, subresource.name))
+        if own is None:
+            own = self._subresources.get(("", subresource.name))
+        handlers = self._verbs if own is None else own
+        if info.verb not in subresource.verbs or info.verb not in handlers:
+            raise errors.method_not_allowed()
+        target = Target(resource, version, info.namespace, info.name, subresource)
+        return await handlers[info.verb](request, target)
+
+    def _check_place(self, request: Request, resource: ResourceType) -> None:
+        """A namespace where there is one, none where there is none; a name where the verb wants one."""
+        info = request.info
+        if resource.namespaced:
+            if not info.namespace and (info.name or info.verb not in _COLLECTION_VERBS):
+                raise errors.path_not_found()
+            if not info.namespace and info.verb in ("create", "deletecollection"):
+                raise errors.method_not_allowed()
+        elif info.namespace and resource.plural != "namespaces":
+            raise errors.path_not_found()
+        if info.name and len(info.parts) > 2 and not info.subresource:
+            raise errors.path_not_found()
+        if not info.name and info.verb not in _COLLECTION_VERBS:
+            raise errors.method_not_allowed()
+        if info.name and not info.subresource and request.method == "POST":
+            raise errors.method_not_allowed()
