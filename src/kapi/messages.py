@@ -168,6 +168,7 @@ class AuditFacts:
 
     id: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
+    impersonator: UserInfo | None = None  # who really asks, when impersonation chose another user
 
 
 ExitCallback = Callable[[], None]

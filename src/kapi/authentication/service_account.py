@@ -59,7 +59,7 @@ def split_username(name: str) -> tuple[str, str] | None:
     if not name.startswith(USER_PREFIX):
         return None
     namespace, colon, account = name[len(USER_PREFIX) :].partition(":")
-    if not colon or not _is_label(namespace) or not _is_subdomain(account):
+    if not colon or not _is_label(namespace) or not is_subdomain(account):
         return None
     return namespace, account
 
@@ -72,7 +72,7 @@ def _is_label(text: str, limit: int = 63) -> bool:
     return 0 < len(text) <= limit and _LABEL.issuperset(text) and "-" not in edge
 
 
-def _is_subdomain(text: str) -> bool:
+def is_subdomain(text: str) -> bool:
     return len(text) <= 253 and all(_is_label(part, 253) for part in text.split("."))
 
 
