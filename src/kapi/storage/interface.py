@@ -1,15 +1,23 @@
 """The storage contract: ordered keys to bytes, with one revision counter over everything.
 
-Shaped like what Kubernetes needs of etcd. Values are opaque; objects, versions and encryption live above.
-Implementations: `memory.py` (the model and oracle), `sqlite.py` (default), later `etcd.py`. One conformance
-suite (`tests/conformance/storage.py`) runs over each. All errors are those named here.
+Shaped like what Kubernetes needs of etcd. Values are opaque; objects, versions and encryption
+live above. Implementations: `memory.py` (the model and oracle), `sqlite.py` (default), later
+`etcd.py`. One conformance suite (`tests/conformance/storage_suite.py`) runs over each. All errors
+are those named here.
 
-Revisions: positive, unique per write, growing by one per write, never reused, also across restarts. A fresh store is at revision 1.
+Revisions: positive, one per write, growing by one per write, never reused, also across restarts.
+A fresh store is at revision 1, so its first write gets 2.
+
+History: a store keeps what it needs to answer for every revision from its compact revision on. A
+time bound is kept by `compaction.Compactor`; a bound in bytes is kept by the store itself.
+
+Order on one event loop: when a write is acknowledged, its event is already in every watch, and
+`current_revision()`, `get` and `list` show it. Nothing is shown before it is durable.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,12 +29,15 @@ class Record:
     key: str
     value: bytes
     revision: int  # of the last change of this key
-    create_revision: int
+    create_revision: int  # of its creation; survives updates, not a delete
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change. `value` is the new value; for a delete it is the last one. `previous` is the record before (None for a create)."""
+    """One change. `previous` is the record before it (None for a create).
+
+    `value` is the new value; for a delete it is the last one, `previous.value`.
+    """
 
     type: str  # "create" | "update" | "delete"
     key: str
@@ -37,11 +48,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class ListResult:
-    records: Sequence[Record]  # by key, ascending
+    """What a list found, all of it read at one revision."""
+
+    records: Sequence[Record]  # by key, ascending (code points)
     revision: int  # at which all of them were read
-    remaining: (
-        int  # how many more there are after the last one under the prefix (0 without a limit)
-    )
+    remaining: int  # how many more follow the last one under the prefix (0 without a limit)
 
 
 class StorageError(Exception):
@@ -49,10 +60,10 @@ class StorageError(Exception):
 
 
 class Conflict(StorageError):
-    """The key is not at the expected revision. `current` is what stands there (None: nothing)."""
+    """The key is not at the expected revision. `current` is what stands there."""
 
-    def __init__(self, key: str, current: Record | None) -> None:
-        super().__init__(key)
+    def __init__(self, key: str, current: Record) -> None:
+        super().__init__(f"{key} is at revision {current.revision}")
         self.key, self.current = key, current
 
 
@@ -65,7 +76,7 @@ class NotFound(StorageError):
 
 
 class Compacted(StorageError):
-    """The revision is older than the kept history. `compact_revision` is the oldest that is kept."""
+    """The revision is older than the kept history. `compact_revision` is the oldest kept one."""
 
     def __init__(self, compact_revision: int) -> None:
         super().__init__(f"compacted: history starts at {compact_revision}")
@@ -81,14 +92,28 @@ class FutureRevision(StorageError):
 
 
 class Unavailable(StorageError):
-    """The backend cannot answer now (disk full, locked, read-only, closed). Nothing was changed."""
+    """The backend cannot answer now (disk full, locked, read-only, closed).
+
+    A write that raises it was not made, unless the disk failed in the very act of syncing: then it
+    may still show up, as an event with its revision, like a request whose answer was lost.
+    """
 
 
 class Corrupt(StorageError):
     """The backend holds something that breaks its own invariants."""
 
 
+class InUse(StorageError):
+    """Another server owns the data directory. The text names the directory and the owner."""
+
+
+class UnknownFormat(StorageError):
+    """The file was written by a newer kapi, or by something else. It was left as it is."""
+
+
 class Storage(Protocol):
+    """One store. All calls come from one event loop; a cancelled call may still take effect."""
+
     async def get(self, key: str, *, revision: int | None = None) -> Record | None:
         """The record now, or as of a revision. Raises Compacted, FutureRevision, Unavailable."""
 
@@ -100,28 +125,53 @@ class Storage(Protocol):
         start_after: str = "",
         revision: int | None = None,
     ) -> ListResult:
-        """Records under `prefix` with keys > `start_after`, at most `limit` (0: all), now or as of a revision. Raises Compacted, FutureRevision, Unavailable."""
+        """Records under `prefix` with keys > `start_after`, at most `limit` (0: all).
+
+        Now, or as of a revision. Raises Compacted, FutureRevision, Unavailable.
+        """
 
     async def create(self, key: str, value: bytes) -> int:
-        """Add a key; returns the revision. Raises AlreadyExists, Unavailable. Durable on return."""
+        """Add a key; returns the revision. Durable on return.
+
+        Raises AlreadyExists, Unavailable; ValueError for a key with NUL or a lone surrogate.
+        """
 
     async def update(self, key: str, value: bytes, *, expected_revision: int) -> int:
-        """Replace the value if the key stands at `expected_revision`. Raises Conflict (with what stands there), NotFound, Unavailable. Durable on return."""
+        """Replace the value if the key stands at `expected_revision`. Durable on return.
+
+        Raises Conflict (with what stands there), NotFound, Unavailable.
+        """
 
     async def delete(self, key: str, *, expected_revision: int) -> tuple[Record, int]:
-        """Remove the key if it stands at `expected_revision`; returns what was there and the revision of the removal. Raises Conflict, NotFound, Unavailable."""
+        """Remove the key if it stands at `expected_revision`. Durable on return.
+
+        Returns what was there and the revision of the removal. Raises as `update` does.
+        """
 
     def watch(self, prefix: str, *, after_revision: int) -> AsyncIterator[Sequence[Event]]:
-        """Every change under `prefix` with a revision > `after_revision`, in batches: ordered, without gap or repeat, a revision never split over two batches. Raises Compacted (also first thing). Ends when the store closes."""
+        """Every change under `prefix` with a revision > `after_revision`, in non-empty batches.
+
+        Ordered, without gap or repeat, a revision never split over two batches. Raises Compacted
+        (on the first step, or later when the reader fell behind the kept history), Unavailable
+        (the next step resumes where this one was). Ends when the store closes. Dropping the
+        iterator ends the watch.
+        """
 
     async def current_revision(self) -> int:
-        """The newest revision that any earlier-acknowledged write can have."""
+        """The newest revision: that of any write acknowledged before, or a later one."""
 
     async def compact(self, revision: int) -> None:
-        """Forget history before `revision`; current values stay. Raises Compacted (already further), FutureRevision."""
+        """Forget history before `revision`; reads at `revision` and later still work.
+
+        Returns when it is done; history goes in small steps, so writes are not held up. Raises
+        Compacted (it is already further), FutureRevision, Unavailable (it may be partly done).
+        """
 
     async def compact_revision(self) -> int:
         """The oldest revision that can still be read (0: nothing was compacted)."""
 
     async def close(self) -> None:
         """Finish queued writes, end watches, release files and threads. Idempotent."""
+
+    def statistics(self) -> Mapping[str, int]:
+        """Numbers for metrics and tests: revision, compact_revision, objects, live_bytes, …"""
