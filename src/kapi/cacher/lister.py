@@ -1,0 +1,41 @@
+"""`Lister`: what admission, authorizers and controllers see of a resource.
+
+From the cache, at once, read-only. It may lag behind the store by a moment, never by more than the
+cache does. The objects are shared: who wants to change one copies it first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kapi.cacher.cacher import Cacher
+from kapi.cacher.event import Item, Resource
+
+Json = dict[str, Any]
+
+
+class Lister:
+    """The objects of one resource, decoded once per revision."""
+
+    def __init__(self, cacher: Cacher, resource: Resource) -> None:
+        self._cacher = cacher
+        self._resource = resource
+
+    def item(self, namespace: str, name: str) -> Item | None:
+        cache = self._cacher.cache(self._resource)
+        return cache.get(namespace, name) if cache is not None else None
+
+    def get(self, namespace: str, name: str) -> Json | None:
+        """The object in its stored form; the namespace is "" for a cluster-scoped one."""
+        item = self.item(namespace, name)
+        return item.object() if item is not None else None
+
+    def list(self, namespace: str = "") -> list[Json]:
+        """The objects of a namespace, or all, in the order of their keys."""
+        cache = self._cacher.cache(self._resource)
+        return [item.object() for item in cache.list(namespace)] if cache is not None else []
+
+    @property
+    def revision(self) -> int:
+        """Up to where what it gives is complete."""
+        return self._cacher.revision

@@ -1,0 +1,118 @@
+"""`ResourceCache`: the objects of one storage prefix, their recent history and their watchers.
+
+Two resource types may share one (the two groups of events do). It is made by `Cacher.register` and
+then *loads*: until it has, changes that arrive are kept aside, so that nothing is missed between
+the list and the watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from kapi.cacher.demux import Demux
+from kapi.cacher.event import ADDED, DELETED, MODIFIED, Event, Item, Layout, Resource
+from kapi.cacher.history import History
+from kapi.cacher.snapshot import Snapshot
+from kapi.errors import expired
+from kapi.storage import interface as storage
+from kapi.storage import keys
+
+
+class ResourceCache:
+    """Read by `registry/read.py` and listers; written by the cacher only."""
+
+    def __init__(self, resource: Resource, now: Callable[[], int]) -> None:
+        self.resources: dict[tuple[str, str], Resource] = {}
+        self.prefix = resource.storage_prefix
+        self.namespaced = resource.namespaced
+        self.layout = Layout(resource)
+        self.snapshot = Snapshot()
+        self.history = History(0)
+        self.watchers = Demux()
+        self.changed = (
+            0  # the revision of the last change; a read as of a later one is a read of now
+        )
+        self.loaded = asyncio.Event()
+        self.removed = False
+        self._aside: list[storage.Event] = []
+        self._loaded_at = 0
+        self._now = now
+
+    @property
+    def revision(self) -> int:
+        """Everything up to it is in here."""
+        return self._now()
+
+    def get(self, namespace: str, name: str) -> Item | None:
+        return self.snapshot.get(namespace, name)
+
+    def list(self, namespace: str = "") -> Sequence[Item]:
+        """By key; read-only."""
+        return self.snapshot.list(namespace)
+
+    def item(self, record: storage.Record) -> Item:
+        """A record of this resource as an item; it may be of any time."""
+        namespace, name = self._split(record.key)
+        return self.layout.item(record.key, namespace, name, record.value, record.revision)
+
+    def _split(self, key: str) -> tuple[str, str]:
+        rest = key[len(keys.ROOT) + len(self.prefix) + 1 :]
+        if not self.namespaced:
+            return "", rest
+        namespace, _, name = rest.partition("/")
+        return namespace, name
+
+    # -- the side of the cacher -------------------------------------------------------------------
+
+    def load(self, items: Sequence[Item], revision: int) -> None:
+        """Start from what stands at a revision, then apply what came since."""
+        self.snapshot.load(items)
+        self.history.clear(revision)
+        self.changed = self._loaded_at = revision
+        self.loaded.set()
+        aside, self._aside = self._aside, []
+        for event in aside:
+            self.apply(event)
+
+    def reload(self, items: Sequence[Item], revision: int) -> None:
+        """The same after a gap: if something changed in it, the watches cannot go on."""
+        before = {(i.key, i.revision) for i in self.snapshot.list()}
+        if self.loaded.is_set() and before == {(i.key, i.revision) for i in items}:
+            return
+        for watcher in self.watchers:
+            watcher.fail(expired(f"too old resource version: {watcher.position} ({revision})"))
+        self._aside.clear()
+        self.load(items, revision)
+
+    def apply(self, change: storage.Event) -> None:
+        """Take in one change and hand it to the watchers."""
+        if not self.loaded.is_set():
+            self._aside.append(change)
+            return
+        if change.revision <= self._loaded_at:
+            return
+        namespace, name = self._split(change.key)
+        previous: Item | None
+        if change.type == "delete":
+            previous = self.snapshot.remove(namespace, name)
+            assert previous is not None, f"{change.key} was deleted but never there"
+            event = Event(
+                DELETED, self.layout.again(previous, change.revision), previous, self.layout
+            )
+        else:
+            item = self.layout.item(change.key, namespace, name, change.value, change.revision)
+            previous = self.snapshot.put(item)
+            event = Event(ADDED if previous is None else MODIFIED, item, previous, self.layout)
+        if previous is not None:
+            previous.forget()
+        self.changed = change.revision
+        self.history.append(event)
+        self.watchers.publish(event)
+
+    def end(self) -> None:
+        """The resource is served no more: its watches end."""
+        self.removed = True
+        self.loaded.set()
+        for watcher in self.watchers:
+            watcher.end()
