@@ -1,0 +1,261 @@
+"""Checks that many kinds share: names at a path, label selectors, addresses, ports, quantities,
+unions.
+
+Called by the strategies of every group. Each gives the findings of one value at one path, in the
+real server's words and order; an absent value is empty, as in a Go struct. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from kapi.errors import (
+    FieldError,
+    GoText,
+    field_forbidden,
+    invalid_value,
+    not_supported,
+    required,
+)
+from kapi.registry import names
+from kapi.registry.addresses import (
+    canonical_cidr as canonical_cidr,
+)
+from kapi.registry.addresses import (
+    canonical_ip as canonical_ip,
+)
+from kapi.registry.addresses import (
+    cidr as cidr,
+)
+from kapi.registry.addresses import (
+    ip as ip,
+)
+from kapi.registry.addresses import (
+    non_special_ip as non_special_ip,
+)
+from kapi.registry.addresses import (
+    parse_cidr as parse_cidr,
+)
+from kapi.registry.addresses import (
+    parse_ip as parse_ip,
+)
+from kapi.schema.quantity import QuantityError
+from kapi.schema.quantity import value as quantity_value
+
+Json = dict[str, Any]
+
+IMMUTABLE = "field is immutable"
+NEGATIVE = "must be greater than or equal to 0"
+PORT = "must be between 1 and 65535, inclusive"
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+CONFIG_KEY_MAX = 253  # characters of a key of a ConfigMap or Secret
+PORT_NAME_MAX = 15  # characters, RFC 6335
+_CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+\Z")
+_PORT_NAME = re.compile(r"[-a-z0-9]+\Z")
+_PATH_FREE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+# -- text ---------------------------------------------------------------------------------------
+
+
+def each(path: str, value: Any, complaints: Iterable[str]) -> list[FieldError]:
+    """One finding for each complaint about a value."""
+    return [invalid_value(path, value, text) for text in complaints]
+
+
+def dns_label(value: str, path: str) -> list[FieldError]:
+    return each(path, value, names.dns_label(value))
+
+
+def dns_subdomain(value: str, path: str) -> list[FieldError]:
+    return each(path, value, names.dns_subdomain(value))
+
+
+def qualified_name(value: str, path: str) -> list[FieldError]:
+    return each(path, value, names.qualified_name(value))
+
+
+def label_value(value: str, path: str) -> list[FieldError]:
+    return each(path, value, names.label_value(value))
+
+
+def labels(values: Mapping[str, str] | None, path: str) -> list[FieldError]:
+    """A map of labels: keys are qualified names, values label values; all findings stand at the map."""
+    out: list[FieldError] = []
+    for key, value in (values or {}).items():
+        out += qualified_name(key, path)
+        out += label_value(value, path)
+    return out
+
+
+def config_key(key: str) -> list[str]:
+    """Complaints about a key of a ConfigMap or Secret: a file name."""
+    out = []
+    if len(key) > CONFIG_KEY_MAX:
+        out.append(names.max_length(CONFIG_KEY_MAX))
+    if not _CONFIG_KEY.match(key):
+        out.append(
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
+            "'key.name',  or "
+            "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+        )
+    if key == ".":
+        out.append("must not be '.'")
+    elif key == "..":
+        out.append("must not be '..'")
+    elif key.startswith(".."):
+        out.append("must not start with '..'")
+    return out
+
+
+def port_name(name: str) -> list[str]:
+    """Complaints about a port's name as IANA would register it."""
+    out = []
+    if len(name) > PORT_NAME_MAX:
+        out.append(names.max_length(PORT_NAME_MAX))
+    if not _PORT_NAME.match(name):
+        out.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not any("a" <= c <= "z" for c in name):
+        out.append("must contain at least one letter (a-z)")
+    if "--" in name:
+        out.append("must not contain consecutive hyphens")
+    if name[:1] == "-" or name[-1:] == "-":
+        out.append("must not begin or end with a hyphen")
+    return out
+
+
+def domain_prefixed_path(value: str, path: str) -> list[FieldError]:
+    """`example.com/some/path`: the name of a signer, a controller."""
+    if not value:
+        return [required(path)]
+    host, slash, rest = value.partition("/")
+    if not slash or not host or not rest:
+        return [
+            invalid_value(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
+        ]
+    out = each(path, host, names.dns_subdomain(host))
+    if not re.fullmatch(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", rest):
+        out.append(
+            invalid_value(
+                path, rest, "Invalid path (regex used for validation is '" + _HTTP_PATH + "')"
+            )
+        )
+    return out
+
+
+_HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
+
+
+def c_identifier(value: str) -> bool:
+    return bool(_PATH_FREE.match(value))
+
+
+# -- selectors ----------------------------------------------------------------------------------
+
+
+def label_selector(
+    selector: Json | None, path: str, *, allow_invalid_values: bool = False
+) -> list[FieldError]:
+    """A LabelSelector; None has no findings."""
+    if selector is None:
+        return []
+    out = labels(selector.get("matchLabels"), f"{path}.matchLabels")
+    for i, requirement in enumerate(selector.get("matchExpressions") or ()):
+        out += _requirement(requirement, f"{path}.matchExpressions[{i}]", allow_invalid_values)
+    return out
+
+
+def _requirement(requirement: Json, path: str, allow_invalid_values: bool) -> list[FieldError]:
+    out: list[FieldError] = []
+    operator = requirement.get("operator", "")
+    values = requirement.get("values") or ()
+    if operator in ("In", "NotIn"):
+        if not values:
+            out.append(
+                required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+            )
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            out.append(field_forbidden(f"{path}.values", text))
+    else:
+        out.append(invalid_value(f"{path}.operator", operator, "not a valid selector operator"))
+    out += qualified_name(requirement.get("key", ""), f"{path}.key")
+    if not allow_invalid_values:
+        for i, value in enumerate(values):
+            out += label_value(value, f"{path}.values[{i}]")
+    return out
+
+
+# -- numbers ------------------------------------------------------------------------------------
+
+
+def port(value: int, path: str) -> list[FieldError]:
+    return [] if 1 <= value <= 65535 else [invalid_value(path, value, PORT)]
+
+
+def non_negative(value: int, path: str) -> list[FieldError]:
+    return [] if value >= 0 else [invalid_value(path, value, NEGATIVE)]
+
+
+def positive(value: int, path: str) -> list[FieldError]:
+    return [] if value > 0 else [invalid_value(path, value, "must be greater than 0")]
+
+
+def number(text: str) -> Decimal:
+    """The value of a quantity that was decoded; 0 for what is none."""
+    try:
+        return quantity_value(text)
+    except QuantityError:
+        return Decimal(0)
+
+
+# -- choices and changes ------------------------------------------------------------------------
+
+
+def one_of(value: str, path: str, supported: Sequence[str]) -> list[FieldError]:
+    """A value of an enumeration."""
+    return [] if value in supported else [not_supported(path, value, supported)]
+
+
+def immutable(
+    new: Any, old: Any, path: str, shown: Callable[[Any], Any] | None = None
+) -> list[FieldError]:
+    """A field that may not change; `shown` gives what the finding prints for the new value."""
+    if new == old:
+        return []
+    return [invalid_value(path, new if shown is None else shown(new), IMMUTABLE)]
+
+
+# -- Go structs in messages ---------------------------------------------------------------------
+
+
+def go_json(value: Any) -> GoText:
+    """A value as Go marshals it: fields in their order, `<`, `>` and `&` escaped."""
+    text = orjson.dumps(value).decode()
+    return GoText(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+_ZERO: Mapping[str, Any] = {"s": "", "i": 0, "b": False, "p": None}
+
+
+def go_fields(obj: Json | None, spec: str) -> Json | None:
+    """The fields of a struct without JSON names, as messages show it: `Name:s Port:i AppProtocol:p`.
+
+    The letter says what an absent field is: s text, i number, b false, p null. `Go=json:s` where
+    the names differ by more than their first letter.
+    """
+    if obj is None:
+        return None
+    out: Json = {}
+    for item in spec.split():
+        name, _, kind = item.partition(":")
+        go, _, key = name.partition("=")
+        value = obj.get(key or go[0].lower() + go[1:])
+        out[go] = _ZERO[kind] if value is None else value
+    return out

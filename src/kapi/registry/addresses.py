@@ -1,0 +1,128 @@
+"""Addresses and networks in text: read as older fields accept them, and findings about them.
+
+Older fields take IPv4 with leading zeros when they held it before; a new value obeys the strict
+syntax. Pure; used by the checks of kinds and by the allocation of service addresses.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+
+from kapi.errors import FieldError, invalid_value
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+NOT_AN_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+NOT_A_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+
+
+def parse_ip(text: str) -> Address | None:
+    """An address as older fields accept it: leading zeros in IPv4 are decimal; no zone."""
+    if "%" in text:
+        return None
+    try:
+        if ":" in text:
+            return ipaddress.IPv6Address(text)
+        return ipaddress.IPv4Address(_without_zeros(text))
+    except ValueError:
+        return None
+
+
+def parse_cidr(text: str) -> Network | None:
+    """A network; bits beyond the prefix are dropped, leading zeros accepted."""
+    address, slash, prefix = text.partition("/")
+    if not slash or not prefix.isdigit() or not prefix.isascii() or len(prefix) > 3:
+        return None
+    ip = parse_ip(address)
+    if ip is None or int(prefix) > ip.max_prefixlen:
+        return None
+    return ipaddress.ip_network((ip, int(prefix)), strict=False)
+
+
+def _without_zeros(text: str) -> str:
+    return ".".join(part.lstrip("0") or "0" if part.isdigit() else part for part in text.split("."))
+
+
+def ip_family(text: str) -> str:
+    """IPv4 or IPv6, or nothing for what is no address."""
+    ip = parse_ip(text)
+    return "" if ip is None else f"IPv{ip.version}"
+
+
+def ip(value: str, path: str, *, old: Sequence[str] = ()) -> list[FieldError]:
+    """An address in a field that came before the strict syntax; those in `old` are left alone."""
+    if value in old:
+        return []
+    address = parse_ip(value)
+    if address is None:
+        return [invalid_value(path, value, NOT_AN_IP)]
+    if address.version == 4 and _without_zeros(value) != value:
+        return [invalid_value(path, value, "must not have leading 0s")]
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return [invalid_value(path, value, "must not be an IPv4-mapped IPv6 address")]
+    return []
+
+
+def cidr(value: str, path: str, *, old: Sequence[str] = ()) -> list[FieldError]:
+    """A network in a field that came before the strict syntax; those in `old` are left alone."""
+    if value in old:
+        return []
+    network = parse_cidr(value)
+    if network is None:
+        return [invalid_value(path, value, NOT_A_CIDR)]
+    address, _, prefix = value.partition("/")
+    if network.version == 4 and _without_zeros(address) != address:
+        return [invalid_value(path, value, "must not have leading 0s in IP")]
+    if len(prefix) > 1 and prefix[0] == "0":
+        return [invalid_value(path, value, "must not have leading 0s in prefix length")]
+    if parse_ip(address) != network.network_address:
+        return [invalid_value(path, value, "must not have bits set beyond the prefix length")]
+    return []
+
+
+def canonical_ip(value: str, path: str) -> list[FieldError]:
+    """An address in a field that takes the canonical spelling only."""
+    address = parse_ip(value)
+    if address is None:
+        return [invalid_value(path, value, NOT_AN_IP)]
+    if str(address) != value:
+        return [invalid_value(path, value, f'must be in canonical form ("{address}")')]
+    return []
+
+
+def canonical_cidr(value: str, path: str) -> list[FieldError]:
+    """A network in a field that takes the canonical spelling only."""
+    network = parse_cidr(value)
+    if network is None:
+        return [invalid_value(path, value, NOT_A_CIDR)]
+    if str(network) != value:
+        return [invalid_value(path, value, f'must be in canonical form ("{network}")')]
+    return []
+
+
+def non_special_ip(value: str, path: str) -> list[FieldError]:
+    """An address of an endpoint: not loopback, link-local or unspecified."""
+    address = parse_ip(value)
+    if address is None:
+        return [invalid_value(path, value, "must be a valid IP address")]
+    out = []
+    if address.is_unspecified:
+        out.append(invalid_value(path, value, f"may not be unspecified ({value})"))
+    if address.is_loopback:
+        text = "may not be in the loopback range (127.0.0.0/8, ::1/128)"
+        out.append(invalid_value(path, value, text))
+    if address.is_link_local:
+        text = "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
+        out.append(invalid_value(path, value, text))
+    if address in _LOCAL_MULTICAST[address.version]:
+        text = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+        out.append(invalid_value(path, value, text))
+    return out
+
+
+_LOCAL_MULTICAST: Mapping[int, Network] = {
+    4: ipaddress.IPv4Network("224.0.0.0/24"),
+    6: ipaddress.IPv6Network("ff02::/16"),
+}
