@@ -144,11 +144,11 @@ class Decoders:
 
     def _object(self, schema: Schema) -> Decode:
         fields: dict[str, tuple[int, Decode, bool, Any]] = {}
-        emitted: list[tuple[str, Callable[[], Any]]] = []
+        always: list[tuple[str, Callable[[], Any]]] = []
         for index, p in enumerate(schema.properties.values()):
             fields[p.name] = (index, self.decoder(p.schema), _vanishes(p), self._vanishing(p))
             if emitted(p):
-                emitted.append((p.name, self._absent(p)))
+                always.append((p.name, self._absent(p)))
         order = tuple(schema.properties)
         get = fields.get
 
@@ -173,7 +173,7 @@ class Decoders:
                     ordered = False
                 last = index
                 out[name] = x
-            for name, absent in emitted:
+            for name, absent in always:
                 if name not in out:
                     out[name] = absent()
                     ordered = False
