@@ -1,0 +1,273 @@
+"""Every flag in one table: the fields of `Options`, with default, sort of value, bound and help.
+
+Names and meanings are kube-apiserver's
+(https://kubernetes.io/docs/reference/command-line-tools-reference/ kube-apiserver/); those of
+kapi alone say so. `option_parser.py` makes an `Options` of a command line, the docs are made of
+this table. A flag marked `later` is parsed and checked, and has no effect yet: a start-up warning
+names those that were given. Durations are seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+from kapi import features, flags
+from kapi.edge.tls import CIPHERS, CIPHERS_13, VERSIONS
+from kapi.flags import Kind, PortRange, Rule, at_least, between, one_of
+
+MEMORY = ":memory:"  # as --data-dir: keep nothing
+AUTHORIZATION_MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node", "ABAC", "Webhook")
+
+ADMISSION_PLUGINS = (
+    "AlwaysAdmit", "AlwaysDeny", "AlwaysPullImages", "CertificateApproval", "CertificateSigning",
+    "CertificateSubjectRestriction", "ClusterTrustBundleAttest", "DefaultIngressClass",
+    "DefaultStorageClass", "DefaultTolerationSeconds", "DenyServiceExternalIPs", "EventRateLimit",
+    "ExtendedResourceToleration", "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology",
+    "LimitRanger", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "NamespaceAutoProvision",
+    "NamespaceExists", "NamespaceLifecycle", "NodeDeclaredFeatureValidator", "NodeRestriction",
+    "OwnerReferencesPermissionEnforcement", "PersistentVolumeClaimResize", "PodNodeSelector",
+    "PodSecurity", "PodTolerationRestriction", "PodTopologyLabels", "Priority", "ResourceQuota",
+    "RuntimeClass", "ServiceAccount", "StorageObjectInUseProtection", "TaintNodesByCondition",
+    "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """What a field of `Options` is on the command line."""
+
+    kind: Kind
+    help: str
+    rule: Rule | None = None
+    effective: bool = True
+
+
+def _flag(
+    default: Any, kind: Kind, text: str, rule: Rule | None = None, *, later: bool = False
+) -> Any:
+    metadata = {"flag": Flag(kind, text, rule, not later)}
+    if isinstance(default, Mapping):  # unhashable, though it cannot change
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _string(default: str, text: str, rule: Rule | None = None, *, later: bool = False) -> Any:
+    return _flag(default, flags.STRING, text, rule, later=later)
+
+
+def _bool(default: bool, text: str, *, later: bool = False) -> Any:
+    return _flag(default, flags.BOOL, text, later=later)
+
+
+def _int(default: int, text: str, rule: Rule | None = None, *, later: bool = False) -> Any:
+    return _flag(default, flags.INT, text, rule, later=later)
+
+
+def _duration(default: float, text: str, rule: Rule | None = None, *, later: bool = False) -> Any:
+    return _flag(default, flags.DURATION, text, rule or at_least(0), later=later)
+
+
+def _list(
+    default: tuple[str, ...], text: str, rule: Rule | None = None, *, later: bool = False
+) -> Any:
+    return _flag(default, flags.LIST, text, rule, later=later)
+
+
+def _file(kind: Kind, text: str, *, later: bool = False) -> Any:
+    return _flag(() if kind.merge else "", kind, text, later=later)
+
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+_NODE_PORTS = PortRange(30000, 32767)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a server runs with. `given` names the flags that were set, not defaulted."""
+
+    # fmt: off
+    # -- kapi's own --
+    data_dir: str = _flag("", flags.DIRECTORY,
+        "Where kapi keeps its store, keys and kubeconfig. Default: kapi's folder among the "
+        "user's data. `:memory:` keeps nothing. (kapi only)")
+    config: str = _flag("", flags.YAML,
+        "YAML file with flags' names and values; the command line wins. (kapi only)")
+    kubeconfig: str = _string("",
+        "Where the admin's kubeconfig is written. Default: in the data directory. (kapi only)")
+    http2: bool = _bool(False, "Serve HTTP/2, too; needs the package zttp. (kapi only)")
+
+    # -- serving --
+    bind_address: str = _flag("", flags.IP,
+        "Address to listen on. Default: 127.0.0.1 with a self-made certificate, else 0.0.0.0.")
+    secure_port: int = _int(6443, "Port to listen on; 0 takes a free one.", between(0, 65535))
+    advertise_address: str = _flag("", flags.IP,
+        "Address that the `kubernetes` service points to. Default: the bind address.")
+    external_hostname: str = _string("",
+        "Host name in URLs that lead here, such as OpenID discovery.")
+    tls_cert_file: str = _file(flags.CERTIFICATE,
+        "Serving certificate, chain included. Default: self-made, in the data directory.")
+    tls_private_key_file: str = _file(flags.PRIVATE_KEY, "Private key of --tls-cert-file.")
+    tls_min_version: str = _string("VersionTLS12", "Lowest TLS version.", one_of(*VERSIONS))
+    tls_cipher_suites: tuple[str, ...] = _list((),
+        "Cipher suites of TLS 1.2, by Go's names.", one_of(*CIPHERS, *CIPHERS_13))
+    tls_sni_cert_key: tuple[str, ...] = _flag((), flags.REPEATED,
+        "Further certificate and key, and the names they are for.", later=True)
+    http2_max_streams_per_connection: int = _int(0,
+        "Streams of an HTTP/2 connection; 0: the library's default.", at_least(0), later=True)
+    strict_transport_security_directives: tuple[str, ...] = _list((),
+        "Directives of the Strict-Transport-Security header; none: no header.")
+    cors_allowed_origins: tuple[str, ...] = _list((),
+        "Regular expressions of origins that browsers may call from.")
+    goaway_chance: float = _flag(0.0, flags.FLOAT,
+        "Share of HTTP/2 requests after which to close.", between(0, 0.02), later=True)
+    shutdown_delay_duration: float = _duration(0,
+        "How long to serve on after a stop signal, with /readyz failing.")
+    shutdown_send_retry_after: bool = _bool(False,
+        "While draining, refuse new requests with 429 and Retry-After.")
+
+    # -- requests --
+    request_timeout: float = _duration(60,
+        "How long a request may take, unless it is long-running.", at_least(0.001))
+    min_request_timeout: int = _int(1800,
+        "Seconds that a watch lasts at least, without a timeout of its own.", at_least(0))
+    max_requests_inflight: int = _int(400, "Reading requests at a time; 0: no bound.", at_least(0))
+    max_mutating_requests_inflight: int = _int(200,
+        "Writing requests at a time; 0: no bound.", at_least(0))
+    enable_priority_and_fairness: bool = _bool(True,
+        "Queue requests by flow schema and priority level.", later=True)
+
+    # -- storage --
+    etcd_servers: tuple[str, ...] = _list((), "etcd endpoints.", later=True)
+    etcd_cafile: str = _file(flags.CA_BUNDLE, "CA of etcd.", later=True)
+    etcd_certfile: str = _file(flags.CERTIFICATE, "Client certificate for etcd.", later=True)
+    etcd_keyfile: str = _file(flags.PRIVATE_KEY, "Key of --etcd-certfile.", later=True)
+    etcd_prefix: str = _string("/registry", "Root of the keys in etcd.", later=True)
+    etcd_compaction_interval: float = _duration(300,
+        "How much history the store keeps; 0: all of it.")
+    storage_media_type: str = _string(
+        "application/vnd.kubernetes.protobuf", "Form of objects in etcd.", later=True)
+    encryption_provider_config: str = _file(flags.YAML, "Encryption of stored objects.", later=True)
+    watch_cache: bool = _bool(True, "Serve lists and watches from memory.", later=True)
+    default_watch_cache_size: int = _int(100,
+        "Kept for command lines: the cache sizes itself.", at_least(0), later=True)
+    delete_collection_workers: int = _int(1,
+        "Kept for command lines: collections are deleted in one go.", at_least(1), later=True)
+    enable_garbage_collector: bool = _bool(True,
+        "Answer deletions as a cluster with a garbage collector does.")
+    event_ttl: float = _duration(3600, "How long events are kept.", at_least(1))
+
+    # -- authentication --
+    anonymous_auth: bool = _bool(True, "Let requests without credentials in as system:anonymous.")
+    client_ca_file: str = _file(flags.CA_BUNDLE,
+        "CA of client certificates. Default: self-made, if the serving certificate is.")
+    token_auth_file: str = _file(flags.CSV, "Static bearer tokens: token,user,uid,\"groups\".")
+    enable_bootstrap_token_auth: bool = _bool(False,
+        "Accept bootstrap tokens kept as secrets in kube-system.")
+    service_account_issuer: tuple[str, ...] = _flag((), flags.REPEATED,
+        "Issuer of service-account tokens; the first issues, all are accepted.")
+    service_account_key_file: tuple[str, ...] = _file(flags.PUBLIC_KEYS,
+        "Keys that service-account tokens may be signed with.")
+    service_account_signing_key_file: str = _file(flags.PRIVATE_KEY,
+        "Key that signs service-account tokens. Default: self-made.")
+    service_account_max_token_expiration: float = _duration(0,
+        "Longest life of a service-account token; 0: no bound.")
+    service_account_extend_token_expiration: bool = _bool(True,
+        "Let injected tokens live a year for clients that do not reload them.")
+    service_account_lookup: bool = _bool(True,
+        "Check that the service account of a token still exists.")
+    service_account_jwks_uri: str = _string("", "URI of the keys in the OpenID discovery document.")
+    api_audiences: tuple[str, ...] = _list((),
+        "Audiences that a token must be for one of. Default: the issuer.")
+    requestheader_client_ca_file: str = _file(flags.CA_BUNDLE, "CA of front proxies.")
+    requestheader_allowed_names: tuple[str, ...] = _list((),
+        "Common names of front proxies; none: any.")
+    requestheader_username_headers: tuple[str, ...] = _list((), "Headers with the user name.")
+    requestheader_uid_headers: tuple[str, ...] = _list((), "Headers with the user's uid.")
+    requestheader_group_headers: tuple[str, ...] = _list((), "Headers with groups.")
+    requestheader_extra_headers_prefix: tuple[str, ...] = _list((),
+        "Prefixes of headers with further attributes.")
+    authentication_config: str = _file(flags.YAML, "JWT authenticators.", later=True)
+    authentication_token_webhook_config_file: str = _file(flags.YAML,
+        "Token review elsewhere.", later=True)
+    oidc_issuer_url: str = _string("", "Issuer of OpenID tokens.", later=True)
+    oidc_client_id: str = _string("", "Client that OpenID tokens are for.", later=True)
+    oidc_username_claim: str = _string("sub", "Claim with the user name.", later=True)
+    oidc_groups_claim: str = _string("", "Claim with groups.", later=True)
+
+    # -- authorization and admission --
+    authorization_mode: tuple[str, ...] = _list(("RBAC",),
+        "Who is asked whether a request may be, in order. The real server's default is "
+        "AlwaysAllow.", one_of(*AUTHORIZATION_MODES))
+    authorization_config: str = _file(flags.YAML, "Authorizers, in order.", later=True)
+    authorization_webhook_config_file: str = _file(flags.YAML,
+        "Access review elsewhere.", later=True)
+    enable_admission_plugins: tuple[str, ...] = _list((),
+        "Admission plugins beside the default ones.", one_of(*ADMISSION_PLUGINS))
+    disable_admission_plugins: tuple[str, ...] = _list((),
+        "Default admission plugins to leave out.", one_of(*ADMISSION_PLUGINS))
+    admission_control_config_file: str = _file(flags.YAML,
+        "Configuration of admission plugins.", later=True)
+    default_not_ready_toleration_seconds: int = _int(300,
+        "Added to pods without such a toleration.")
+    default_unreachable_toleration_seconds: int = _int(300,
+        "Added to pods without such a toleration.")
+    allow_privileged: bool = _bool(False, "Let pods run privileged containers.", later=True)
+
+    # -- the API --
+    runtime_config: Mapping[str, str] = _flag(_NONE, flags.SWITCHES,
+        "What is served: api/all, api/ga, api/beta, api/alpha, group/version, "
+        "group/version/resource.")
+    feature_gates: Mapping[str, bool] = _flag(_NONE, flags.BOOL_MAP, "Feature gates.")
+    service_cluster_ip_range: tuple[str, ...] = _flag(("10.0.0.0/24",), flags.CIDRS,
+        "Where service addresses are taken from; two for dual stack.")
+    service_node_port_range: PortRange = _flag(_NODE_PORTS, flags.PORTS,  # noqa: RUF009
+        "Where node ports are taken from.")
+    kubernetes_service_node_port: int = _int(0,
+        "Node port of the `kubernetes` service; 0: none.", between(0, 65535), later=True)
+    endpoint_reconciler_type: str = _string("lease",
+        "Kept for command lines.", one_of("lease", "none", "master-count"), later=True)
+
+    # -- other servers --
+    enable_aggregator_routing: bool = _bool(False,
+        "Call aggregated servers by endpoint, not by service address.", later=True)
+    proxy_client_cert_file: str = _file(flags.CERTIFICATE,
+        "Certificate for calls to aggregated servers and webhooks.", later=True)
+    proxy_client_key_file: str = _file(flags.PRIVATE_KEY,
+        "Key of --proxy-client-cert-file.", later=True)
+    kubelet_client_certificate: str = _file(flags.CERTIFICATE,
+        "Certificate for calls to kubelets.", later=True)
+    kubelet_client_key: str = _file(flags.PRIVATE_KEY,
+        "Key of --kubelet-client-certificate.", later=True)
+    kubelet_certificate_authority: str = _file(flags.CA_BUNDLE, "CA of kubelets.", later=True)
+    kubelet_preferred_address_types: tuple[str, ...] = _list(
+        ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"),
+        "Which address of a node to call.", later=True)
+
+    # -- audit, logs and debugging --
+    audit_policy_file: str = _file(flags.YAML, "What is audited.", later=True)
+    audit_log_path: str = _string("", "File of audit events; -: stdout.", later=True)
+    audit_log_format: str = _string("json",
+        "Form of audit events.", one_of("json", "legacy"), later=True)
+    audit_webhook_config_file: str = _file(flags.YAML, "Where audit events go.", later=True)
+    v: int = _int(0, "Log verbosity; from 4 on, debug messages.", at_least(0))
+    logging_format: str = _string("text", "Form of logs.", one_of("text", "json"))
+    profiling: bool = _bool(True, "Serve /debug/pprof.", later=True)
+
+    # fmt: on
+    given: frozenset[str] = frozenset()
+
+    @property
+    def gates(self) -> dict[str, bool]:
+        """The state of every feature gate."""
+        return features.resolve(self.feature_gates)
+
+
+# Field name → flag; the name on the command line has dashes.
+FLAGS: Mapping[str, Flag] = MappingProxyType(
+    {f.name: f.metadata["flag"] for f in fields(Options) if "flag" in f.metadata}
+)
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {f.name: getattr(Options(), f.name) for f in fields(Options)}
+)
