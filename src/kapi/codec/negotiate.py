@@ -188,14 +188,15 @@ def _choose(accept: str, *, transforms: bool, media_types: Sequence[str]) -> Acc
         return _PLAIN
     for clause in parse_accept(accept):
         for media_type in media_types:
-            if media_type in SERVED and _names(clause.media_type, media_type):
+            if media_type in SERVED and matches(clause.media_type, media_type):
                 found = _with_params(clause, media_type, transforms)
                 if found is not None:
                     return found
     return None
 
 
-def _names(pattern: str, media_type: str) -> bool:
+def matches(pattern: str, media_type: str) -> bool:
+    """Whether a clause's type, wildcards included, covers a media type."""
     if pattern == media_type or pattern == "*/*":
         return True
     return pattern.endswith("/*") and media_type.startswith(pattern[:-1])
