@@ -1,0 +1,37 @@
+"""Quantities: canonical spelling, value, refusals."""
+
+import pytest
+from hypothesis import given, seed
+from hypothesis import strategies as st
+
+from kapi.schema import quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("1", "1"), ("0.50", "500m"), ("1000", "1k"), ("1000m", "1"), ("1024Mi", "1Gi"),
+        ("1048576", "1048576"), ("1e3", "1e3"), ("1.5Gi", "1536Mi"), ("0", "0"), ("100m", "100m"),
+        ("1n", "1n"), ("0.1Ki", "102400m"), ("12e6", "12e6"), ("-1", "-1"), ("1E", "1E"),
+    ],
+)  # fmt: skip
+def test_canonical(text: str, canonical: str) -> None:
+    assert quantity.canonical(text) == canonical
+
+
+@pytest.mark.parametrize("text", ["", "x", "1x", "1 ", "--1", "1Kii", "e3", "."])
+def test_refused(text: str) -> None:
+    with pytest.raises(quantity.QuantityError):
+        quantity.parse(text)
+
+
+@seed(1)
+@given(
+    st.integers(-(10**12), 10**12),
+    st.sampled_from(["", "m", "k", "M", "Ki", "Mi", "Gi", "e3", "u", "n"]),
+)
+def test_the_canonical_text_stands_for_the_same_value_and_stays(number: int, suffix: str) -> None:
+    text = f"{number}{suffix}"
+    spelled = quantity.canonical(text)
+    assert quantity.value(spelled) == quantity.value(text)
+    assert quantity.canonical(spelled) == spelled
