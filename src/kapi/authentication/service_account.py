@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -87,14 +87,21 @@ class Reference:
         return {"name": self.name, "uid": self.uid} if self.uid else {"name": self.name}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objects:
-    """Listers of what a token can be bound to."""
+# (resource of the core group, namespace, name) -> the object as the store has it now.
+Live = Callable[[str, str, str], Awaitable[Json | None]]
 
-    service_accounts: Getter
-    pods: Getter
-    secrets: Getter
-    nodes: Getter
+
+class Objects:
+    """What a token can be bound to: from the cache, else from the store, which may be ahead."""
+
+    def __init__(self, listers: Mapping[str, Getter], live: Live) -> None:
+        """`listers` by resource: serviceaccounts, pods, secrets, nodes."""
+        self._listers = dict(listers)
+        self._live = live
+
+    async def find(self, resource: str, namespace: str, name: str) -> Json | None:
+        found = self._listers[resource].get(namespace, name)
+        return found if found is not None else await self._live(resource, namespace, name)
 
 
 class Issuer:
@@ -163,7 +170,7 @@ class ServiceAccountTokens:
             return None
         good_for = _audiences(claims, audiences, self._audiences)
         self._check_times(claims)
-        return self._user(claims), good_for
+        return await self._user(claims), good_for
 
     def _check_times(self, claims: Json) -> None:
         now = self._clock.now()
@@ -178,28 +185,28 @@ class ServiceAccountTokens:
                 "unexpected validation error"
             )
 
-    def _user(self, claims: Json) -> UserInfo:
+    async def _user(self, claims: Json) -> UserInfo:
         private = claims.get("kubernetes.io")
         if not isinstance(private, dict):
             private = {}
         namespace = _text(private, "namespace")
         account = _reference(private, "serviceaccount") or Reference("")
-        self._check_account(namespace, account)
+        await self._check_account(namespace, account)
         secret = _reference(private, "secret")
         if secret is not None:
-            self._check_bound("secret", self._objects.secrets.get(namespace, secret.name), secret)
+            await self._check_bound("secret", namespace, secret)
         extra: dict[str, tuple[str, ...]] = {}
         if jti := _text(claims, "jti"):
             extra[CREDENTIAL_ID] = (f"JTI={jti}",)
         pod = _reference(private, "pod")
         if pod is not None:
-            self._check_bound("pod", self._objects.pods.get(namespace, pod.name), pod)
+            await self._check_bound("pod", namespace, pod)
             extra[POD_NAME] = (pod.name,)
             extra[POD_UID] = (pod.uid,)
         node = _reference(private, "node")
         if node is not None:
             if pod is None:  # a pod's token names the node for information only
-                self._check_bound("node", self._objects.nodes.get("", node.name), node)
+                await self._check_bound("node", "", node)
             extra[NODE_NAME] = (node.name,)
             if node.uid:
                 extra[NODE_UID] = (node.uid,)
@@ -210,8 +217,8 @@ class ServiceAccountTokens:
             extra=extra,
         )
 
-    def _check_account(self, namespace: str, account: Reference) -> None:
-        found = self._objects.service_accounts.get(namespace, account.name)
+    async def _check_account(self, namespace: str, account: Reference) -> None:
+        found = await self._objects.find("serviceaccounts", namespace, account.name)
         if found is None:
             raise InvalidCredentials(f"serviceaccounts {quote(account.name)} not found")
         if self._gone(found):
@@ -222,7 +229,8 @@ class ServiceAccountTokens:
                 f"service account UID ({uid}) does not match claim ({account.uid})"
             )
 
-    def _check_bound(self, what: str, found: Json | None, reference: Reference) -> None:
+    async def _check_bound(self, what: str, namespace: str, reference: Reference) -> None:
+        found = await self._objects.find(f"{what}s", namespace, reference.name)
         if found is None or self._gone(found):
             raise InvalidCredentials(_INVALIDATED)
         uid = found["metadata"].get("uid", "")
@@ -269,13 +277,13 @@ class LegacyTokens:
         namespace, secret_name, name, uid = values
         if split_username(subject) != (namespace, name):
             raise InvalidCredentials("sub claim is invalid")
-        self._check_secret(namespace, secret_name, token)
-        self._check_account(namespace, name, uid)
+        await self._check_secret(namespace, secret_name, token)
+        await self._check_account(namespace, name, uid)
         user = UserInfo(name=username(namespace, name), uid=uid, groups=groups(namespace))
         return user, good_for
 
-    def _check_secret(self, namespace: str, name: str, token: str) -> None:
-        secret = self._objects.secrets.get(namespace, name)
+    async def _check_secret(self, namespace: str, name: str, token: str) -> None:
+        secret = await self._objects.find("secrets", namespace, name)
         if secret is None or secret["metadata"].get("deletionTimestamp"):
             raise InvalidCredentials("Token has been invalidated")
         if secret["metadata"].get("labels", {}).get("kubernetes.io/legacy-token-invalid-since"):
@@ -287,8 +295,8 @@ class LegacyTokens:
         if not hmac.compare_digest(kept, token.encode("utf-8", "surrogateescape")):
             raise InvalidCredentials("Token does not match server's copy")
 
-    def _check_account(self, namespace: str, name: str, uid: str) -> None:
-        account = self._objects.service_accounts.get(namespace, name)
+    async def _check_account(self, namespace: str, name: str, uid: str) -> None:
+        account = await self._objects.find("serviceaccounts", namespace, name)
         if account is None:
             raise InvalidCredentials(f"serviceaccounts {quote(name)} not found")
         if account["metadata"].get("deletionTimestamp"):

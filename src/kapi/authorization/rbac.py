@@ -28,8 +28,8 @@ class Lister(Protocol):
     """Read access to one resource in the watch cache; objects are read-only."""
 
     @property
-    def revision(self) -> int:
-        """Moves with every change of the resource."""
+    def changed(self) -> int:
+        """The revision of the last change of the resource."""
 
     def get(self, namespace: str, name: str) -> Json | None: ...
 
@@ -176,7 +176,7 @@ class Rbac:
         return self._resolve(kind, name, namespace).rules
 
     def _bindings(self, user: UserInfo, namespace: str) -> Iterator[Binding]:
-        revision = self._cluster_role_bindings.revision
+        revision = self._cluster_role_bindings.changed
         if revision != self._cluster_at:
             self._cluster = _Index(self._cluster_role_bindings.list())
             self._cluster_at = revision
@@ -185,7 +185,7 @@ class Rbac:
             yield from self._in_namespace(namespace).of(user)
 
     def _in_namespace(self, namespace: str) -> _Index:
-        revision = self._role_bindings.revision
+        revision = self._role_bindings.changed
         if revision != self._namespaces_at:
             self._namespaces.clear()
             self._namespaces_at = revision
@@ -202,7 +202,7 @@ class Rbac:
         return self._resolve(binding.role_kind, binding.role_name, binding.namespace)
 
     def _resolve(self, kind: str, name: str, namespace: str) -> Ruleset:
-        at = (self._roles.revision, self._cluster_roles.revision)
+        at = (self._roles.changed, self._cluster_roles.changed)
         if at != self._roles_at:
             self._rulesets.clear()
             self._roles_at = at
