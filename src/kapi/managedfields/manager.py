@@ -32,7 +32,7 @@ Convert = Callable[[Json, str], tuple[Json, Schema] | None]
 UPDATE_ENTRIES_MAX = 10  # entries of updates in one object; the real server's own limit
 ANCIENT = "ancient-changes"
 UNKNOWN = "unknown"  # the manager of a client that names none
-MANAGER_CHARACTERS_MAX = 128  # of a name taken from a user agent; what a client gives is checked
+MANAGER_BYTES_MAX = 128  # of a name taken from a user agent; what a client gives is checked
 FIELDS_TYPE = "FieldsV1"
 
 _ENVELOPE = frozenset(("apiVersion", "kind", "metadata"))
@@ -54,7 +54,11 @@ _IDENTITY = frozenset(
 
 def default_manager(user_agent: str) -> str:
     """The manager of a client that names none: its user agent up to the first `/`, cut to fit."""
-    return user_agent.partition("/")[0][:MANAGER_CHARACTERS_MAX]
+    name = user_agent.partition("/")[0]
+    if name.isascii() and name.isprintable():
+        return name[:MANAGER_BYTES_MAX]
+    printable = "".join(c for c in name if c.isprintable())
+    return printable.encode()[:MANAGER_BYTES_MAX].decode(errors="ignore")
 
 
 @dataclass(frozen=True, slots=True)
