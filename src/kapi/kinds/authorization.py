@@ -187,7 +187,7 @@ def _field_selector(selector: Json) -> tuple[str, bool]:
     kept: list[str] = []
     problem = False
     for requirement in selector.get("requirements") or ():
-        values = requirement.get("values") or ()
+        values: Sequence[str] = requirement.get("values") or ()
         operator = {"In": "=", "NotIn": "!="}.get(requirement.get("operator", ""))
         if operator is None or len(values) != 1:
             problem = True
