@@ -81,7 +81,7 @@ def dns_label(name: str, prefix: bool = False) -> list[str]:
     name = _masked(name, prefix)
     out = []
     if len(name.encode()) > DNS_LABEL_MAX:
-        out.append(max_characters(DNS_LABEL_MAX))
+        out.append(max_length(DNS_LABEL_MAX))
     if not _LABEL_RE.match(name):
         out.append(DNS_LABEL_MESSAGE)
     return out
@@ -91,7 +91,7 @@ def dns_1035_label(name: str, prefix: bool = False) -> list[str]:
     name = _masked(name, prefix)
     out = []
     if len(name.encode()) > DNS_LABEL_MAX:
-        out.append(max_characters(DNS_LABEL_MAX))
+        out.append(max_length(DNS_LABEL_MAX))
     if not _LABEL_1035_RE.match(name):
         out.append(DNS_1035_MESSAGE)
     return out
@@ -101,7 +101,7 @@ def dns_subdomain(name: str, prefix: bool = False) -> list[str]:
     name = _masked(name, prefix)
     out = []
     if len(name.encode()) > DNS_SUBDOMAIN_MAX:
-        out.append(max_characters(DNS_SUBDOMAIN_MAX))
+        out.append(max_length(DNS_SUBDOMAIN_MAX))
     if not _SUBDOMAIN_RE.match(name):
         out.append(DNS_SUBDOMAIN_MESSAGE)
     return out
