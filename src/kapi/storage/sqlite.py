@@ -5,10 +5,9 @@ Writes go to the one writer thread (`sqlite_writer.py`); what it committed comes
 then the callers their answers. So everything that is read on the loop is of one revision, and
 nothing is shown before it is durable.
 
-The current records are kept in memory, shared with whoever got them (the watch cache holds the
-same bytes): `get` and the compare-and-set of writes never touch the file. Lists and older
-revisions are read from the file by a few reader threads (`sqlite_reader.py`). The file itself:
-`sqlite_schema.py`.
+Records that were written or read of late are kept in memory (`recent.py`), so that most of `get`,
+and what a write replaces, never touch the file. Everything else is read from it by a few reader
+threads (`sqlite_reader.py`). The file itself: `sqlite_schema.py`.
 """
 
 from __future__ import annotations
@@ -30,22 +29,28 @@ from kapi.storage.interface import (
     Unavailable,
 )
 from kapi.storage.keys import check_key
+from kapi.storage.recent import Recent
 from kapi.storage.sqlite_reader import (
     ReadPool,
+    Sizes,
     read_at,
     read_events,
     read_heads,
     read_list,
+    read_newest,
     read_sizes,
 )
 from kapi.storage.sqlite_schema import DATABASE_NAME, connect, make_file, prepare, translate
-from kapi.storage.sqlite_upkeep import Compact, Sizes, Upkeep
+from kapi.storage.sqlite_upkeep import Compact, Upkeep
 from kapi.storage.sqlite_writer import Batch, Call, Write, Writer
 from kapi.storage.watch import Hub, Page
 
 READERS: Final = 2  # one long list must not hold up every other
 WRITER_CACHE_BYTES: Final = 8 * 1024 * 1024  # SQLite's page cache: the upper levels and the ends
 READER_CACHE_BYTES: Final = 2 * 1024 * 1024
+
+# Values of recent records kept in memory: a few thousand pods, and every lease.
+RECENT_BYTES_MAX: Final = 16 * 1024 * 1024
 
 # Writes that may wait for the writer. Callers wait for each, so this is far beyond what the server
 # lets in; a caller past it gets Unavailable.
@@ -60,7 +65,7 @@ class Files:
     writer: sqlite3.Connection
     background: sqlite3.Connection
     readers: Sequence[sqlite3.Connection]
-    heads: dict[str, Record]
+    heads: dict[str, int]
     sizes: Sizes
 
 
@@ -77,7 +82,7 @@ def open_files(directory: Path) -> Files:
         for _ in range(1 + READERS):
             opened.append(connect(path, cache_bytes=READER_CACHE_BYTES))
         heads = read_heads(writer)
-        revision, compact_revision, history_bytes = read_sizes(writer)
+        sizes = read_sizes(writer)
     except BaseException as error:
         for connection in opened:
             connection.close()
@@ -85,8 +90,6 @@ def open_files(directory: Path) -> Files:
         if isinstance(error, sqlite3.Error):
             raise translate(error) from error
         raise
-    live_bytes = sum(len(record.value) for record in heads.values())
-    sizes = Sizes(revision, compact_revision, live_bytes, history_bytes)
     return Files(lock, writer, opened[1], opened[2:], heads, sizes)
 
 
@@ -101,27 +104,30 @@ class SqliteStorage:
     def __init__(self, files: Files) -> None:
         self._loop = asyncio.get_running_loop()
         self._files = files
-        self._records = dict(files.heads)  # of the loop; the writer's own may be a batch ahead
+        self._recent = Recent(RECENT_BYTES_MAX)
         self._compact_revision = files.sizes.compact_revision
         self._hub = Hub(self._replay, files.sizes.revision)
         self._pool = ReadPool(files.readers)
         self._upkeep = Upkeep(files.writer, files.background, files.sizes)
-        self._writer = Writer(
-            files.writer, self._upkeep, files.heads, files.sizes.revision, self._deliver
-        )
+        self._writer = Writer(files.writer, self._upkeep, files.heads, self._recent, self._deliver)
         self._queued = 0
         self._delivered: list[tuple[int, asyncio.Future[None]]] = []  # who waits for a revision
         self._closed: asyncio.Future[None] | None = None
 
     async def get(self, key: str, *, revision: int | None = None) -> Record | None:
-        record = self._records.get(key)
-        if revision is None:
-            self._check_open()
-            return record
-        self._check_revision(revision)
-        if record is not None and record.revision <= revision:
-            return record
-        return await self._pool.run(read_at, key, revision)
+        record = self._recent.get(key)
+        if revision is not None:
+            self._check_revision(revision)
+            if record is not None and record.revision <= revision:
+                return record
+            return await self._pool.run(read_at, key, revision)
+        self._check_open()
+        if record is None:
+            record, newest = await self._pool.run(read_newest, key)
+            await self._reached(newest)
+            if record is not None and self._hub.revision == newest:
+                self._recent.put(record)  # nothing can have replaced it since it was read
+        return record
 
     async def list(
         self,
@@ -137,7 +143,6 @@ class SqliteStorage:
             self._check_revision(revision)
         result = await self._pool.run(
             read_list,
-            self._records,
             prefix,
             limit=limit,
             start_after=start_after,
@@ -199,7 +204,7 @@ class SqliteStorage:
         return {
             "revision": self._hub.revision,
             "compact_revision": self._compact_revision,
-            "objects": len(self._records),
+            "objects": writer.objects,
             "live_bytes": upkeep.live_bytes,
             "history_bytes": upkeep.history_bytes,
             "watches": len(self._hub),
@@ -237,9 +242,9 @@ class SqliteStorage:
         if batch.events:
             for key, record in batch.changed.items():
                 if record is None:
-                    self._records.pop(key, None)
+                    self._recent.drop(key)
                 else:
-                    self._records[key] = record
+                    self._recent.put(record)
             self._hub.deliver(batch.events)
             if self._delivered:
                 self._wake_delivered()

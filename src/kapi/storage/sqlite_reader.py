@@ -1,21 +1,18 @@
 """What is read from an SQLite store: lists, older revisions, the events after a revision.
 
 Called by `SqliteStorage` through a `ReadPool` (a few connections, each used by one thread at a
-time) and by the writer after a failed write. Each function sees one snapshot of the file.
-
-A list asks SQLite for (key, revision) pairs only, as one JSON text: one statement, however long
-the list, since every statement and every row fetched costs a turn of the interpreter lock. The
-values are taken from the records that the store has in memory; only what has changed since the
-listed revision is read from the file. So all readers share the same bytes.
+time) and by the writer for what it replaces. Each function sees one snapshot of the file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
 from queue import SimpleQueue
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -48,11 +45,27 @@ _AT: Final = (
     " GROUP BY key HAVING NOT deleted ORDER BY key LIMIT ?3"
 )
 
+_KEY: Final = attrgetter("key")
+_RECORDS: Final = (
+    "SELECT l.key, l.value, l.revision, l.create_revision"
+    " FROM ({}) f CROSS JOIN log l ON l.revision = f.revision"
+)
+
 _EVENTS: Final = f"""
 SELECT l.revision, l.key, l.deleted, l.value, p.revision, p.value, p.create_revision
 FROM log l LEFT JOIN log p ON p.revision = l.previous_revision
 WHERE l.revision > ?3 AND {_RANGE.replace("key", "+l.key")} ORDER BY l.revision
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a file holds when it is opened."""
+
+    revision: int
+    compact_revision: int
+    live_bytes: int
+    history_bytes: int
 
 
 class ReadPool:
@@ -107,39 +120,27 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 def read_list(
     connection: sqlite3.Connection,
-    known: Mapping[str, Record],
     prefix: str,
     *,
     limit: int,
     start_after: str,
     revision: int | None,
 ) -> ListResult:
-    """`Storage.list`; `known` are the records in memory, possibly older or newer than the file."""
-    low = max(prefix, start_after + "\0") if start_after else prefix
-    bounds = (_encode(low), _encode(prefix) + b"\xff")
+    """`Storage.list`."""
     newest, compact_revision = connection.execute(_STATE).fetchone()
     if revision is not None and revision < compact_revision:
         raise Compacted(compact_revision)
-    query, more = (_NOW, ()) if revision is None else (_AT, (revision,))
-    pairs = _pairs(connection, query, (*bounds, limit or -1, *more))
+    low = max(prefix, start_after + "\0") if start_after else prefix
+    end = _encode(prefix) + b"\xff"
+    query, at = (_NOW, ()) if revision is None else (_AT, (revision,))
+    rows = connection.execute(_RECORDS.format(query), (_encode(low), end, limit or -1, *at))
+    records = [Record(*row) for row in rows]
+    # They come in order, but SQLite does not promise it, and its own sort would copy the values.
+    records.sort(key=_KEY)
     remaining = 0
-    if limit and len(pairs) == limit:
-        after = (_encode(pairs[-1][0] + "\0"), bounds[1], -1, *more)
+    if limit and len(records) == limit:
+        after = (_encode(records[-1].key + "\0"), end, -1, *at)
         (remaining,) = connection.execute(f"SELECT count(*) FROM ({query})", after).fetchone()
-    found: list[Record | None] = []
-    missing: list[int] = []
-    for key, at in pairs:
-        record = known.get(key)
-        if record is not None and record.revision == at:
-            found.append(record)
-        else:
-            found.append(None)
-            missing.append(at)
-    if missing:
-        fetched = iter(_records(connection, pairs, missing))
-        records = [next(fetched) if record is None else record for record in found]
-    else:
-        records = [record for record in found if record is not None]
     return ListResult(records, newest if revision is None else revision, remaining)
 
 
@@ -147,33 +148,15 @@ def _encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _pairs(
-    connection: sqlite3.Connection, query: str, parameters: tuple[bytes | int, ...]
-) -> list[tuple[str, int]]:
-    """(key, revision) by key, of a query for such rows."""
-    (text,) = connection.execute(
-        f"SELECT json_group_array(json_array(key, revision)) FROM ({query})", parameters
+def read_newest(connection: sqlite3.Connection, key: str) -> tuple[Record | None, int]:
+    """`Storage.get` of now, and the revision that now is."""
+    newest, _ = connection.execute(_STATE).fetchone()
+    row = connection.execute(
+        "SELECT l.key, l.value, l.revision, l.create_revision"
+        " FROM current c JOIN log l ON l.revision = c.revision WHERE c.key = CAST(?1 AS TEXT)",
+        (_encode(key),),
     ).fetchone()
-    pairs: list[tuple[str, int]] = orjson.loads(text)
-    pairs.sort()  # in order already, but SQLite promises it for no aggregate
-    return pairs
-
-
-def _records(
-    connection: sqlite3.Connection, pairs: list[tuple[str, int]], revisions: list[int]
-) -> Iterator[Record]:
-    """The records written at these revisions, in the order of the revisions given."""
-    rows = connection.execute(
-        "SELECT revision, key, value, create_revision FROM log"
-        " WHERE revision IN (SELECT value FROM json_each(?1))",
-        (orjson.dumps(revisions).decode(),),
-    )
-    by_revision = {row[0]: Record(row[1], row[2], row[0], row[3]) for row in rows}
-    for revision in revisions:
-        record = by_revision.get(revision)
-        if record is None:
-            raise Corrupt(f"the log lacks revision {revision}")
-        yield record
+    return (None if row is None else Record(*row)), newest
 
 
 def read_at(connection: sqlite3.Connection, key: str, revision: int) -> Record | None:
@@ -189,6 +172,16 @@ def read_at(connection: sqlite3.Connection, key: str, revision: int) -> Record |
     if row is None or row[0]:
         return None
     return Record(key, *row[1:])
+
+
+def read_records(connection: sqlite3.Connection, revisions: Sequence[int]) -> Iterator[Record]:
+    """What was written at these revisions, in no order."""
+    rows = connection.execute(
+        "SELECT key, value, revision, create_revision FROM log"
+        " WHERE revision IN (SELECT value FROM json_each(?1))",
+        (orjson.dumps(revisions).decode(),),
+    )
+    return (Record(*row) for row in rows)
 
 
 def read_events(connection: sqlite3.Connection, prefix: str, after_revision: int) -> Page:
@@ -222,22 +215,12 @@ def _event(row: tuple[int, str, int, bytes, int | None, bytes | None, int | None
     return Event("update", key, value, revision, previous)
 
 
-def read_heads(connection: sqlite3.Connection) -> dict[str, Record]:
-    """The current records, for the start of a server."""
-    rows = connection.execute(
-        "SELECT c.key, l.value, c.revision, l.create_revision"
-        " FROM current c LEFT JOIN log l ON l.revision = c.revision ORDER BY c.key"
-    )
-    heads: dict[str, Record] = {}
-    for row in rows:
-        if row[1] is None:
-            raise Corrupt(f"the log lacks revision {row[2]} of {row[0]}")
-        heads[row[0]] = Record(*row)
-    return heads
+def read_heads(connection: sqlite3.Connection) -> dict[str, int]:
+    """The live keys and the revisions of their last changes."""
+    return dict(connection.execute("SELECT key, revision FROM current"))
 
 
-def read_sizes(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """(newest revision, compact revision, history bytes)."""
+def read_sizes(connection: sqlite3.Connection) -> Sizes:
     newest, compact_revision = connection.execute(_STATE).fetchone()
-    (history_bytes,) = connection.execute("SELECT history_bytes FROM state").fetchone()
-    return newest, compact_revision, history_bytes
+    sizes = connection.execute("SELECT live_bytes, history_bytes FROM state").fetchone()
+    return Sizes(newest, compact_revision, *sizes)

@@ -6,7 +6,8 @@ for why):
 
 - `current`: the live keys and the revision of their last change. Lists of *now* and the start of
   the server read it; it is exact however long the history is.
-- `state.history_bytes`: size of the rows that are not current (replaced values, deletes).
+- `state.live_bytes` and `state.history_bytes`: size of the current values, and of the rows that
+  are not current (replaced values, deletes).
 - setting `state.compact_revision` removes what only older revisions need.
 
 Invariants (`check.py` verifies them): above `compact_revision` the log has a row for every
@@ -46,20 +47,24 @@ CREATE TABLE current (key TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT R
 CREATE TABLE state (
     id               INTEGER PRIMARY KEY CHECK (id = 1),
     compact_revision INTEGER NOT NULL,
+    live_bytes       INTEGER NOT NULL,
     history_bytes    INTEGER NOT NULL
 );
-INSERT INTO state VALUES (1, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0);
 
 CREATE TRIGGER log_put AFTER INSERT ON log WHEN NOT new.deleted BEGIN
     INSERT INTO current VALUES (new.key, new.revision)
         ON CONFLICT (key) DO UPDATE SET revision = excluded.revision;
+    UPDATE state SET live_bytes = live_bytes + length(new.value);
 END;
 CREATE TRIGGER log_delete AFTER INSERT ON log WHEN new.deleted BEGIN
     DELETE FROM current WHERE key = new.key;
 END;
 CREATE TRIGGER log_replace AFTER INSERT ON log WHEN new.previous_revision > 0 BEGIN
-    UPDATE state SET history_bytes = history_bytes + {ROW_BYTES} * (1 + new.deleted)
-        + (SELECT length(value) FROM log WHERE revision = new.previous_revision);
+    UPDATE state SET
+        live_bytes = live_bytes - length(p.value),
+        history_bytes = history_bytes + {ROW_BYTES} * (1 + new.deleted) + length(p.value)
+    FROM log p WHERE p.revision = new.previous_revision;
 END;
 CREATE TRIGGER compact AFTER UPDATE OF compact_revision ON state BEGIN
     UPDATE state SET history_bytes = history_bytes - (

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from kapi.storage.compaction import ROW_BYTES, history_bytes_max
 from kapi.storage.interface import Event, Unavailable
+from kapi.storage.sqlite_reader import Sizes
 from kapi.storage.sqlite_schema import PAGE_BYTES, WAL_BYTES_MAX, translate
 
 STEP_ROWS: Final = 256  # revisions that one piece of compaction may pass
@@ -52,16 +53,6 @@ class Compact:
 
     revision: int
     future: asyncio.Future[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What the file held when it was opened."""
-
-    revision: int
-    compact_revision: int
-    live_bytes: int
-    history_bytes: int
 
 
 class Upkeep:

@@ -1,8 +1,8 @@
 """The one thread that changes an SQLite store.
 
-It takes all calls that are queued, checks each against the newest records (`_heads`), inserts the
-good ones with ONE statement, which is also the transaction, and hands events and answers to the
-event loop with one `call_soon_threadsafe`. Revisions are given here and nowhere else.
+It takes all calls that are queued, checks each against what its key holds, inserts the good ones
+with ONE statement, which is also the transaction, and hands events and answers to the event loop
+with one `call_soon_threadsafe`. Revisions are given here and nowhere else.
 
 Why one statement: sqlite3 lets go of the interpreter lock around every statement, and while the
 event loop is busy a thread waits up to 5 ms to get it back. A batch of 64 inserted row by row
@@ -28,7 +28,8 @@ from typing import Any, Final
 import orjson
 
 from kapi.storage.interface import AlreadyExists, Conflict, Event, NotFound, Record, StorageError
-from kapi.storage.sqlite_reader import read_events
+from kapi.storage.recent import Recent
+from kapi.storage.sqlite_reader import read_events, read_records
 from kapi.storage.sqlite_schema import translate
 from kapi.storage.sqlite_upkeep import Compact, Upkeep
 
@@ -87,14 +88,15 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         upkeep: Upkeep,
-        heads: dict[str, Record],
-        revision: int,
+        heads: dict[str, int],
+        recent: Recent,
         deliver: Callable[[Batch], None],
     ) -> None:
         self._connection = connection
         self._upkeep = upkeep
-        self._heads = heads  # newest committed record of every live key; this thread's own
-        self._revision = revision
+        self._heads = heads  # revision of every live key, as committed; this thread's own
+        self._recent = recent  # the loop's; here only read
+        self._revision = upkeep.revision
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Write | Call | Compact | None] = SimpleQueue()
@@ -111,6 +113,11 @@ class Writer:
     def submit(self, job: Write | Call | Compact) -> None:
         """Queue a call; its future is resolved on the event loop."""
         self._queue.put(job)
+
+    @property
+    def objects(self) -> int:
+        """How many keys are live."""
+        return len(self._heads)
 
     async def stop(self) -> None:
         """Finish what is queued, then end the thread. The connection stays open."""
@@ -169,16 +176,32 @@ class Writer:
             return
         self._publish(batch)
 
+    def _standing(self, writes: list[Write]) -> dict[str, Record]:
+        """The records that the keys of these writes have now."""
+        standing: dict[str, Record] = {}
+        unknown: list[int] = []
+        for write in writes:
+            revision = self._heads.get(write.key)
+            if revision is not None and write.key not in standing:
+                record = self._recent.get(write.key)
+                if record is not None and record.revision == revision:
+                    standing[write.key] = record
+                else:
+                    unknown.append(revision)
+        if unknown:
+            standing.update((r.key, r) for r in read_records(self._connection, unknown))
+        return standing
+
     def _judge(self, writes: list[Write]) -> Batch:
         """Compare and set: each call against the state that the calls before it leave."""
-        heads = self._heads
+        standing = self._standing(writes)
         changed: dict[str, Record | None] = {}
         events: list[Event] = []
         answers: list[tuple[asyncio.Future[Any], Answer]] = []
         revision = self._revision
         for write in writes:
             key = write.key
-            current = changed[key] if key in changed else heads.get(key)
+            current = changed[key] if key in changed else standing.get(key)
             answer: Answer
             if write.type == "create":
                 if current is not None:
@@ -230,7 +253,7 @@ class Writer:
                 if record is None:
                     self._heads.pop(key, None)
                 else:
-                    self._heads[key] = record
+                    self._heads[key] = record.revision
             self._upkeep.wrote(batch.events)
             self.batches += 1
             self.batch_calls_max = max(self.batch_calls_max, len(batch.answers))
