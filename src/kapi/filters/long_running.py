@@ -1,0 +1,15 @@
+"""Which requests may stay open: they have no deadline, take no slot, and nobody waits for them at
+a stop."""
+
+from __future__ import annotations
+
+from kapi.messages import RequestInfo
+
+_VERBS = frozenset(("watch", "proxy"))
+_SUBRESOURCES = frozenset(("attach", "exec", "proxy", "log", "portforward"))
+
+
+def is_long_running(info: RequestInfo) -> bool:
+    if info.verb in _VERBS:
+        return True
+    return info.subresource in _SUBRESOURCES if info.is_resource else False

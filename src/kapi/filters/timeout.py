@@ -1,0 +1,58 @@
+"""A deadline for every request that is not long-running: `?timeout=`, at most and by default the
+server's.
+
+Past it the handler is cancelled and the answer is 504. A write that was handed to the store may
+still happen: the client cannot know, as with the real server."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kapi import durations, errors
+from kapi.clock import Clock
+from kapi.filters.long_running import is_long_running
+from kapi.messages import Handler, Request, Response
+from kapi.metrics import Metrics
+
+_READING = frozenset(("get", "list"))
+_READ_LATE = "Timeout: request did not complete within the allotted timeout"
+_WRITE_LATE = (
+    "Timeout: request did not complete within requested timeout - context deadline exceeded"
+)
+
+
+def with_timeout(
+    handler: Handler, clock: Clock, request_timeout: float, metrics: Metrics
+) -> Handler:
+    """`request_timeout` in seconds."""
+
+    async def filtered(request: Request) -> Response:
+        if is_long_running(request.info):
+            return await handler(request)
+        seconds = request_timeout
+        if request.query.text:
+            seconds = _wanted(request.query.get("timeout"), request_timeout)
+        request.deadline = request.received_at + seconds
+        try:
+            async with asyncio.timeout(request.deadline - clock.monotonic()) as deadline:
+                return await handler(request)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            metrics.terminated(request, 504)
+            late = _READ_LATE if request.info.verb in _READING else _WRITE_LATE
+            raise errors.timeout(late) from None
+
+    return filtered
+
+
+def _wanted(text: str, maximum: float) -> float:
+    if not text:
+        return maximum
+    try:
+        seconds = durations.parse(text)
+    except ValueError as error:
+        raise errors.bad_request(
+            f"invalid timeout specified in the request URL - {error}"
+        ) from None
+    return seconds if 0 < seconds < maximum else maximum
