@@ -74,3 +74,23 @@ class CreateHandler:
         )
         written = await self._writer.commit(change)
         return self._respond.object(request, target, written.object, accepted, status=201)
+
+    async def subresource(self, request: Request, target: Target, answer: Virtual) -> Response:
+        """POST of a subresource that is answered, not stored."""
+        accepted = self._respond.negotiate(request, transforms=True)
+        data = await read_body(request)
+        options = write_options(request.query, "CreateOptions")
+        subresource = target.subresource
+        assert subresource is not None and subresource.schema is not None
+        schema = subresource.schema()
+        obj, _ = self._decoder.decode(
+            data,
+            request.headers.get("content-type"),
+            subresource.kind,
+            schema,
+            field_validation=options.field_validation,
+            warn=request.warn,
+        )
+        self._versions.defaulters.default(schema, obj)
+        answered = await answer(request, target, obj, options)
+        return self._respond.object(request, target, answered, accepted, status=201)

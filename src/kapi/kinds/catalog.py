@@ -159,6 +159,7 @@ class Catalog:
             categories=tuple(facts.get("categories", ())),
             columns=self._columns.get(key, ()),
             field_selectors=self._selectors.get(key, {}),
+            stored_in_store="watch" in facts["verbs"],
             returns_deleted=key in _RETURNS_DELETED,
         )
 

@@ -1,0 +1,157 @@
+"""Who asks, and what they may: the authenticators and authorizers that the options ask for, in the real order.
+
+Called by `server.py` once. https://kubernetes.io/docs/reference/access-authn-authz/authentication/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kapi.authentication import token_file
+from kapi.authentication.anonymous import Anonymous
+from kapi.authentication.authenticator import (
+    Authenticator,
+    TokenAuthenticator,
+    token_union,
+    union,
+)
+from kapi.authentication.bearer import BearerToken, WebSocketToken
+from kapi.authentication.bootstrap_token import BootstrapTokens
+from kapi.authentication.request_header import HeaderNames, RequestHeader
+from kapi.authentication.service_account import Issuer, Live, Objects, ServiceAccountTokens
+from kapi.authentication.service_account_keys import (
+    KeySet,
+    Signer,
+    load_private_key,
+    load_public_keys,
+)
+from kapi.authentication.token_cache import TokenCache
+from kapi.authentication.x509 import CertificateAuthority, ClientCertificate
+from kapi.authorization import authorizer as authorizers
+from kapi.authorization.always import AlwaysAllow, AlwaysDeny, PrivilegedGroups
+from kapi.authorization.authorizer import Authorizer, RuleResolver
+from kapi.authorization.node import NodeAuthorizer
+from kapi.authorization.rbac import Lister, Rbac
+from kapi.clock import Clock, Entropy
+from kapi.options import Options
+
+DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    authenticator: Authenticator
+    anonymous: Authenticator | None
+    tokens: TokenAuthenticator
+    audiences: tuple[str, ...]
+    issuer: Issuer | None
+    keys: KeySet
+    bound_objects: Objects
+    proxy_headers: HeaderNames
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    authorizer: Authorizer
+    rules: RuleResolver
+    rbac: Rbac
+
+
+def issuers(options: Options) -> tuple[str, ...]:
+    return options.service_account_issuer or (DEFAULT_ISSUER,)
+
+
+def audiences(options: Options) -> tuple[str, ...]:
+    return options.api_audiences or issuers(options)[:1]
+
+
+def build_identity(
+    options: Options,
+    clock: Clock,
+    entropy: Entropy,
+    listers: Mapping[str, Lister],
+    live: Live,
+) -> Identity:
+    """`listers` by resource of the core group: serviceaccounts, pods, secrets, nodes."""
+    accepted = audiences(options)
+    keys = KeySet(
+        [key for path in options.service_account_key_file for key in load_public_keys(Path(path).read_bytes())]
+    )
+    bound = Objects(listers, live)
+    tokens: list[TokenAuthenticator] = []
+    if options.token_auth_file:
+        tokens.append(token_file.load(Path(options.token_auth_file), accepted, entropy))
+    if keys.all:
+        tokens.append(ServiceAccountTokens(issuers(options), keys, accepted, bound, clock))
+    if options.enable_bootstrap_token_auth:
+        tokens.append(BootstrapTokens(listers["secrets"], accepted, clock))
+    all_tokens: TokenAuthenticator = TokenCache(token_union(tokens), clock, entropy)
+    members: list[Authenticator] = []
+    names = _proxy_headers(options)
+    if options.requestheader_client_ca_file:
+        pem = Path(options.requestheader_client_ca_file).read_bytes()
+        authority = CertificateAuthority.from_pem(pem)
+        allowed = options.requestheader_allowed_names
+        members.append(RequestHeader(authority, allowed, names, clock))
+    if options.client_ca_file:
+        authority = CertificateAuthority.from_pem(Path(options.client_ca_file).read_bytes())
+        members.append(ClientCertificate(authority, clock))
+    members += [BearerToken(all_tokens, accepted), WebSocketToken(all_tokens, accepted)]
+    issuer = None
+    if options.service_account_signing_key_file:
+        pem = Path(options.service_account_signing_key_file).read_bytes()
+        signer = Signer(load_private_key(pem))
+        issuer = Issuer(issuers(options)[0], signer, clock, entropy)
+    return Identity(
+        authenticator=union(members),
+        anonymous=Anonymous() if options.anonymous_auth else None,
+        tokens=all_tokens,
+        audiences=accepted,
+        issuer=issuer,
+        keys=keys,
+        bound_objects=bound,
+        proxy_headers=names,
+    )
+
+
+def _proxy_headers(options: Options) -> HeaderNames:
+    standard = HeaderNames()
+    return HeaderNames(
+        users=options.requestheader_username_headers or standard.users,
+        uids=options.requestheader_uid_headers or standard.uids,
+        groups=options.requestheader_group_headers or standard.groups,
+        extra_prefixes=options.requestheader_extra_headers_prefix or standard.extra_prefixes,
+    ).lowered()
+
+
+def build_authority(options: Options, lister: Callable[[str], Lister]) -> Authority:
+    """`lister` by resource of the RBAC group."""
+    rbac = Rbac(
+        roles=lister("roles"),
+        cluster_roles=lister("clusterroles"),
+        role_bindings=lister("rolebindings"),
+        cluster_role_bindings=lister("clusterrolebindings"),
+    )
+    members: list[Authorizer] = [PrivilegedGroups()]
+    resolvers: list[RuleResolver] = []
+    for mode in options.authorization_mode:
+        match mode:
+            case "RBAC":
+                members.append(rbac)
+                resolvers.append(rbac)
+            case "Node":
+                members.append(NodeAuthorizer())
+                resolvers.append(NodeAuthorizer())
+            case "AlwaysAllow":
+                members.append(AlwaysAllow())
+                resolvers.append(AlwaysAllow())
+            case "AlwaysDeny":
+                members.append(AlwaysDeny())
+                resolvers.append(AlwaysDeny())
+            case _:
+                raise ValueError(f"authorization mode {mode} is not there yet")
+    return Authority(
+        authorizers.union(members), authorizers.rules_union(resolvers), rbac
+    )

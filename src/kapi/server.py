@@ -1,0 +1,276 @@
+"""COMPOSITION ROOT: storage → cacher → registry → handlers → mux → chain; start and stop order.
+
+Everything is made here, by constructor arguments, and nowhere else; so two servers in one process share nothing.
+`serving.py` runs a `Server` behind sockets; tests call `Server.handler` in process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kapi import errors, identity, log
+from kapi.admission.chain import PluginDependencies, default_plugins
+from kapi.authentication.service_account_keys import (
+    JWKS_MEDIA_TYPE,
+    configuration_document,
+    jwks_document,
+)
+from kapi.authorization.escalation import RbacEscalation
+from kapi.cacher.cacher import Cacher
+from kapi.cacher.lister import Lister
+from kapi.chain import Dependencies, build_chain
+from kapi.clock import Clock, Entropy
+from kapi.controllers.fixed_objects import ensure_fixed_objects
+from kapi.filters.wait_group import WaitGroup
+from kapi.handlers.discovery import Discovery
+from kapi.handlers.documents import raw_bytes
+from kapi.handlers.health import Check, Health, always_well
+from kapi.handlers.openapi import OpenApi
+from kapi.handlers.root_paths import Served, root_paths
+from kapi.in_process import InProcess
+from kapi.kinds.catalog import Catalog
+from kapi.messages import Handler, Request, Response
+from kapi.metrics import Metrics
+from kapi.mux import Mux
+from kapi.options import MEMORY, Options
+from kapi.registry.allocate import ServiceAllocation
+from kapi.registry.delete import Deleter
+from kapi.registry.read import Reader
+from kapi.registry.resource import ResourceTable, ResourceType
+from kapi.registry.versions import Versions
+from kapi.registry.write import Writer
+from kapi.schema.decoding import Decoders
+from kapi.schema.defaulting import Defaulters
+from kapi.storage.compaction import Compactor
+from kapi.storage.interface import Storage
+from kapi.storage.memory import MemoryStorage
+from kapi.verbs import VerbDependencies, build_verbs
+
+_log = log.get("server")
+
+
+class Server:
+    """One API server in one event loop. `handler` serves once `start` has returned."""
+
+    def __init__(self, options: Options, clock: Clock, entropy: Entropy) -> None:
+        self.options = options
+        self.clock = clock
+        self.entropy = entropy
+        self.metrics = Metrics()
+        self.table = ResourceTable()
+        self.requests = WaitGroup()
+        self.handler: Handler = _not_started
+        self.stopping = False
+        self._storage: Storage | None = None
+        self.cacher: Cacher | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the store, load the cache, make the fixed objects. Raises StorageError, OSError."""
+        options = self.options
+        storage = await _open(options)
+        self._storage = storage
+        try:
+            await self._start(storage)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self, storage: Storage) -> None:
+        options, clock, entropy = self.options, self.clock, self.entropy
+        cacher = self.cacher = Cacher(storage, clock, entropy)
+        catalog = Catalog()
+        config = {k: v not in ("false", "0") for k, v in options.runtime_config.items()}
+        for resource in catalog.resources(config):
+            self.table.add(resource)
+            if resource.stored_in_store:
+                cacher.register(resource)
+        await cacher.start()
+        reader = Reader(cacher, storage)
+        versions = Versions(Decoders(), Defaulters())
+        authority = identity.build_authority(options, lambda r: self._lister(_RBAC, r))
+        core = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
+        objects = _Late()
+        who = identity.build_identity(options, clock, entropy, core, objects.live)
+        admission = default_plugins(
+            PluginDependencies(
+                lister=self._lister,
+                clock=clock,
+                entropy=entropy,
+                options=options,
+                authorizer=authority.authorizer,
+                live=objects.live,
+                extra=(RbacEscalation(authority.rbac, authority.authorizer),),
+            )
+        )
+        allocation = ServiceAllocation(
+            ranges=[ipaddress.ip_network(c) for c in options.service_cluster_ip_range],
+            ports=options.service_node_port_range,
+            entropy=entropy,
+            objects=objects,
+        )
+        writer = Writer(storage, versions, admission, clock, entropy, (allocation,))
+        deleter = Deleter(storage, versions, admission, clock, (allocation,))
+        in_process = InProcess(self.table, storage, versions, writer, deleter)
+        objects.bind(in_process)
+        allocation.load(self._lister("", "services").list())
+        verbs = build_verbs(
+            VerbDependencies(
+                table=self.table,
+                catalog=catalog,
+                versions=versions,
+                reader=reader,
+                writer=writer,
+                deleter=deleter,
+                clock=clock,
+                entropy=entropy,
+                options=options,
+                identity=who,
+                authority=authority,
+                in_process=in_process,
+            )
+        )
+        roots = root_paths(
+            Served(
+                discovery=Discovery(self.table, self._address),
+                openapi=OpenApi(self.table, catalog.types),
+                health=Health(self._checks(cacher)),
+                metrics=self.metrics.render,
+                others=_openid(options, who),
+            )
+        )
+        mux = Mux(
+            self.table, verbs.objects, verbs.subresources, roots.exact, roots.prefixes,
+            roots.fallback,
+        )  # fmt: skip
+        self.handler = build_chain(
+            mux,
+            Dependencies(
+                options=options,
+                clock=clock,
+                entropy=entropy,
+                metrics=self.metrics,
+                requests=self.requests,
+                authenticator=who.authenticator,
+                anonymous=who.anonymous,
+                proxy_headers=who.proxy_headers,
+                authorizer=authority.authorizer,
+            ),
+        )
+        await ensure_fixed_objects(in_process, self.table, options)
+        await self._settle(storage, cacher)
+        compactor = Compactor(storage, clock, interval=options.etcd_compaction_interval)
+        self._tasks = [asyncio.get_running_loop().create_task(compactor.run(), name="compactor")]
+
+    async def _settle(self, storage: Storage, cacher: Cacher) -> None:
+        """The cache has all that the start wrote."""
+        await cacher.wait_until(await storage.current_revision(), 3.0)
+
+    def begin_shutdown(self) -> None:
+        """`/readyz` fails from now on and watches end; requests go on."""
+        self.stopping = True
+        self.requests.drain()
+        if self.cacher is not None:
+            self.cacher.end_watches()
+
+    async def stop(self) -> None:
+        """End tasks, the cache, the store. Idempotent."""
+        self.begin_shutdown()
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.cacher is not None:
+            await self.cacher.stop()
+        if self._storage is not None:
+            await self._storage.close()
+
+    # -- parts ------------------------------------------------------------------------------------
+
+    def _lister(self, group: str, plural: str) -> Lister:
+        assert self.cacher is not None
+        resource = self.table.get(group, plural)
+        return Lister(self.cacher, resource if resource is not None else _absent(group, plural))
+
+    def _checks(self, cacher: Cacher) -> list[Check]:
+        return [
+            Check("ping", always_well),
+            Check("etcd", lambda: "" if cacher.ready else "the store does not answer"),
+            Check(
+                "informer-sync",
+                lambda: "" if cacher.ready else "the cache is not complete",
+                live=False,
+            ),
+            Check("poststarthook/rbac/bootstrap-roles", always_well),
+            Check(
+                "shutdown",
+                lambda: "process is shutting down" if self.stopping else "",
+                live=False,
+            ),
+        ]
+
+    def _address(self) -> str:
+        options = self.options
+        host = options.advertise_address or options.bind_address
+        return f"{host}:{options.secure_port}"
+
+
+_RBAC = "rbac.authorization.k8s.io"
+
+
+async def _not_started(request: Request) -> Response:
+    raise errors.service_unavailable("the server is starting", retry_after=1)
+
+
+async def _open(options: Options) -> Storage:
+    if options.data_dir == MEMORY:
+        return MemoryStorage()
+    from kapi.storage.sqlite import SqliteStorage
+
+    return await SqliteStorage.open(Path(options.data_dir))
+
+
+def _absent(group: str, plural: str) -> ResourceType:
+    raise LookupError(f"{plural}.{group} is not served, but something needs it")
+
+
+class _Late:
+    """In-process objects for those who are made before the writer that they go through."""
+
+    def __init__(self) -> None:
+        self._inner: InProcess | None = None
+
+    def bind(self, inner: InProcess) -> None:
+        self._inner = inner
+
+    async def live(self, plural: str, namespace: str, name: str) -> dict[str, Any] | None:
+        assert self._inner is not None
+        return await self._inner.get("", plural, namespace, name)
+
+    async def create(self, group: str, plural: str, obj: dict[str, Any]) -> None:
+        assert self._inner is not None
+        await self._inner.create(group, plural, "", obj)
+
+    async def delete(self, group: str, plural: str, name: str) -> None:
+        assert self._inner is not None
+        await self._inner.delete(group, plural, "", name)
+
+
+def _openid(options: Options, who: identity.Identity) -> Mapping[str, Handler]:
+    """The documents by which others check our tokens."""
+    if not who.keys.all:
+        return {}
+    issuer = identity.issuers(options)[0]
+    uri = options.service_account_jwks_uri or f"{issuer}/openid/v1/jwks"
+    return {
+        "/.well-known/openid-configuration": raw_bytes(
+            configuration_document(issuer, uri, who.keys), "application/json"
+        ),
+        "/openid/v1/jwks": raw_bytes(jwks_document(who.keys), JWKS_MEDIA_TYPE),
+    }

@@ -1,0 +1,142 @@
+"""Verb → handler, for objects and for the subresources with a life of their own. Called by `server.py` once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kapi import errors
+from kapi.clock import Clock, Entropy
+from kapi.authorization.authorizer import Decision, refusal
+from kapi.filters.authorization import attributes
+from kapi.handlers.binding import BindingHandler
+from kapi.handlers.connect import ConnectHandlers
+from kapi.handlers.create import CreateHandler
+from kapi.handlers.decode import Decoder
+from kapi.handlers.delete import DeleteCollectionHandler, DeleteHandler
+from kapi.handlers.eviction import EvictionHandler
+from kapi.handlers.get import GetHandler
+from kapi.handlers.list import ListHandler
+from kapi.handlers.patch import PatchHandler
+from kapi.handlers.respond import Responder
+from kapi.handlers.scale import ScaleHandler
+from kapi.handlers.target import Target
+from kapi.handlers.update import UpdateHandler
+from kapi.handlers.watch import WatchHandler
+from kapi.identity import Authority, Identity
+from kapi.in_process import InProcess
+from kapi.kinds import authentication, authorization
+from kapi.kinds.catalog import Catalog
+from kapi.messages import Request
+from kapi.mux import ResourceHandler, SubresourceHandlers
+from kapi.options import Options
+from kapi.registry.delete import Deleter
+from kapi.registry.read import Reader
+from kapi.registry.resource import ResourceTable
+from kapi.registry.versions import Versions
+from kapi.registry.write import Writer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerbDependencies:
+    table: ResourceTable
+    catalog: Catalog
+    versions: Versions
+    reader: Reader
+    writer: Writer
+    deleter: Deleter
+    clock: Clock
+    entropy: Entropy
+    options: Options
+    identity: Identity
+    authority: Authority
+    in_process: InProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    objects: Mapping[str, ResourceHandler]
+    subresources: SubresourceHandlers
+
+
+class _CoreLookup:
+    """Objects of the core group as the store has them, or a 404."""
+
+    def __init__(self, objects: InProcess) -> None:
+        self._objects = objects
+
+    async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any]:
+        found = await self._objects.get("", resource, namespace, name)
+        if found is None:
+            raise errors.not_found("", resource, name)
+        return found
+
+
+def build_verbs(d: VerbDependencies) -> Verbs:
+    respond = Responder(d.versions, d.clock)
+    decoder = Decoder(d.versions.decoders)
+
+    async def authorize(request: Request, target: Target, verb: str) -> None:
+        from dataclasses import replace
+
+        asked = replace(attributes(request), verb=verb)
+        decision, reason = await d.authority.authorizer.authorize(asked)
+        if decision is not Decision.ALLOW:
+            raise refusal(asked, reason)
+
+    binding = BindingHandler(decoder, d.writer, respond, d.table, d.clock)
+    virtual = {
+        **authorization.reviews(d.authority.authorizer, d.authority.rules),
+        **authentication.reviews(d.identity.tokens, d.identity.audiences, d.clock),
+        ("", "bindings"): binding.virtual,
+    }
+    patch = PatchHandler(decoder, d.versions, d.writer, respond, authorize)
+    options_schema = d.catalog.schema("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
+    delete = DeleteHandler(decoder, d.deleter, respond, options_schema)
+    scale = ScaleHandler(decoder, d.versions, d.writer, d.reader, respond, patch)
+    connect = ConnectHandlers(d.reader)
+    eviction = EvictionHandler(
+        decoder, d.writer, d.deleter, d.reader, respond, d.table, d.clock
+    )
+    objects: dict[str, ResourceHandler] = {
+        "get": GetHandler(d.reader, respond),
+        "list": ListHandler(d.reader, respond),
+        "watch": WatchHandler(d.reader, respond, d.options.min_request_timeout, d.entropy),
+        "create": CreateHandler(decoder, d.versions, d.writer, respond, virtual),
+        "update": UpdateHandler(decoder, d.versions, d.writer, respond, authorize),
+        "patch": patch,
+        "delete": delete,
+        "deletecollection": DeleteCollectionHandler(delete, d.deleter, d.reader, respond),
+    }
+    subresources: dict[tuple[str, str], Mapping[str, ResourceHandler]] = {
+        ("", "scale"): {"get": scale.get, "update": scale.update, "patch": scale.patch},
+        ("pods", "binding"): {"create": binding},
+        ("pods", "eviction"): {"create": eviction},
+        ("pods", "log"): {"get": connect.log},
+        ("pods", "exec"): dict.fromkeys(("get", "create"), connect.stream),
+        ("pods", "attach"): dict.fromkeys(("get", "create"), connect.stream),
+        ("pods", "portforward"): dict.fromkeys(("get", "create"), connect.stream),
+        ("pods", "proxy"): dict.fromkeys(_ALL, connect.pod_proxy),
+        ("services", "proxy"): dict.fromkeys(_ALL, connect.service_proxy),
+        ("nodes", "proxy"): dict.fromkeys(_ALL, connect.node_proxy),
+    }
+    if d.identity.issuer is not None:
+        requests = authentication.TokenRequests(
+            d.identity.issuer,
+            d.identity.audiences,
+            _CoreLookup(d.in_process),
+            d.clock,
+            max_expiration_s=int(d.options.service_account_max_token_expiration),
+            extend_expiration=d.options.service_account_extend_token_expiration,
+        )
+        tokens = CreateHandler(decoder, d.versions, d.writer, respond, virtual)
+        subresources[("serviceaccounts", "token")] = {
+            "create": lambda request, target: tokens.subresource(
+                request, target, requests.create
+            )
+        }
+    return Verbs(objects, subresources)
+
+
+_ALL = ("get", "create", "update", "patch", "delete")
