@@ -38,13 +38,14 @@ class ApiError(Exception):
         self.details = details
         self.retry_after = retry_after  # seconds; sent as Retry-After and details.retryAfterSeconds
         self.headers = tuple(headers)
+        self.metadata: Json = {}  # of the Status: an expired list says here how to go on
 
     def status(self) -> Json:
         """The `Status` object, in the field order of the real server."""
         out: Json = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
         }

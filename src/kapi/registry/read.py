@@ -1,0 +1,341 @@
+"""`Reader`: get, list and watch by the rules of resource versions, whatever the protocol and store.
+
+    version  match          answered from
+    unset                   the cache, once it has all that was written before the request
+    "0"                     the cache as it is; a limit does not count
+    N        NotOlderThan   the cache, once it has reached N (so, too, without match and limit)
+    N        Exact          the cache if nothing changed since N, else the store as of N
+                            (a limit without match means Exact)
+    continue                the same, as of the revision in the token
+
+What the cache does not reach within `WAIT_S` is a 504 that tells to try again, or, where any fresh
+answer will do, is read from the store.
+https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+from kapi import errors
+from kapi.cacher.cacher import Cacher
+from kapi.cacher.event import Item
+from kapi.cacher.lister import Lister
+from kapi.cacher.resource_cache import ResourceCache
+from kapi.cacher.watcher import Selection, Watcher
+from kapi.errors import ApiError
+from kapi.messages import Query
+from kapi.registry import list_options, paging
+from kapi.registry.list_options import EXACT, BadVersion, ListOptions
+from kapi.registry.resource import ResourceType
+from kapi.registry.write import storage_call
+from kapi.selector import fields as field_selectors
+from kapi.storage import keys
+from kapi.storage.interface import Compacted, FutureRevision, Storage
+
+# How long a read waits for the cache, as the real server does.
+WAIT_S = 3.0
+# When to try again a watch that found the cache lagging: seconds, for Retry-After.
+WAIT_RETRY_S = 1
+# Objects filtered before other tasks get a turn: about 2 ms.
+FILTER_SLICE = 5_000
+# Records asked of the store at once where a selector filters them.
+SCAN_RECORDS = 500
+
+TOO_OLD = "The resourceVersion for the provided list is too old."
+TOKEN_TOO_OLD = (
+    "The provided continue parameter is too old to display a consistent list result. "
+    "You can start a new list without the continue parameter, or use the continue token in this "
+    "response to retrieve the remainder of the results. Continuing with the provided token "
+    "results in an inconsistent list - objects that were created, modified, or deleted between "
+    "the time the first chunk was returned and now may show up in the list."
+)
+
+_key = attrgetter("key")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a list gives: objects in the order of their keys, all as of one revision."""
+
+    items: Sequence[Item]
+    revision: int
+    continue_token: str = ""  # where the next page starts; "": this is the last one
+    remaining: int | None = None  # how many more; None: none, or not known because of a selector
+
+
+class Reader:
+    """One per server."""
+
+    def __init__(self, cacher: Cacher, storage: Storage) -> None:
+        self._cacher = cacher
+        self._storage = storage
+
+    def lister(self, resource: ResourceType) -> Lister:
+        return Lister(self._cacher, resource)
+
+    # -- get --------------------------------------------------------------------------------------
+
+    async def get(
+        self, resource: ResourceType, namespace: str, name: str, query: Query | None = None
+    ) -> Item:
+        """One object. Raises ApiError 404, 500 (a bad resourceVersion), 503, 504."""
+        cache = self._cacher.cache(resource)
+        if cache is None or not cache.loaded.is_set():
+            cache = await self._loaded(resource)
+        wanted = query.get("resourceVersion") if query else ""
+        if not resource.namespaced:
+            namespace = ""
+        if wanted:
+            try:
+                revision = list_options.parse_version(wanted)
+            except BadVersion as error:
+                raise ApiError(500, "", str(error)) from None
+            if self._cacher.revision < revision:
+                await self._reach(revision)
+        elif not await self._fresh():
+            return await self._get_stored(cache, resource, namespace, name)
+        item = cache.get(namespace, name)
+        if item is None:
+            raise errors.not_found(resource.group, resource.plural, name)
+        return item
+
+    async def _get_stored(
+        self, cache: ResourceCache, resource: ResourceType, namespace: str, name: str
+    ) -> Item:
+        key = keys.object_key(resource, namespace, name)
+        record = await storage_call(self._storage.get(key))
+        if record is None:
+            raise errors.not_found(resource.group, resource.plural, name)
+        return cache.item(record)
+
+    # -- freshness --------------------------------------------------------------------------------
+
+    async def _loaded(self, resource: ResourceType) -> ResourceCache:
+        cache = self._cacher.cache(resource)
+        if cache is None:
+            raise errors.path_not_found()
+        await cache.loaded.wait()
+        if cache.removed:
+            raise errors.path_not_found()
+        return cache
+
+    async def _fresh(self) -> bool:
+        """Whether the cache has everything that was written before; waits a while for it."""
+        revision = await storage_call(self._storage.current_revision())
+        if self._cacher.revision >= revision:
+            return True
+        return await self._cacher.wait_until(revision, WAIT_S)
+
+    async def _reach(self, revision: int) -> None:
+        """Wait for a revision that a client named. Raises ApiError 504."""
+        if not await self._cacher.wait_until(revision, WAIT_S):
+            raise self.too_large(revision)
+
+    def too_large(self, revision: int) -> ApiError:
+        message = f"Too large resource version: {revision}, current: {self._cacher.revision}"
+        cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+        return ApiError(
+            504, "Timeout", f"Timeout: {message}", details={"causes": [cause]}, retry_after=1
+        )
+
+    # -- list -------------------------------------------------------------------------------------
+
+    async def list(self, resource: ResourceType, namespace: str, query: Query) -> Page:
+        """Objects of a namespace, or all. Raises ApiError 400, 410, 422, 503, 504."""
+        return await self.list_with(resource, namespace, list_options.parse(query, resource))
+
+    async def list_with(self, resource: ResourceType, namespace: str, options: ListOptions) -> Page:
+        cache = await self._loaded(resource)
+        listing = _Listing(resource, namespace if resource.namespaced else "", options)
+        if options.continue_token:
+            return await self._next_page(cache, listing, options)
+        version, match = options.resource_version, options.match
+        if version in ("", "0"):
+            if version == "0":
+                listing.limit = 0
+            elif not await self._fresh():
+                return await self._stored_page(cache, listing, None)
+            return await self._cached_page(cache, listing, self._cacher.revision)
+        try:
+            revision = list_options.parse_version(version)
+        except BadVersion as error:
+            raise errors.bad_request(f"invalid resource version: {error}") from None
+        if match == EXACT or (not match and options.limit):
+            return await self._page_at(cache, listing, revision)
+        if self._cacher.revision < revision:
+            await self._reach(revision)
+        return await self._cached_page(cache, listing, self._cacher.revision)
+
+    async def _next_page(
+        self, cache: ResourceCache, listing: _Listing, options: ListOptions
+    ) -> Page:
+        revision, listing.start = paging.decode(options.continue_token)
+        if options.resource_version not in ("", "0"):
+            raise errors.bad_request(
+                "specifying resource version is not allowed when using continue"
+            )
+        if revision > 0:
+            return await self._page_at(cache, listing, revision)
+        if not await self._fresh():
+            return await self._stored_page(cache, listing, None)
+        return await self._cached_page(cache, listing, self._cacher.revision)
+
+    async def _page_at(self, cache: ResourceCache, listing: _Listing, revision: int) -> Page:
+        """As of a revision, no other."""
+        if cache.changed <= revision <= self._cacher.revision:
+            return await self._cached_page(cache, listing, revision)
+        return await self._stored_page(cache, listing, revision)
+
+    async def _cached_page(self, cache: ResourceCache, listing: _Listing, revision: int) -> Page:
+        items = listing.candidates(cache)
+        if listing.start:
+            items = items[bisect_left(items, listing.start_key, key=_key) :]
+        match = listing.match
+        if match is None:
+            if not listing.limit or len(items) <= listing.limit:
+                return Page(items, revision)
+            return listing.page(items[: listing.limit], revision, len(items) - listing.limit)
+        found: list[Item] = []
+        for at in range(0, len(items), FILTER_SLICE):
+            if at:
+                await asyncio.sleep(0)
+            for index in range(at, min(at + FILTER_SLICE, len(items))):
+                if match(items[index]):
+                    found.append(items[index])
+                    if len(found) == listing.limit:
+                        return listing.page(found, revision, len(items) - index - 1)
+        return Page(found, revision)
+
+    async def _stored_page(
+        self, cache: ResourceCache, listing: _Listing, revision: int | None
+    ) -> Page:
+        """From the store, as of a revision or now."""
+        match, limit, found = listing.match, listing.limit, list[Item]()
+        start = listing.start_key.removesuffix("\0") if listing.start else ""
+        while True:
+            chunk = limit if match is None else max(limit, SCAN_RECORDS)
+            try:
+                result = await storage_call(
+                    self._storage.list(
+                        listing.prefix, limit=chunk, start_after=start, revision=revision
+                    )
+                )
+            except Compacted:
+                raise listing.too_old() from None
+            except FutureRevision as error:
+                raise self.too_large(revision or error.current_revision) from None
+            revision = result.revision
+            for at, record in enumerate(result.records):
+                item = cache.item(record)
+                if match is None or match(item):
+                    found.append(item)
+                    if len(found) == limit:
+                        left = len(result.records) - at - 1 + result.remaining
+                        return listing.page(found, revision, left)
+            if not result.remaining:
+                return Page(found, revision)
+            start = result.records[-1].key
+
+    # -- watch ------------------------------------------------------------------------------------
+
+    async def watch(
+        self, resource: ResourceType, namespace: str, options: ListOptions, timeout: float
+    ) -> Watcher:
+        """A watch that has begun; the caller ends it. Raises ApiError 404, 500, 503.
+
+        That its version is too old or never comes it tells by itself, as an error event.
+        """
+        cache = await self._loaded(resource)
+        version = options.resource_version
+        try:
+            wanted = list_options.parse_version(version) if version else 0
+        except BadVersion as error:
+            raise ApiError(500, "", str(error)) from None
+        initial = options.send_initial
+        if initial is None:
+            initial = version in ("", "0")
+        if not version:
+            if not await self._fresh():
+                raise errors.service_unavailable("the watch cache is not up to date", WAIT_RETRY_S)
+        elif initial and self._cacher.revision < wanted:
+            await self._cacher.wait_until(wanted, WAIT_S)
+        namespace = namespace if resource.namespaced else ""
+        listing = _Listing(resource, namespace, options)
+        current = self._cacher.revision
+        watcher = Watcher(
+            cache,
+            listing.selection,
+            wanted if wanted and not initial else current,
+            initial=listing.candidates(cache) if initial else (),
+            bookmarks=options.bookmarks,
+            mark_initial=options.send_initial is True and options.bookmarks,
+        )
+        self._cacher.attach(cache, watcher, timeout)
+        if wanted > current:
+            self._expect(watcher, wanted, 0 if initial else WAIT_S)
+        return watcher
+
+    def _expect(self, watcher: Watcher, revision: int, seconds: float) -> None:
+        """Fail a watch from the future if the future has not come by then."""
+
+        def check() -> None:
+            if self._cacher.revision < revision:
+                watcher.fail(self.too_large(revision))
+
+        watcher.timers.insert(0, self._cacher.timers.after(seconds, check))
+
+
+class _Listing:
+    """One list under way: what is asked for, in the terms of keys."""
+
+    def __init__(self, resource: ResourceType, namespace: str, options: ListOptions) -> None:
+        self.selection = Selection(resource, namespace, options.labels, options.fields)
+        self.namespace = namespace
+        self.limit = options.limit
+        self.start = ""
+        self.prefix = keys.prefix(resource, namespace)
+        self._name = options.fields.exact(field_selectors.NAME)
+        self._narrow = not resource.namespaced or bool(namespace)
+        self.match = self._matcher()
+
+    @property
+    def start_key(self) -> str:
+        return self.prefix + self.start.removeprefix("/")
+
+    def _matcher(self) -> Callable[[Item], bool] | None:
+        """A test for who is in the namespace; None if all are meant."""
+        selection = self.selection
+        if selection.trivial:
+            return None
+        if selection.fields.empty:
+            matches = selection.labels.matches
+            return lambda item: matches(item.labels)
+        return selection.matches
+
+    def candidates(self, cache: ResourceCache) -> Sequence[Item]:
+        """The objects that come into question, by key."""
+        if self._name is not None and self._narrow:
+            item = cache.get(self.namespace, self._name)
+            return [item] if item is not None else []
+        namespace = self.namespace or self.selection.fields.exact(field_selectors.NAMESPACE) or ""
+        return cache.list(namespace)
+
+    def page(self, items: Sequence[Item], revision: int, left: int) -> Page:
+        """A page that a limit has cut, with `left` more to look at."""
+        if not left:
+            return Page(items, revision)
+        start = items[-1].key[len(self.prefix) :] + "\0"
+        remaining = left if self.selection.trivial else None
+        return Page(items, revision, paging.encode(revision, start), remaining)
+
+    def too_old(self) -> ApiError:
+        if not self.start:
+            return errors.expired(TOO_OLD)
+        error = errors.expired(TOKEN_TOO_OLD)
+        error.metadata = {"continue": paging.encode(paging.LATEST, self.start)}
+        return error
