@@ -1,0 +1,125 @@
+"""`Form`: how the items of a resource become JSON in one of its versions. Bytes are shared wherever they can be.
+
+A version that differs from the stored one by name only (or not at all) takes the stored bytes as
+they are, behind a head of its own. Others are converted once per item and kept there. Every piece
+of an answer's JSON that concerns objects is made here: objects, list elements, metadata, zero
+objects for bookmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from kapi.cacher.event import Item
+from kapi.codec import json_format
+from kapi.registry.read import Page
+from kapi.registry.resource import ResourceType, Version
+from kapi.registry.table import partial_metadata
+from kapi.registry.versions import Versions
+
+Json = dict[str, Any]
+
+
+class Form:
+    """One version of one resource, in JSON."""
+
+    def __init__(self, versions: Versions, resource: ResourceType, version: Version) -> None:
+        self._versions = versions
+        self.resource = resource
+        self.version = version
+        kind = version.kind
+        self._name = orjson.dumps(kind.kind)
+        self._api_version = orjson.dumps(kind.api_version)
+        if resource.custom:
+            self.head = b"{"
+        else:
+            self.head = b'{"kind":%b,"apiVersion":%b,' % (self._name, self._api_version)
+        self.as_stored = version.from_stored is None and (
+            not resource.custom or kind == resource.stored
+        )
+        self.key = (kind.group, kind.version)
+        self._zero: Json | None = None
+
+    # -- objects ----------------------------------------------------------------------------------
+
+    def tail(self, item: Item) -> bytes:
+        """The object without its head."""
+        return item.tail if self.as_stored else item.encoded(self.key, self._converted)
+
+    def _converted(self, item: Item) -> bytes:
+        obj = self._versions.from_stored(self.resource, self.version, item.decode())
+        assert obj is not None
+        return self.encode(obj)[len(self.head) :]
+
+    def encode(self, obj: Json) -> bytes:
+        """An object of this version; custom ones with their keys sorted."""
+        if self.resource.custom:
+            return json_format.dumps(orjson.loads(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)))
+        return json_format.dumps(obj)
+
+    def stored(self, obj: Json) -> Json:
+        """An object of this version in the stored form. It may be the argument itself."""
+        return self._versions.to_stored(self.resource, self.version, obj)
+
+    def tails(self, items: Sequence[Item]) -> list[bytes]:
+        if self.as_stored:
+            return [item.tail for item in items]
+        return [self.tail(item) for item in items]
+
+    def partial(self, item: Item, version: str) -> bytes:
+        """The object as PartialObjectMetadata of meta.k8s.io/`version`."""
+        return item.encoded(
+            ("partial", version),
+            lambda i: json_format.dumps(partial_metadata(i.decode(), version)),
+        )
+
+    def zero(self) -> Json:
+        """The object that has nothing: what a bookmark carries. The caller's own."""
+        if self._zero is None:
+            kind = self.version.kind
+            self._zero = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {}}
+            if not self.resource.custom:
+                empty, _ = self._versions.decoders.decode(self.version.schema(), {})
+                self._zero = {**self._zero, **empty, **self._zero}
+        return {**self._zero, "metadata": {}}
+
+    # -- lists ------------------------------------------------------------------------------------
+
+    def around_list(self, page: Page) -> tuple[bytes, bytes]:
+        """What comes before and after the elements of a list."""
+        list_kind = orjson.dumps(self.resource.list_kind)
+        if self.resource.custom:
+            before = b'{"apiVersion":%b,"items":[' % self._api_version
+            metadata = orjson.dumps(list_metadata(page, custom=True))
+            return before, b'],"kind":%b,"metadata":%b}\n' % (list_kind, metadata)
+        metadata = orjson.dumps(list_metadata(page))
+        before = b'{"kind":%b,"apiVersion":%b,"metadata":%b,"items":['
+        return before % (list_kind, self._api_version, metadata), b"]}\n"
+
+
+def list_metadata(page: Page, *, custom: bool = False) -> Json:
+    """metav1.ListMeta, in the order of its struct; lists of custom objects are sorted."""
+    meta: Json = {"resourceVersion": str(page.revision)}
+    if page.continue_token or custom:
+        meta["continue"] = page.continue_token
+    if page.remaining is not None:
+        meta["remainingItemCount"] = page.remaining
+    return dict(sorted(meta.items())) if custom else meta
+
+
+class Forms:
+    """The forms in use, by resource and version. One per server."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+        self._forms: dict[tuple[str, str, str], Form] = {}
+
+    def get(self, resource: ResourceType, version: Version) -> Form:
+        key = (resource.group, resource.plural, version.name)
+        form = self._forms.get(key)
+        if form is None or form.version is not version:
+            form = self._forms[key] = Form(self._versions, resource, version)
+        return form

@@ -1,0 +1,19 @@
+"""GET of a collection."""
+
+from __future__ import annotations
+
+from kapi.handlers.respond import Responder
+from kapi.handlers.target import Target
+from kapi.messages import Request, Response
+from kapi.registry.read import Reader
+
+
+class ListHandler:
+    def __init__(self, reader: Reader, respond: Responder) -> None:
+        self._reader = reader
+        self._respond = respond
+
+    async def __call__(self, request: Request, target: Target) -> Response:
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
+        page = await self._reader.list(target.resource, target.namespace, request.query)
+        return await self._respond.long_page(request, target, page, accepted)

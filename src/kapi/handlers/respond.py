@@ -1,0 +1,266 @@
+"""What a handler found → `Response`: JSON or YAML, indented or not, as it is, as a Table or as metadata only.
+
+Every answer about objects goes through `Responder`. JSON of items is put together from bytes that
+the cache keeps; what is rare (YAML, indented, objects that are no items) is encoded anew. Long
+lists are made in steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kapi.cacher.event import Item
+from kapi.clock import Clock
+from kapi.codec import json_format, negotiate, yaml_format
+from kapi.codec.negotiate import Accepted
+from kapi.errors import ApiError
+from kapi.handlers.forms import Form, Forms, list_metadata
+from kapi.handlers.target import Target
+from kapi.messages import Request, Response
+from kapi.registry import table
+from kapi.registry.read import Page
+from kapi.registry.resource import ResourceType
+
+Json = dict[str, Any]
+
+# Bytes of a list that are joined at once: large enough to be written at once, small enough that the
+# loop breathes between them.
+SLICE_BYTES = 256 * 1024
+# Slices made before other tasks get a turn: some 2 ms.
+SLICES_PER_TURN = 16
+# Rows or converted elements per slice, each of which is decoded: some 2 ms.
+DECODED_PER_SLICE = 100
+TABLE, PARTIAL, PARTIAL_LIST = "Table", "PartialObjectMetadata", "PartialObjectMetadataList"
+
+
+class Responder:
+    """One per server."""
+
+    def __init__(self, forms: Forms, clock: Clock) -> None:
+        self.forms = forms
+        self._clock = clock
+
+    def negotiate(
+        self, request: Request, *, transforms: bool, target: Target | None = None
+    ) -> Accepted:
+        """The form the client wants. Raises ApiError 406."""
+        verb = request.info.verb
+        route: Sequence[str] = negotiate.ROUTE
+        if target is not None and target.resource.custom:
+            route = ()
+        elif verb in ("list", "watch"):
+            route = negotiate.ROUTE_OF_LISTS
+        headers = request.headers
+        return negotiate.negotiate(
+            headers.get("accept"),
+            request.query,
+            headers.get("user-agent"),
+            transforms=transforms,
+            route=route,
+        )
+
+    # -- answers ----------------------------------------------------------------------------------
+
+    def status(self, request: Request, status: Json, accepted: Accepted, code: int) -> Response:
+        """A Status, or any object that is never transformed."""
+        return self._answer(code, json_format.dumps(status), accepted)
+
+    def item(self, request: Request, target: Target, item: Item, accepted: Accepted) -> Response:
+        """An object of the cache."""
+        form = self.forms.get(target.resource, target.version)
+        if not accepted.as_kind:
+            if accepted.media_type == negotiate.JSON and not accepted.pretty:
+                return Response(200, [_JSON_TYPE], b"".join((form.head, form.tail(item), b"\n")))
+            return self._answer(200, form.head + form.tail(item), accepted)
+        if accepted.as_kind == TABLE:
+            meta = {"resourceVersion": str(item.revision)}
+            rows = self._rows(request, form, [item], accepted)
+            before, after = around_table(target.resource, meta, accepted)
+            return self._answer(200, before + b",".join(rows) + after, accepted)
+        if accepted.as_kind == PARTIAL:
+            return self._answer(200, form.partial(item, accepted.as_version), accepted)
+        raise not_a_list(target.resource)
+
+    def object(
+        self,
+        request: Request,
+        target: Target,
+        obj: Json,
+        accepted: Accepted,
+        *,
+        status: int = 200,
+    ) -> Response:
+        """An object in the version of the request."""
+        form = self.forms.get(target.resource, target.version)
+        if not accepted.as_kind:
+            return self._answer(status, form.encode(obj), accepted)
+        if accepted.as_kind == TABLE:
+            return self._answer(
+                status, self._table_of(request, form, target, obj, accepted), accepted
+            )
+        if accepted.as_kind == PARTIAL:
+            partial = table.partial_metadata(obj, accepted.as_version)
+            return self._answer(status, json_format.dumps(partial), accepted)
+        raise not_a_list(target.resource)
+
+    def page(self, request: Request, target: Target, page: Page, accepted: Accepted) -> Response:
+        """A list, made at once; for those that are known to be short or are to be waited for."""
+        slices = list(self._page_slices(request, target, page, accepted))
+        return self._page_answer(slices, accepted)
+
+    async def long_page(
+        self, request: Request, target: Target, page: Page, accepted: Accepted
+    ) -> Response:
+        """A list, made in steps."""
+        slices: list[bytes] = []
+        for piece in self._page_slices(request, target, page, accepted):
+            slices.append(piece)
+            if len(slices) % SLICES_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return self._page_answer(slices, accepted)
+
+    def _page_answer(self, slices: list[bytes], accepted: Accepted) -> Response:
+        if accepted.media_type == negotiate.JSON and not accepted.pretty:
+            return Response(200, [_JSON_TYPE], slices)
+        return self._answer(200, b"".join(slices), accepted)
+
+    def _answer(self, code: int, compact: bytes, accepted: Accepted) -> Response:
+        """From compact JSON to what the client wants."""
+        if accepted.media_type == negotiate.JSON:
+            if accepted.pretty:
+                compact = json_format.dumps_pretty(json_format.loads(compact))
+            elif not compact.endswith(b"\n"):
+                compact += b"\n"
+            return Response(code, [_JSON_TYPE], compact)
+        data = yaml_format.dumps(json_format.loads(compact))
+        return Response(code, [("Content-Type", accepted.media_type)], data)
+
+    # -- lists ------------------------------------------------------------------------------------
+
+    def _page_slices(
+        self, request: Request, target: Target, page: Page, accepted: Accepted
+    ) -> Iterator[bytes]:
+        form = self.forms.get(target.resource, target.version)
+        items, kind = page.items, accepted.as_kind
+        if not kind:
+            before, after = form.around_list(page)
+            yield before
+            yield from _elements(form, items)
+        elif kind == PARTIAL:
+            raise a_list(target.resource)
+        elif kind == TABLE:
+            before, after = around_table(target.resource, list_metadata(page), accepted)
+            yield before
+            for at, part in _parts(items, DECODED_PER_SLICE):
+                rows = b",".join(self._rows(request, form, part, accepted))
+                yield b"," + rows if at else rows
+        else:
+            version = accepted.as_version
+            head = {"kind": kind, "apiVersion": f"meta.k8s.io/{version}"}
+            head["metadata"] = list_metadata(page)  # type: ignore[assignment]
+            yield json_format.dumps(head)[:-1] + b',"items":['
+            for at, part in _parts(items, DECODED_PER_SLICE):
+                joined = b",".join([form.partial(item, version) for item in part])
+                yield b"," + joined if at else joined
+            after = b"]}\n"
+        yield after
+
+    # -- tables -----------------------------------------------------------------------------------
+
+    def _rows(
+        self, request: Request, form: Form, items: Sequence[Item], accepted: Accepted
+    ) -> list[bytes]:
+        include = checked_include(request)
+        return [self.row(form, item, accepted, include) for item in items]
+
+    def row(self, form: Form, item: Item, accepted: Accepted, include: str) -> bytes:
+        """One row of a Table."""
+        cells = table.cells(form.resource, item.decode(), self._clock.now())
+        if include == "None":
+            obj = b"null"
+        elif include == "Object":
+            obj = form.head + form.tail(item)
+        else:
+            obj = form.partial(item, accepted.as_version)
+        return b'{"cells":%b,"object":%b}' % (json_format.dumps(cells), obj)
+
+    def _table_of(
+        self, request: Request, form: Form, target: Target, obj: Json, accepted: Accepted
+    ) -> bytes:
+        include = checked_include(request)
+        stored = form.stored(obj)
+        row: Json = {"cells": table.cells(target.resource, stored, self._clock.now())}
+        row["object"] = None
+        if include == "Object":
+            row["object"] = obj
+        elif include != "None":
+            row["object"] = table.partial_metadata(obj, accepted.as_version)
+        version = obj["metadata"].get("resourceVersion")
+        meta = {"resourceVersion": version} if version else {}
+        before, after = around_table(target.resource, meta, accepted)
+        return before + json_format.dumps(row) + after
+
+
+_JSON_TYPE = ("Content-Type", negotiate.JSON)
+
+
+def _elements(form: Form, items: Sequence[Item]) -> Iterator[bytes]:
+    """The elements of a list, joined piece by piece."""
+    if not items:
+        return
+    size = DECODED_PER_SLICE
+    if form.as_stored:
+        size = max(1, SLICE_BYTES // (len(items[0].tail) + 2))
+    for at, part in _parts(items, size):
+        joined = b",{".join(form.tails(part))
+        yield (b",{" if at else b"{") + joined
+
+
+def _parts(items: Sequence[Item], size: int) -> Iterator[tuple[int, Sequence[Item]]]:
+    for at in range(0, len(items), size):
+        yield at, items[at : at + size]
+
+
+def around_table(
+    resource: ResourceType, meta: Json, accepted: Accepted, *, columns: bool = True
+) -> tuple[bytes, bytes]:
+    """What comes before and after the rows; later events of a watch have no column definitions."""
+    head = {
+        "kind": TABLE,
+        "apiVersion": f"meta.k8s.io/{accepted.as_version}",
+        "metadata": meta,
+        "columnDefinitions": table.definitions(resource) if columns else None,
+    }
+    return json_format.dumps(head)[:-1] + b',"rows":[', b"]}"
+
+
+def checked_include(request: Request) -> str:
+    """The parameter `includeObject`. Raises ApiError 400."""
+    include = request.query.get("includeObject") if request.query else ""
+    error = table.check_include(include)
+    if error is not None:
+        raise error
+    return include
+
+
+def _go_type(resource: ResourceType, kind: str, generic: str) -> str:
+    if resource.custom:
+        return f"*unstructured.{generic}"
+    package = resource.stored.group.partition(".")[0] or "core"
+    return f"*{package}.{kind}"
+
+
+def not_a_list(resource: ResourceType) -> ApiError:
+    what = _go_type(resource, resource.kind, "Unstructured")
+    return _not_acceptable(f"{PARTIAL_LIST}, but the requested object is not a list ({what})")
+
+
+def a_list(resource: ResourceType) -> ApiError:
+    what = _go_type(resource, resource.list_kind, "UnstructuredList")
+    return _not_acceptable(f"{PARTIAL}, but the requested object is a list ({what})")
+
+
+def _not_acceptable(what: str) -> ApiError:
+    return ApiError(406, "NotAcceptable", f"you requested {what}")
