@@ -49,9 +49,11 @@ QUERIES: Final = (
             || ({_NEWEST} - since)
         FROM log, (SELECT max({_COMPACT}, 1) AS since)
         WHERE revision > since GROUP BY since HAVING count(*) <> {_NEWEST} - since""",
-    f"SELECT 'revision ' || l.revision || ' of ' || l.key || ' outlived its compaction'"
-    f" FROM log l LEFT JOIN current c ON c.revision = l.revision AND c.key = l.key"
-    f" WHERE l.revision <= {_COMPACT} AND c.key IS NULL",
+    f"""SELECT 'revision ' || l.revision || ' of ' || l.key || ' outlived its compaction'
+        FROM log l LEFT JOIN current c ON c.revision = l.revision AND c.key = l.key
+        WHERE l.revision <= {_COMPACT} AND c.key IS NULL AND (l.deleted OR NOT EXISTS (
+            SELECT 1 FROM log n WHERE n.key = l.key AND n.revision > {_COMPACT}
+                AND n.previous_revision = l.revision))""",
     f"""SELECT 'revision ' || l.revision || ' of ' || l.key || ' names ' || l.previous_revision
             || ' as the one before it, but that is ' || coalesce(p.revision, 'nothing')
         FROM log l LEFT JOIN log p ON p.revision = (

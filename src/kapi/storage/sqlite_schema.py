@@ -11,8 +11,8 @@ for why):
 - setting `state.compact_revision` removes what only older revisions need.
 
 Invariants (`check.py` verifies them): above `compact_revision` the log has a row for every
-revision; at and below it only rows that are current. `previous_revision` names the row that a row
-replaced, 0 for a create. A delete has an empty value; what was deleted is its previous row.
+revision; at and below it only rows that were current then. `previous_revision` names the row that
+a row replaced, 0 for a create. A delete has an empty value; what was deleted is its previous row.
 """
 
 from __future__ import annotations
