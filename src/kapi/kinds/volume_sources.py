@@ -1,0 +1,280 @@
+"""Sources of a volume that stand alone: each check gives what one source must say.
+
+Called through the table in `pod_volumes.py`; persistent volumes use the same checks and the path
+rules here. https://kubernetes.io/docs/concepts/storage/volumes/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kapi import errors
+from kapi.errors import FieldError
+from kapi.kinds import checks, claim_specs
+
+Json = dict[str, Any]
+Findings = list[FieldError]
+Check = Callable[[Json, str], Findings]  # (source, path)
+
+FILE_MODE = "must be a number between 0 and 0777 (octal), both inclusive"
+PARTITION = "must be between 1 and 255, inclusive"
+
+
+# -- paths and modes ----------------------------------------------------------------------------
+
+
+def no_backsteps(value: str, path: str) -> Findings:
+    if ".." in value and ".." in value.split("/"):
+        return [errors.invalid_value(path, value, "must not contain '..'")]
+    return []
+
+
+def descending_path(value: str, path: str) -> Findings:
+    """A relative path that does not leave its directory."""
+    out: Findings = []
+    if value.startswith("/"):
+        out.append(errors.invalid_value(path, value, "must be a relative path"))
+    return out + no_backsteps(value, path)
+
+
+def non_reserved_path(value: str, path: str) -> Findings:
+    """A descending path that does not begin with the reserved `..`."""
+    out = descending_path(value, path)
+    if value.startswith("..") and not value.startswith("../") and value != "..":
+        out.append(errors.invalid_value(path, value, "must not start with '..'"))
+    return out
+
+
+def mode(value: int | None, path: str) -> Findings:
+    if value is not None and not 0 <= value <= 0o777:
+        return [errors.invalid_value(path, value, FILE_MODE)]
+    return []
+
+
+def needs(source: Json, path: str, *fields: str) -> Findings:
+    return [errors.required(f"{path}.{f}") for f in fields if not source.get(f)]
+
+
+def requires(*fields: str) -> Check:
+    """The check of a source that only must have these fields."""
+    return lambda source, path: needs(source, path, *fields)
+
+
+def secret_ref(source: Json, path: str, field: str = "secretRef") -> Findings:
+    """A reference to a secret, where there is one, names it."""
+    ref = source.get(field)
+    if ref is not None and not ref.get("name"):
+        return [errors.required(f"{path}.{field}.name")]
+    return []
+
+
+def validate_key_to_path(item: Json, path: str) -> Findings:
+    out = needs(item, path, "key", "path")
+    if item.get("path"):
+        out += non_reserved_path(item["path"], f"{path}.path")
+    return out + mode(item.get("mode"), f"{path}.mode")
+
+
+# -- sources ------------------------------------------------------------------------------------
+
+
+def empty_dir(source: Json, path: str) -> Findings:
+    if source.get("sizeLimit", "")[:1] == "-":
+        text = "SizeLimit field must be a valid resource quantity"
+        return [errors.field_forbidden(f"{path}.sizeLimit", text)]
+    return []
+
+
+_HOST_PATH_TYPES = (
+    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate",
+    "Socket",
+)  # fmt: skip
+
+
+def host_path(source: Json, path: str) -> Findings:
+    value = source.get("path")
+    if not value:
+        return [errors.required(f"{path}.path")]
+    out = no_backsteps(value, f"{path}.path")
+    kind = source.get("type")
+    if kind is not None and kind not in _HOST_PATH_TYPES:
+        out.append(errors.not_supported(f"{path}.type", kind, _HOST_PATH_TYPES))
+    return out
+
+
+def git_repo(source: Json, path: str) -> Findings:
+    out = needs(source, path, "repository")
+    return out + descending_path(source.get("directory", ""), f"{path}.directory")
+
+
+def partitioned(name: str) -> Check:
+    def check(source: Json, path: str) -> Findings:
+        out = needs(source, path, name)
+        partition = source.get("partition", 0)
+        if not 0 <= partition <= 255:
+            out.append(errors.invalid_value(f"{path}.partition", partition, PARTITION))
+        return out
+
+    return check
+
+
+def keyed(name: str) -> Check:
+    """A secret or a config map: its name, mode and items."""
+
+    def check(source: Json, path: str) -> Findings:
+        out = needs(source, path, name)
+        out += mode(source.get("defaultMode"), f"{path}.defaultMode")
+        for i, item in enumerate(source.get("items") or ()):
+            out += validate_key_to_path(item, f"{path}.items[{i}]")
+        return out
+
+    return check
+
+
+def nfs(source: Json, path: str) -> Findings:
+    out = needs(source, path, "server", "path")
+    value = source.get("path", "")
+    if not value.startswith("/"):
+        out.append(errors.invalid_value(f"{path}.path", value, "must be an absolute path"))
+    return out
+
+
+_IQN_FORMS = ("iqn", "eui", "naa")
+
+
+def iscsi(source: Json, path: str) -> Findings:
+    out = needs(source, path, "targetPortal")
+    iqn = source.get("iqn")
+    if not iqn:
+        out.append(errors.required(f"{path}.iqn"))
+    elif not iqn.startswith(_IQN_FORMS):
+        text = "must be valid format starting with iqn, eui, or naa"
+        out.append(errors.invalid_value(f"{path}.iqn", iqn, text))
+    lun = source.get("lun", 0)
+    if not 0 <= lun <= 255:
+        text = "must be between 0 and 255, inclusive"
+        out.append(errors.invalid_value(f"{path}.lun", lun, text))
+    chap = source.get("chapAuthDiscovery") or source.get("chapAuthSession")
+    if chap and source.get("secretRef") is None:
+        out.append(errors.required(f"{path}.secretRef"))
+    return out
+
+
+def flocker(source: Json, path: str) -> Findings:
+    name, uuid = source.get("datasetName", ""), source.get("datasetUUID", "")
+    if not name and not uuid:
+        return [errors.required(path, "one of datasetName and datasetUUID is required")]
+    if name and uuid:
+        text = "datasetName and datasetUUID can not be specified simultaneously"
+        return [errors.invalid_value(path, "resource", text)]
+    if "/" in name:
+        return [errors.invalid_value(f"{path}.datasetName", name, "must not contain '/'")]
+    return []
+
+
+def cinder(source: Json, path: str) -> Findings:
+    return needs(source, path, "volumeID") + secret_ref(source, path)
+
+
+def quobyte(source: Json, path: str) -> Findings:
+    registry = source.get("registry", "")
+    out: Findings = []
+    if not registry:
+        text = "must be a host:port pair or multiple pairs separated by commas"
+        out.append(errors.required(f"{path}.registry", text))
+    elif len(source.get("tenant", "")) >= 65:
+        text = "must be a UUID and may not exceed a length of 64 characters"
+        out.append(errors.required(f"{path}.tenant", text))
+    else:
+        for pair in registry.split(","):
+            host, colon, port = pair.rpartition(":")
+            if not colon or not host or not port.isdigit():
+                text = "must be a host:port pair or multiple pairs separated by commas"
+                out.append(errors.invalid_value(f"{path}.registry", registry, text))
+    return out + needs(source, path, "volume")
+
+
+def fc(source: Json, path: str) -> Findings:
+    wwns, wwids, lun = source.get("targetWWNs"), source.get("wwids"), source.get("lun")
+    if not wwns and not wwids:
+        text = "must specify either targetWWNs or wwids, but not both"
+        return [errors.required(f"{path}.targetWWNs", text)]
+    if wwns and wwids:
+        text = "targetWWNs and wwids can not be specified simultaneously"
+        return [errors.invalid_value(f"{path}.targetWWNs", wwns, text)]
+    if wwns:
+        if lun is None:
+            return [errors.required(f"{path}.lun", "lun is required if targetWWNs is specified")]
+        if not 0 <= lun <= 255:
+            text = "must be between 0 and 255, inclusive"
+            return [errors.invalid_value(f"{path}.lun", lun, text)]
+    return []
+
+
+def flex(source: Json, path: str) -> Findings:
+    driver = source.get("driver")
+    if not driver:
+        return [errors.required(f"{path}.driver")]
+    return checks.qualified_name(driver, f"{path}.driver")
+
+
+_CACHING = ("None", "ReadOnly", "ReadWrite")
+_AZURE_KINDS = ("Dedicated", "Managed", "Shared")
+
+
+def azure_disk(source: Json, path: str) -> Findings:
+    out = needs(source, path, "diskName", "diskURI")
+    caching = source.get("cachingMode")
+    if caching is not None and caching not in _CACHING:
+        out.append(errors.not_supported(f"{path}.cachingMode", caching, _CACHING))
+    kind, uri = source.get("kind"), source.get("diskURI", "")
+    if kind is not None and kind not in _AZURE_KINDS:
+        out.append(errors.not_supported(f"{path}.kind", kind, _AZURE_KINDS))
+    managed = uri.startswith("/subscriptions/")
+    if kind == "Managed" and uri and not managed:
+        example = [
+            "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/Microsoft.Compute"
+        ]
+        example[0] += "/disks/{disk-id}"
+        out.append(errors.not_supported(f"{path}.diskURI", uri, example))
+    if kind is not None and kind != "Managed" and uri and not uri.startswith("https://"):
+        blob = ["https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"]
+        out.append(errors.not_supported(f"{path}.diskURI", uri, blob))
+    return out
+
+
+def storage_os(source: Json, path: str) -> Findings:
+    name, namespace = source.get("volumeName", ""), source.get("volumeNamespace", "")
+    out = (
+        checks.dns_label(name, f"{path}.volumeName") if name else needs(source, path, "volumeName")
+    )
+    if namespace:
+        out += checks.dns_label(namespace, f"{path}.volumeNamespace")
+    return out + secret_ref(source, path)
+
+
+def csi(source: Json, path: str) -> Findings:
+    out = claim_specs.validate_csi_driver_name(source.get("driver", ""), f"{path}.driver")
+    return out + secret_ref(source, path, "nodePublishSecretRef")
+
+
+def ephemeral(source: Json, path: str) -> Findings:
+    template = source.get("volumeClaimTemplate")
+    if template is None:
+        return [errors.required(f"{path}.volumeClaimTemplate")]
+    where = f"{path}.volumeClaimTemplate"
+    meta = template.get("metadata") or {}
+    out = claim_specs.validate_template_metadata(meta, f"{where}.metadata")
+    return out + claim_specs.validate_claim_spec(template.get("spec") or {}, f"{where}.spec")
+
+
+def image(source: Json, path: str) -> Findings:
+    out: Findings = []
+    if not source.get("reference"):
+        out.append(errors.required(f"{path}.reference"))
+    policy = source.get("pullPolicy", "")
+    if policy and policy not in ("Always", "IfNotPresent", "Never"):
+        listed = ("Always", "IfNotPresent", "Never")
+        out.append(errors.not_supported(f"{path}.pullPolicy", policy, listed))
+    return out
