@@ -1,0 +1,38 @@
+# What a fresh machine needs is Python 3.11 or newer, make and the package registry.
+#   make serve [ARGS=…]   run the server          make test        lint, types and tests
+#   make bench            measure                 make test-full   the slow tests, too
+#   make lint             lint and types only     make docs        tables in docs/ from the code
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.PHONY: serve test test-full bench lint docs clean
+
+serve: $(STAMP)
+	$(BIN)/kapi serve $(ARGS)
+
+test: lint
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-full: lint
+	$(BIN)/pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: $(STAMP)
+	$(BIN)/python scripts/docs.py
+
+$(STAMP): pyproject.toml scripts/install
+	scripts/install $(VENV)
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
