@@ -1,6 +1,6 @@
 """Counts requests under way, so that a stop can wait for them; once closed, refuses new ones.
 
-`server.py` owns the `WaitGroup`: it closes it when the server begins to stop and waits until it
+`server.py` owns the `WaitGroup`: it drains it when the server begins to stop and waits until it
 is empty before it takes away what handlers need. Long-running requests are not waited for: what
 feeds them ends them."""
 
@@ -19,12 +19,12 @@ class WaitGroup:
 
     def __init__(self) -> None:
         self.active = 0
-        self.closed = False
+        self.draining = False
         self._empty: asyncio.Event | None = None
 
-    def close(self) -> None:
+    def drain(self) -> None:
         """From now on new requests are refused."""
-        self.closed = True
+        self.draining = True
 
     def enter(self) -> None:
         self.active += 1
@@ -43,7 +43,7 @@ class WaitGroup:
 
 def with_wait_group(handler: Handler, group: WaitGroup) -> Handler:
     async def filtered(request: Request) -> Response:
-        if group.closed and not request.path.startswith(NEVER_REFUSED):
+        if group.draining and not request.path.startswith(NEVER_REFUSED):
             raise ApiError(
                 503,
                 "ServiceUnavailable",
