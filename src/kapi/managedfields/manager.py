@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kapi.managedfields import fieldsv1
+from kapi.managedfields.elements import SELF
 from kapi.managedfields.fieldset import FieldSet, Node, difference, union, without
 from kapi.managedfields.fieldsv1 import FieldsV1Error
 from kapi.managedfields.typed import Diff, ListItemError, MapWalker, Walkers
@@ -50,6 +51,12 @@ _IDENTITY = frozenset(
         "resourceVersion",
     )
 )
+# The same as a set, with the envelope: what an applied configuration names without owning it.
+STRIPPED: Node = {
+    "f:apiVersion": {},
+    "f:kind": {},
+    "f:metadata": {SELF: {}, **{f"f:{name}": {} for name in sorted(_IDENTITY)}},
+}
 
 
 def default_manager(user_agent: str) -> str:
@@ -142,21 +149,23 @@ class FieldManager:
         client's wish. The list of `live` itself where nothing changed. Arguments stay as they are,
         the result may share with them.
         """
-        carried = _list(live)
+        carried = managed_list(live)
         managed, from_live = _decode_live_or_new(carried, new, subresource)
         if not managed and live is not None:
             return carried if from_live and not carried else []
         try:
-            compared = _Comparisons(self, live, new, schema, api_version, reset, convert)
+            if live is None:
+                live = self.empty(schema, api_version, new.get("kind", ""))
+            compared = self.comparisons(live, new, schema, api_version, reset, convert)
             after = self._update(managed, compared, manager, subresource, now)
-        except (ListItemError, TypeError, RecursionError):
+        except (ListItemError, RecursionError):
             # A list item that nothing names, in an object that validation will refuse or that
             # is older than its schema: the real server then keeps no owners at all.
             return []
         return encode(after, carried)
 
     def _update(
-        self, managed: Managed, compared: _Comparisons, manager: str, subresource: str, now: str
+        self, managed: Managed, compared: Comparisons, manager: str, subresource: str, now: str
     ) -> Managed:
         changed, _ = compared.own
         after: Managed = {}
@@ -180,6 +189,18 @@ class FieldManager:
             after[entry.id] = entry
         return _capped(after)
 
+    def comparisons(
+        self,
+        live: Json,
+        new: Json,
+        schema: Schema,
+        api_version: str,
+        reset: FieldSet | None,
+        convert: Convert,
+    ) -> Comparisons:
+        """What differs between two objects, in any version; `api_version` is theirs."""
+        return Comparisons(self, live, new, schema, api_version, reset, convert)
+
     def compare(self, old: Json, new: Json, schema: Schema) -> Diff:
         """What differs between two objects but for what identifies them."""
         walker = self.walkers.walker(schema)
@@ -192,13 +213,13 @@ class FieldManager:
         return {**zero, "apiVersion": api_version, "kind": kind}
 
 
-class _Comparisons:
+class Comparisons:
     """Live and new object compared in the versions that entries are of, each once."""
 
     def __init__(
         self,
         fields: FieldManager,
-        live: Json | None,
+        live: Json,
         new: Json,
         schema: Schema,
         api_version: str,
@@ -207,9 +228,7 @@ class _Comparisons:
     ) -> None:
         self.api_version = api_version
         self._fields = fields
-        self._live = (
-            fields.empty(schema, api_version, new.get("kind", "")) if live is None else live
-        )
+        self._live = live
         self._new = new
         self._reset = reset
         self._convert = convert
@@ -251,7 +270,7 @@ def owned_part(obj: Mapping[str, Any]) -> Json:
 # -- entries ------------------------------------------------------------------------------------
 
 
-def _list(obj: Json | None) -> list[Json]:
+def managed_list(obj: Json | None) -> list[Json]:
     meta = obj.get("metadata") if obj is not None else None
     found = meta.get("managedFields") if isinstance(meta, dict) else None
     return found if isinstance(found, list) else []
@@ -259,7 +278,7 @@ def _list(obj: Json | None) -> list[Json]:
 
 def _decode_live_or_new(carried: list[Json], new: Json, subresource: str) -> tuple[Managed, bool]:
     """The entries to start from, and whether they are those of the live object."""
-    wished = _list(new)
+    wished = managed_list(new)
     if not subresource and wished and wished is not carried:
         if wished == [{}]:
             return {}, False

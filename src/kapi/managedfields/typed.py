@@ -81,6 +81,11 @@ class MapWalker(Walker):
         self._children: dict[str, tuple[str, Walker]] = {}
         self._other: Walker | None = None
 
+    @property
+    def declared(self) -> bool:
+        """Whether there is a schema for this place."""
+        return self._schema is not None
+
     def declares(self, name: str) -> bool:
         return self._schema is not None and name in self._schema.properties
 
