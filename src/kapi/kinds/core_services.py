@@ -108,9 +108,7 @@ class ServiceStrategy(Strategy):
         return out + _service(obj, old["spec"] if old else None)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
-        if context.subresource or (old is not None and obj["spec"] == old["spec"]):
-            return []
-        return _service_warnings(obj, old)
+        return [] if context.subresource else _service_warnings(obj)
 
 
 def _service(service: Json, old: Json | None) -> list[FieldError]:
@@ -402,7 +400,7 @@ def ingress_status(item: Json, path: str, old: list[str]) -> list[FieldError]:
     return out
 
 
-def _service_warnings(obj: Json, old: Json | None) -> list[str]:
+def _service_warnings(obj: Json) -> list[str]:
     spec = obj["spec"]
     out: list[str] = []
     annotations = obj["metadata"].get("annotations") or {}
@@ -418,9 +416,9 @@ def _service_warnings(obj: Json, old: Json | None) -> list[str]:
             out.append("spec.SessionAffinity is ignored for headless services")
     if spec.get("externalIPs") and spec["type"] == "ExternalName":
         out.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
-    if spec.get("trafficDistribution") == "PreferClose":
+    elif spec.get("externalIPs") and not headless(spec):
         out.append(
-            'spec.trafficDistribution: "PreferClose" is deprecated in v1.34+; use "PreferSameZone"'
+            "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
         )
     return out
 

@@ -26,7 +26,7 @@ def headless(spec: Json) -> bool:
 
 
 def needs_address(spec: Json) -> bool:
-    return spec.get("type") in ("ClusterIP", "NodePort", "LoadBalancer")
+    return spec.get("type") != "ExternalName"
 
 
 def needs_node_ports(spec: Json) -> bool:

@@ -1,0 +1,572 @@
+"""PersistentVolume and PersistentVolumeClaim: defaults, what a binding may change, validation,
+tables.
+
+https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/
+"""
+
+from __future__ import annotations
+
+import copy
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kapi.clock import rfc3339
+from kapi.errors import (
+    FieldError,
+    field_forbidden,
+    invalid_value,
+    not_supported,
+    required,
+)
+from kapi.kinds import cells, checks, claim_specs, go_view
+from kapi.kinds import volume_sources as sources
+from kapi.kinds.pod_scheduling import validate_node_selector
+from kapi.kinds.texts import described
+from kapi.registry.resource import Column
+from kapi.registry.strategy import Context, Strategy
+
+Json = dict[str, Any]
+
+_CORE = "io.k8s.api.core.v1."
+CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+_OPTIONS_ANNOTATION = "volume.beta.kubernetes.io/mount-options"
+_RECLAIM = ("Delete", "Recycle", "Retain")
+_ONE_TYPE = "may not specify more than 1 volume type"
+_SHORT_MODES = {
+    "ReadWriteOnce": "RWO",
+    "ReadOnlyMany": "ROX",
+    "ReadWriteMany": "RWX",
+    "ReadWriteOncePod": "RWOP",
+}
+
+
+# -- volumes ------------------------------------------------------------------------------------
+
+
+def _local(source: Json, path: str) -> list[FieldError]:
+    if not source.get("path"):
+        return [required(f"{path}.path")]
+    return sources.no_backsteps(source["path"], f"{path}.path")
+
+
+def _csi(source: Json, path: str) -> list[FieldError]:
+    out = claim_specs.validate_csi_driver_name(source.get("driver", ""), f"{path}.driver")
+    out += sources.needs(source, path, "volumeHandle")
+    for name in (
+        "controllerPublishSecretRef",
+        "controllerExpandSecretRef",
+        "nodePublishSecretRef",
+        "nodeExpandSecretRef",
+    ):
+        if source.get(name) is not None:
+            out += sources.needs(source[name], f"{path}.{name}", "name", "namespace")
+    return out
+
+
+def _azure_file(source: Json, path: str) -> list[FieldError]:
+    out = sources.needs(source, path, "secretName", "shareName")
+    if source.get("secretNamespace") == "":
+        out.append(required(f"{path}.secretNamespace"))
+    return out
+
+
+# In the order in which the real server looks at them.
+_SOURCES: Mapping[str, sources.Check] = {
+    "hostPath": sources.host_path,
+    "gcePersistentDisk": sources.partitioned("pdName"),
+    "awsElasticBlockStore": sources.partitioned("volumeID"),
+    "glusterfs": sources.requires("endpoints", "path"),
+    "flocker": sources.flocker,
+    "nfs": sources.nfs,
+    "rbd": sources.requires("monitors", "image"),
+    "quobyte": sources.quobyte,
+    "cephfs": sources.requires("monitors"),
+    "iscsi": sources.iscsi,
+    "cinder": sources.cinder,
+    "fc": sources.fc,
+    "flexVolume": sources.flex,
+    "azureFile": _azure_file,
+    "vsphereVolume": sources.requires("volumePath"),
+    "photonPersistentDisk": sources.requires("pdID"),
+    "azureDisk": sources.azure_disk,
+    "portworxVolume": sources.requires("volumeID"),
+    "scaleIO": sources.requires("gateway", "system", "volumeName"),
+    "local": _local,
+    "storageos": sources.storage_os,
+    "csi": _csi,
+}
+
+
+class PersistentVolumeStrategy(Strategy):
+    generation = False
+    reset_status = (("spec",),)
+
+    def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
+        if old is None:
+            obj["status"] = {
+                "phase": "Pending",
+                "lastPhaseTransitionTime": rfc3339(context.now),
+            }
+        elif context.subresource == "status":
+            status, before = obj.setdefault("status", {}), old.get("status") or {}
+            stamp = status.get("lastPhaseTransitionTime")
+            if status.get("phase") != before.get("phase") and (
+                stamp is None or stamp == before.get("lastPhaseTransitionTime")
+            ):
+                status["lastPhaseTransitionTime"] = rfc3339(context.now)
+
+    def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
+        if context.subresource == "status":
+            return []
+        spec = obj.get("spec") or {}
+        out = validate_volume_spec(spec, "spec")
+        if old is not None:
+            out += _volume_changes(spec, old.get("spec") or {})
+        return out
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        return [] if context.subresource else _volume_warnings(obj)
+
+
+def validate_volume_spec(spec: Json, path: str, *, inline: bool = False) -> list[FieldError]:
+    """A PersistentVolumeSpec; `inline`: in a VolumeAttachment, where nothing claims it."""
+    out: list[FieldError] = []
+    modes: Sequence[str] = spec.get("accessModes") or ()
+    if inline and spec.get("claimRef") is not None:
+        text = "may not be specified in the context of inline volumes"
+        out.append(field_forbidden(f"{path}.claimRef", text))
+    if not modes:
+        out.append(required(f"{path}.accessModes"))
+    for mode in modes:
+        if mode not in claim_specs.ACCESS_MODES:
+            out.append(not_supported(f"{path}.accessModes", mode, claim_specs.ACCESS_MODES))
+    if "ReadWriteOncePod" in modes and any(
+        m != "ReadWriteOncePod" and m in claim_specs.ACCESS_MODES for m in modes
+    ):
+        text = "may not use ReadWriteOncePod with other access modes"
+        out.append(field_forbidden(f"{path}.accessModes", text))
+    out += _inline(spec, path) if inline else _owned(spec, path)
+    out += _volume_sources(spec, path)
+    host = spec.get("hostPath")
+    if (
+        host is not None
+        and posixpath.normpath(host.get("path", "")) == "/"
+        and spec.get("persistentVolumeReclaimPolicy") == "Recycle"
+    ):
+        text = "may not be 'recycle' for a hostPath mount of '/'"
+        out.append(field_forbidden(f"{path}.persistentVolumeReclaimPolicy", text))
+    name = spec.get("storageClassName", "")
+    if name:
+        if inline:
+            out.append(_not_inline(f"{path}.storageClassName"))
+        else:
+            out += checks.dns_subdomain(name, f"{path}.storageClassName")
+    mode = spec.get("volumeMode")
+    if mode is not None and not inline and mode not in claim_specs.VOLUME_MODES:
+        out.append(not_supported(f"{path}.volumeMode", mode, claim_specs.VOLUME_MODES))
+    name = spec.get("volumeAttributesClassName")
+    if name is not None and not inline:
+        out += checks.dns_subdomain(name, f"{path}.volumeAttributesClassName")
+        if spec.get("csi") is None:
+            text = "has to be specified when using volumeAttributesClassName"
+            out.append(required(f"{path}.csi", text))
+    return out
+
+
+def _not_inline(path: str) -> FieldError:
+    return field_forbidden(path, "may not be specified in the context of inline volumes")
+
+
+def _inline(spec: Json, path: str) -> list[FieldError]:
+    names = ("capacity", "persistentVolumeReclaimPolicy", "nodeAffinity")
+    return [_not_inline(f"{path}.{name}") for name in names if spec.get(name)]
+
+
+def _owned(spec: Json, path: str) -> list[FieldError]:
+    out: list[FieldError] = []
+    capacity = spec.get("capacity")
+    if not capacity:
+        out.append(required(f"{path}.capacity"))
+    if not capacity or "storage" not in capacity or len(capacity) > 1:
+        shown = None if capacity is None else checks.go_json(capacity)
+        out.append(not_supported(f"{path}.capacity", shown, ("storage",)))
+    for name, amount in (capacity or {}).items():
+        where = f"{path}.capacity[{name}]"
+        if checks.number(amount) < 0:
+            whole = int(checks.number(amount))
+            out.append(invalid_value(where, whole, "must be a valid resource quantity"))
+        if checks.number(amount) <= 0:
+            out.append(invalid_value(where, amount, "must be greater than zero"))
+    policy = spec.get("persistentVolumeReclaimPolicy", "")
+    if policy:
+        out += checks.one_of(policy, f"{path}.persistentVolumeReclaimPolicy", _RECLAIM)
+    affinity = spec.get("nodeAffinity")
+    if affinity is not None:
+        where = f"{path}.nodeAffinity.required"
+        if affinity.get("required") is None:
+            out.append(required(where, "must specify required node constraints"))
+        else:
+            out += validate_node_selector(affinity["required"], where)
+    return out
+
+
+def _volume_sources(spec: Json, path: str) -> list[FieldError]:
+    out: list[FieldError] = []
+    given = [name for name in _SOURCES if spec.get(name) is not None]
+    for name in given[1:2] and given[1:]:
+        out.append(field_forbidden(f"{path}.{name}", _ONE_TYPE))
+    if given:
+        out = _SOURCES[given[0]](spec[given[0]], f"{path}.{given[0]}") + out
+    if spec.get("local") is not None and not (spec.get("nodeAffinity") or {}).get("required"):
+        out.append(required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
+    if not given:
+        out.append(required(path, "must specify a volume type"))
+    return out
+
+
+def _volume_changes(spec: Json, old: Json) -> list[FieldError]:
+    out: list[FieldError] = []
+    source = {name: spec[name] for name in _SOURCES if spec.get(name) is not None}
+    before = {name: old[name] for name in _SOURCES if old.get(name) is not None}
+    if "csi" in source and "csi" in before:
+        late = {
+            name: source["csi"][name]
+            for name in ("controllerExpandSecretRef", "nodeExpandSecretRef")
+            if name in source["csi"] and name not in before["csi"]
+        }
+        before["csi"] = {**before["csi"], **late}
+    if source != before:
+        where = "spec.persistentvolumesource"
+        difference = go_view.diff(_CORE + "PersistentVolumeSource", before, source)
+        text = f"{where} is immutable after creation\n{difference}"
+        out.append(field_forbidden(where, text))
+    if spec.get("volumeMode") != old.get("volumeMode"):
+        out.append(invalid_value("volumeMode", spec.get("volumeMode"), checks.IMMUTABLE))
+    affinity, fixed = spec.get("nodeAffinity"), old.get("nodeAffinity")
+    if fixed is not None and affinity != fixed:
+        shown = go_view.struct(_CORE + "VolumeNodeAffinity", affinity)
+        text = "field is immutable, except for updating from beta label to GA"
+        out.append(invalid_value("nodeAffinity", shown, text))
+    return out
+
+
+_RETIRED = (
+    ("cephfs", "v1.28", "v1.31"),
+    ("photonPersistentDisk", "v1.11", "v1.16"),
+    ("scaleIO", "v1.16", "v1.22"),
+    ("storageos", "v1.22", "v1.25"),
+    ("glusterfs", "v1.25", "v1.26"),
+    ("rbd", "v1.28", "v1.31"),
+)
+_CLASS_WARNING = 'deprecated since v1.8; use "storageClassName" attribute instead'
+
+
+def _volume_warnings(obj: Json) -> list[str]:
+    spec, annotations = obj.get("spec") or {}, obj["metadata"].get("annotations") or {}
+    out = []
+    if CLASS_ANNOTATION in annotations:
+        out.append(f"metadata.annotations[{CLASS_ANNOTATION}]: {_CLASS_WARNING}")
+    if _OPTIONS_ANNOTATION in annotations:
+        out.append(
+            f"metadata.annotations[{_OPTIONS_ANNOTATION}]: deprecated since v1.31; "
+            'use "mountOptions" attribute instead'
+        )
+    if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        out.append(
+            "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. "
+            "Instead, the recommended approach is to use dynamic provisioning."
+        )
+    for name, deprecated, gone in _RETIRED:
+        if spec.get(name) is not None:
+            out.append(f"spec.{name}: deprecated in {deprecated}, non-functional in {gone}+")
+    return out
+
+
+# -- claims -------------------------------------------------------------------------------------
+
+
+def _normalize_sources(spec: Json) -> None:
+    """dataSource and dataSourceRef say the same, where both can."""
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    if reference is not None and reference.get("namespace"):
+        return
+    if source is not None and reference is None:
+        spec["dataSourceRef"] = dict(source)
+    elif reference is not None and source is None and _known_source(reference):
+        spec["dataSource"] = {k: v for k, v in reference.items() if k != "namespace"}
+
+
+def _known_source(source: Json | None) -> bool:
+    if source is None:
+        return False
+    group, kind = source.get("apiGroup") or "", source.get("kind", "")
+    return (group, kind) in (
+        ("", "PersistentVolumeClaim"),
+        ("snapshot.storage.k8s.io", "VolumeSnapshot"),
+    )
+
+
+class PersistentVolumeClaimStrategy(Strategy):
+    generation = False
+    reset_status = (("spec",),)
+
+    def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
+        if context.subresource:
+            return
+        spec = obj.setdefault("spec", {})
+        before = (old or {}).get("spec") or {}
+        if old is None:
+            obj["status"] = {"phase": "Pending"}
+        if "dataSource" not in before and "dataSourceRef" not in before:
+            # An unknown kind of source is dropped silently, as it always was.
+            if "dataSource" in spec and not _known_source(spec["dataSource"]):
+                spec.pop("dataSource")
+        _normalize_sources(spec)
+
+    def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
+        if context.subresource == "status":
+            return _claim_status(obj.get("status") or {})
+        spec = obj.get("spec") or {}
+        out = claim_specs.validate_claim_spec(spec, "spec")
+        if old is not None:
+            out += _claim_changes(obj, old)
+        return out
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        if context.subresource:
+            return []
+        out = []
+        annotations = obj["metadata"].get("annotations") or {}
+        if CLASS_ANNOTATION in annotations:
+            out.append(f"metadata.annotations[{CLASS_ANNOTATION}]: {_CLASS_WARNING}")
+        return out
+
+
+def _claim_changes(obj: Json, old: Json) -> list[FieldError]:
+    """A claim stays as it is, but for its volume once, its size and its attributes class."""
+    out: list[FieldError] = []
+    spec, before = copy.deepcopy(obj.get("spec") or {}), copy.deepcopy(old.get("spec") or {})
+    _normalize_sources(before)
+    size, former = _size(spec), _size(before)
+    if not before.get("volumeName"):
+        _copy(spec, before, "volumeName", reverse=True)
+    annotation = (old["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+    now = (obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+    upgraded = annotation is not None and before.get("storageClassName") is None
+    if upgraded and spec.get("storageClassName") == annotation:
+        spec.pop("storageClassName", None)
+    elif annotation is not None and now != annotation:
+        where = f"metadata.annotations[{CLASS_ANNOTATION}]"
+        out.append(invalid_value(where, now or "", checks.IMMUTABLE))
+    if before.get("storageClassName") is None and annotation is None:
+        spec.pop("storageClassName", None)
+    bound = (obj.get("status") or {}).get("phase") == "Bound"
+    requests = (spec.get("resources") or {}).get("requests")
+    if bound and requests is not None and former is not None:
+        requests["storage"] = former
+    _copy(spec, before, "volumeAttributesClassName")
+    if spec != before:
+        difference = go_view.diff(_CORE + "PersistentVolumeClaimSpec", before, spec)
+        text = (
+            "spec is immutable after creation except resources.requests and "
+            f"volumeAttributesClassName for bound claims\n{difference}"
+        )
+        out.append(field_forbidden("spec", text))
+    held = ((old.get("status") or {}).get("capacity") or {}).get("storage", "0")
+    if checks.number(size or "0") < checks.number(former or "0"):
+        if checks.number(size or "0") <= checks.number(held):
+            text = "field can not be less than status.capacity"
+            out.append(field_forbidden("spec.resources.requests.storage", text))
+    new_mode = (obj.get("spec") or {}).get("volumeMode")
+    if new_mode != before.get("volumeMode"):
+        out.append(invalid_value("volumeMode", new_mode, checks.IMMUTABLE))
+    return out + _attributes_class(obj.get("spec") or {}, old.get("spec") or {})
+
+
+def _attributes_class(spec: Json, old: Json) -> list[FieldError]:
+    where = "spec.volumeAttributesClassName"
+    if old.get("volumeAttributesClassName") and not spec.get("volumeAttributesClassName"):
+        kind = "nil" if spec.get("volumeAttributesClassName") is None else "an empty string"
+        return [field_forbidden(where, f"update from non-nil value to {kind} is forbidden")]
+    return []
+
+
+def _copy(spec: Json, before: Json, name: str, *, reverse: bool = False) -> None:
+    """Make one field equal on both sides, so that it does not count."""
+    source, target = (spec, before) if reverse else (before, spec)
+    if name in source:
+        target[name] = source[name]
+    else:
+        target.pop(name, None)
+
+
+def _size(spec: Json) -> str | None:
+    found: str | None = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+    return found
+
+
+def _claim_status(status: Json) -> list[FieldError]:
+    out: list[FieldError] = []
+    for field in ("capacity", "allocatedResources"):
+        for name, amount in (status.get(field) or {}).items():
+            if checks.number(amount) < 0:
+                where = f"status.{field}[{name}]"
+                whole = int(checks.number(amount))
+                out.append(invalid_value(where, whole, "must be a valid resource quantity"))
+    return out
+
+
+# -- tables -------------------------------------------------------------------------------------
+
+
+def _modes(listed: Sequence[str] | None) -> str:
+    found = listed or ()
+    return ",".join(short for mode, short in _SHORT_MODES.items() if mode in found)
+
+
+def _phase(obj: Json, now: float) -> str:
+    if obj["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    return str((obj.get("status") or {}).get("phase", ""))
+
+
+def _storage_class(obj: Json, now: float) -> str:
+    annotations = obj["metadata"].get("annotations") or {}
+    if CLASS_ANNOTATION in annotations:
+        return str(annotations[CLASS_ANNOTATION])
+    return str((obj.get("spec") or {}).get("storageClassName") or "")
+
+
+def _bound(read: cells.Cell) -> cells.Cell:
+    """Of a claim that has no volume yet, there is nothing to show."""
+    return lambda obj, now: read(obj, now) if (obj.get("spec") or {}).get("volumeName") else ""
+
+
+def _claimed_size(obj: Json, now: float) -> str:
+    return str(((obj.get("status") or {}).get("capacity") or {}).get("storage", "0"))
+
+
+def _claim(obj: Json, now: float) -> str:
+    ref = (obj.get("spec") or {}).get("claimRef")
+    return f"{ref.get('namespace', '')}/{ref.get('name', '')}" if ref else ""
+
+
+def _capacity(obj: Json, now: float) -> str:
+    return str(((obj.get("spec") or {}).get("capacity") or {}).get("storage", "0"))
+
+
+_MODE_CELL = cells.field("spec", "volumeMode", default=cells.UNSET)
+_ATTRIBUTES_CELL = cells.field("spec", "volumeAttributesClassName", default=cells.UNSET)
+
+DEFAULTS: Mapping[str, Any] = {
+    _CORE + "PersistentVolumeSpec": {
+        "persistentVolumeReclaimPolicy": "Retain",
+        "volumeMode": "Filesystem",
+    },
+    _CORE + "PersistentVolumeStatus": {"phase": "Pending"},
+    _CORE + "PersistentVolumeClaimSpec": {"volumeMode": "Filesystem"},
+    _CORE + "PersistentVolumeClaimStatus": {"phase": "Pending"},
+}
+STRATEGIES: Mapping[tuple[str, str], Strategy] = {
+    ("", "persistentvolumes"): PersistentVolumeStrategy(),
+    ("", "persistentvolumeclaims"): PersistentVolumeClaimStrategy(),
+}
+COLUMNS: Mapping[tuple[str, str], tuple[Column, ...]] = {
+    ("", "persistentvolumes"): (
+        cells.name_column(),
+        cells.column(
+            "Capacity",
+            "string",
+            _capacity,
+            described("io.k8s.api.core.v1.PersistentVolumeSpec", "capacity"),
+        ),
+        cells.column(
+            "Access Modes",
+            "string",
+            lambda obj, now: _modes((obj.get("spec") or {}).get("accessModes")),
+            described("io.k8s.api.core.v1.PersistentVolumeSpec", "accessModes"),
+        ),
+        cells.column(
+            "Reclaim Policy",
+            "string",
+            cells.field("spec", "persistentVolumeReclaimPolicy"),
+            described("io.k8s.api.core.v1.PersistentVolumeSpec", "persistentVolumeReclaimPolicy"),
+        ),
+        cells.column(
+            "Status",
+            "string",
+            _phase,
+            described("io.k8s.api.core.v1.PersistentVolumeStatus", "phase"),
+        ),
+        cells.column(
+            "Claim",
+            "string",
+            _claim,
+            described("io.k8s.api.core.v1.PersistentVolumeSpec", "claimRef"),
+        ),
+        cells.column("StorageClass", "string", _storage_class, "StorageClass of the pv"),
+        cells.column(
+            "VolumeAttributesClass",
+            "string",
+            _ATTRIBUTES_CELL,
+            "VolumeAttributesClass of the pv",
+        ),
+        cells.column(
+            "Reason",
+            "string",
+            cells.field("status", "reason"),
+            described("io.k8s.api.core.v1.PersistentVolumeStatus", "reason"),
+        ),
+        cells.age_column(),
+        cells.column(
+            "VolumeMode",
+            "string",
+            _MODE_CELL,
+            described("io.k8s.api.core.v1.PersistentVolumeSpec", "volumeMode"),
+            wide=True,
+        ),
+    ),
+    ("", "persistentvolumeclaims"): (
+        cells.name_column(),
+        cells.column(
+            "Status",
+            "string",
+            _phase,
+            described("io.k8s.api.core.v1.PersistentVolumeClaimStatus", "phase"),
+        ),
+        cells.column(
+            "Volume",
+            "string",
+            cells.field("spec", "volumeName"),
+            described("io.k8s.api.core.v1.PersistentVolumeClaimSpec", "volumeName"),
+        ),
+        cells.column(
+            "Capacity",
+            "string",
+            _bound(_claimed_size),
+            described("io.k8s.api.core.v1.PersistentVolumeClaimStatus", "capacity"),
+        ),
+        cells.column(
+            "Access Modes",
+            "string",
+            _bound(lambda obj, now: _modes((obj.get("status") or {}).get("accessModes"))),
+            described("io.k8s.api.core.v1.PersistentVolumeClaimStatus", "accessModes"),
+        ),
+        cells.column("StorageClass", "string", _storage_class, "StorageClass of the pvc"),
+        cells.column(
+            "VolumeAttributesClass",
+            "string",
+            _ATTRIBUTES_CELL,
+            "VolumeAttributesClass of the pvc",
+        ),
+        cells.age_column(),
+        cells.column(
+            "VolumeMode",
+            "string",
+            _MODE_CELL,
+            described("io.k8s.api.core.v1.PersistentVolumeClaimSpec", "volumeMode"),
+            wide=True,
+        ),
+    ),
+}

@@ -1,0 +1,365 @@
+"""Addresses and ports of services: reserved before a service is written, given back when it goes.
+
+Theory of operation. The services themselves say what is taken: at start the in-memory sets are
+filled from them (`restore`); from then on the sets are the truth of this process. A write reserves
+without awaiting anything, so that two writes under way never get the same address.
+`Reservation.undo` gives back what a failed write (or a dry run) took; `Reservation.commit` gives
+back what the stored change left behind and keeps the IPAddress objects in step. Example: a service
+goes from NodePort to ClusterIP. `before_write` notes its port as left behind; the write is stored;
+`commit` frees the port. Had the write failed, `undo` would have freed nothing, and the port would
+still be the service's.
+
+Called by the write pipeline after admission, before the strategy prepares and validates (also for
+dry runs), and by deletion.
+https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from kapi.clock import Entropy
+from kapi.errors import ApiError, internal_error, invalid, invalid_value
+from kapi.registry import addresses
+from kapi.registry import service_fields as fields
+from kapi.registry.addresses import Network
+from kapi.registry.pools import Addresses, AllocationError, Ports
+from kapi.registry.resource import ResourceType
+from kapi.registry.service_families import settle_families
+
+Json = dict[str, Any]
+
+FAMILY_LABEL = "ipaddress.kubernetes.io/ip-family"
+MANAGED_LABEL = "ipaddress.kubernetes.io/managed-by"
+MANAGER = "ipallocator.k8s.io"
+
+
+class Objects(Protocol):
+    """What allocation needs of the registry: make and remove IPAddress objects, quietly if done
+    already.
+    """
+
+    async def create(self, group: str, plural: str, obj: Json) -> None: ...
+
+    async def delete(self, group: str, plural: str, name: str) -> None: ...
+
+
+class Reservation:
+    """What one write took and what it leaves behind. Either `undo` or `commit` ends it, once."""
+
+    def __init__(self, owner: ServiceAllocation) -> None:
+        self._owner = owner
+        self._undo: list[Callable[[], None]] = []
+        self._release: list[Callable[[], None]] = []
+        self.added: list[str] = []  # addresses that are new
+        self.removed: list[str] = []  # addresses that the stored change left
+        self._reference: Json = {}
+
+    def __call__(self) -> None:
+        self.undo()
+
+    def undo(self) -> None:
+        """The write did not happen: give back what it took."""
+        for action in reversed(self._undo):
+            action()
+        self._undo.clear()
+        self._release.clear()
+
+    async def commit(self) -> None:
+        """The change is stored: free what it left, and make and remove the IPAddress objects."""
+        for action in self._release:
+            action()
+        self._undo.clear()
+        self._release.clear()
+        await self._owner.follow(self.added, self.removed, self._reference)
+
+    def took(self, action: Callable[[], None]) -> None:
+        self._undo.append(action)
+
+    def leaves(self, action: Callable[[], None]) -> None:
+        self._release.append(action)
+
+    def belongs_to(self, metadata: Json) -> None:
+        self._reference = {
+            "resource": "services",
+            "namespace": metadata.get("namespace", ""),
+            "name": metadata.get("name", ""),
+        }
+
+
+class ServiceAllocation:
+    """The hook of the write pipeline and of deletion for services. One per server."""
+
+    def __init__(
+        self,
+        ranges: Sequence[Network],
+        ports: tuple[int, int],
+        entropy: Entropy,
+        objects: Objects | None = None,
+    ) -> None:
+        self._ranges = {a.family: a for a in (Addresses(n, entropy) for n in ranges)}
+        self._ports = Ports(*ports, entropy)
+        self._objects = objects
+
+    def handles(self, resource: ResourceType, subresource: str) -> bool:
+        return not subresource and resource.plural == "services" and not resource.group
+
+    def restore(self, services: Iterable[Json]) -> list[str]:
+        """Fill the sets from the stored services, at start. Complaints about what is there twice or
+        out of range.
+        """
+        out = []
+        for service in services:
+            spec, meta = service.get("spec") or {}, service["metadata"]
+            where = f"{meta.get('namespace')}/{meta.get('name')}"
+            try:
+                for text in service_addresses(spec):
+                    found = self._ranges.get(addresses.ip_family(text))
+                    if found is not None:
+                        found.take(text)
+                for number in service_ports(spec):
+                    self._ports.take(number)
+            except AllocationError as e:
+                out.append(f"{where}: {e}")
+        return out
+
+    async def missing_objects(self, services: Iterable[Json], present: Iterable[str]) -> None:
+        """Make the IPAddress objects that services lack, and remove those that no service holds."""
+        names = set(present)
+        held: set[str] = set()
+        for service in services:
+            reservation = Reservation(self)
+            reservation.belongs_to(service["metadata"])
+            listed = service_addresses(service.get("spec") or {})
+            held.update(listed)
+            reservation.added = [text for text in listed if text not in names]
+            await reservation.commit()
+        await self.follow([], sorted(names - held), {})
+
+    async def before_write(self, obj: Json, old: Json | None) -> Reservation:
+        """Fill in what the client left out, and reserve. Raises ApiError; then nothing is held."""
+        reservation = Reservation(self)
+        reservation.belongs_to(obj["metadata"])
+        spec, before = obj["spec"], old["spec"] if old else None
+        try:
+            if before is not None:
+                fields.patch_allocated(spec, before)
+            fields.normalize_cluster_ips(spec, before)
+            settle_families(obj, before, tuple(self._ranges))
+            if before is None:
+                self._all_addresses(obj, reservation)
+                self._new_ports(obj, reservation)
+            else:
+                self._address_changes(obj, before, reservation)
+                self._port_changes(obj, before, reservation)
+        except ApiError:
+            reservation.undo()
+            raise
+        return reservation
+
+    async def after_delete(self, obj: Json) -> None:
+        spec = obj.get("spec") or {}
+        listed = service_addresses(spec)
+        for text in listed:
+            self._free_address(text)
+        for number in service_ports(spec):
+            self._ports.free(number)
+        await self.follow([], listed, {})
+
+    async def follow(self, added: Sequence[str], removed: Sequence[str], reference: Json) -> None:
+        """Keep the IPAddress objects in step with what services hold."""
+        if self._objects is None:
+            return
+        for text in added:
+            await self._objects.create(
+                "networking.k8s.io", "ipaddresses", ip_object(text, reference)
+            )
+        for text in removed:
+            await self._objects.delete("networking.k8s.io", "ipaddresses", text)
+
+    # -- addresses --------------------------------------------------------------------------------
+
+    def _free_address(self, text: str) -> None:
+        found = self._ranges.get(addresses.ip_family(text))
+        if found is not None:
+            found.free(text)
+
+    def _all_addresses(self, obj: Json, reservation: Reservation) -> None:
+        spec = obj["spec"]
+        if spec["type"] == "ExternalName" or fields.headless(spec):
+            return
+        listed: list[str] = list(spec.get("clusterIPs") or ())
+        for i, family in enumerate(spec["ipFamilies"]):
+            if i >= len(listed):
+                listed.append("")
+            listed[i] = self._address(obj, family, listed[i], reservation)
+        spec["clusterIPs"] = listed
+        spec["clusterIP"] = listed[0]
+
+    def _address(self, obj: Json, family: str, wanted: str, reservation: Reservation) -> str:
+        pool = self._ranges[family]
+        try:
+            if wanted:
+                pool.take(wanted)
+            else:
+                wanted = pool.any()
+        except AllocationError as e:
+            if not wanted:
+                raise internal_error(f"failed to allocate a serviceIP: {e}") from e
+            words = f"failed to allocate IP {wanted}: {e}"
+            found = [invalid_value("spec.clusterIPs", obj["spec"].get("clusterIPs") or [], words)]
+            raise invalid("", "Service", obj["metadata"].get("name", ""), found) from e
+        taken = wanted
+        reservation.took(lambda: pool.free(taken))
+        reservation.added.append(taken)
+        return taken
+
+    def _address_changes(self, obj: Json, old: Json, reservation: Reservation) -> None:
+        spec = obj["spec"]
+        if old["type"] == "ExternalName" and spec["type"] != "ExternalName":
+            self._all_addresses(obj, reservation)
+            return
+        if fields.headless(old):
+            return
+        before: list[str] = old.get("clusterIPs") or []
+        if spec["type"] == "ExternalName":
+            self._leave(before, reservation)
+            return
+        families: list[str] = spec.get("ipFamilies") or []
+        single = spec.get("ipFamilyPolicy") == "SingleStack"
+        if not single and len(before) == 1 and len(families) == 2:
+            listed = list(spec.get("clusterIPs") or before)
+            wanted = listed[1] if len(listed) > 1 else ""
+            spec["clusterIPs"] = [listed[0], self._address(obj, families[1], wanted, reservation)]
+        elif single and len(before) == 2 and len(families) == 1:
+            self._leave(before[1:], reservation)
+            spec["clusterIPs"] = (spec.get("clusterIPs") or before)[:1]
+
+    def _leave(self, listed: Sequence[str], reservation: Reservation) -> None:
+        for text in listed:
+            reservation.leaves(lambda text=text: self._free_address(text))  # type: ignore[misc]
+            reservation.removed.append(text)
+
+    # -- ports ------------------------------------------------------------------------------------
+
+    def _port(self, obj: Json, index: int, wanted: int, reservation: Reservation) -> int:
+        try:
+            if wanted:
+                self._ports.take(wanted)
+            else:
+                wanted = self._ports.any()
+        except AllocationError as e:
+            if not wanted:
+                raise internal_error(f"failed to allocate a nodePort: {e}") from e
+            found = [invalid_value(f"spec.ports[{index}].nodePort", wanted, str(e))]
+            raise invalid("", "Service", obj["metadata"].get("name", ""), found) from e
+        number = wanted
+        reservation.took(lambda: self._ports.free(number))
+        return number
+
+    def _new_ports(self, obj: Json, reservation: Reservation) -> None:
+        """Ports with the same number in two protocols share one node port."""
+        spec = obj["spec"]
+        if spec["type"] in ("NodePort", "LoadBalancer"):
+            ports = spec.get("ports") or []
+            of: dict[int, int] = {}
+            for i, port in enumerate(ports):
+                wanted = port.get("nodePort", 0)
+                if not wanted and not fields.needs_node_ports(spec):
+                    continue
+                number = port.get("port", 0)
+                have = of.get(number, 0)
+                if not have:
+                    asked = (p.get("nodePort", 0) for p in ports if p.get("port", 0) == number)
+                    have = self._port(obj, i, next((n for n in asked if n), 0), reservation)
+                    of[number] = port["nodePort"] = have
+                elif not wanted:
+                    port["nodePort"] = have
+                elif wanted != have:
+                    self._port(obj, i, wanted, reservation)
+        if fields.needs_health_check(spec):
+            self._health_port(spec, reservation)
+
+    def _port_changes(self, obj: Json, old: Json, reservation: Reservation) -> None:
+        spec = obj["spec"]
+        before = [p["nodePort"] for p in old.get("ports") or () if p.get("nodePort")]
+        now: set[int] = set()
+        if spec["type"] in ("NodePort", "LoadBalancer"):
+            taken: set[int] = set()
+            for i, port in enumerate(spec.get("ports") or ()):
+                wanted = port.get("nodePort", 0)
+                if not wanted and not fields.needs_node_ports(spec):
+                    continue
+                if not wanted:
+                    port["nodePort"] = wanted = self._port(obj, i, 0, reservation)
+                elif wanted not in before and wanted not in taken:
+                    self._port(obj, i, wanted, reservation)
+                taken.add(wanted)
+                now.add(wanted)
+        for number in dict.fromkeys(before):
+            if number not in now:
+                reservation.leaves(lambda number=number: self._ports.free(number))  # type: ignore[misc]
+        self._health_changes(obj, old, reservation)
+
+    def _health_changes(self, obj: Json, old: Json, reservation: Reservation) -> None:
+        spec = obj["spec"]
+        needed, needs = fields.needs_health_check(old), fields.needs_health_check(spec)
+        number = old.get("healthCheckNodePort", 0)
+        if needs and not needed:
+            self._health_port(spec, reservation)
+        elif needed and not needs:
+            reservation.leaves(lambda: self._ports.free(number))
+        elif needed and spec.get("healthCheckNodePort", 0) != number:
+            found = [
+                invalid_value(
+                    "spec.healthCheckNodePort",
+                    spec.get("healthCheckNodePort", 0),
+                    "field is immutable",
+                )
+            ]
+            raise invalid("", "Service", obj["metadata"].get("name", ""), found)
+
+    def _health_port(self, spec: Json, reservation: Reservation) -> None:
+        wanted = spec.get("healthCheckNodePort", 0)
+        try:
+            if wanted:
+                self._ports.take(wanted)
+            else:
+                wanted = spec["healthCheckNodePort"] = self._ports.any()
+        except AllocationError as e:
+            words = (
+                f"requested HealthCheck NodePort {wanted}" if wanted else "a HealthCheck NodePort"
+            )
+            raise internal_error(f"failed to allocate {words}: {e}") from e
+        number = wanted
+        reservation.took(lambda: self._ports.free(number))
+
+
+def service_addresses(spec: Mapping[str, Any]) -> list[str]:
+    """The addresses that a stored service holds."""
+    if spec.get("type") == "ExternalName":
+        return []
+    listed = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
+    return [text for text in listed if text and text != fields.NO_ADDRESS]
+
+
+def service_ports(spec: Mapping[str, Any]) -> list[int]:
+    """The ports of nodes that a stored service holds, each once."""
+    listed = [p["nodePort"] for p in spec.get("ports") or () if p.get("nodePort")]
+    if spec.get("healthCheckNodePort"):
+        listed.append(spec["healthCheckNodePort"])
+    return list(dict.fromkeys(listed))
+
+
+def ip_object(text: str, reference: Json) -> Json:
+    """The IPAddress object of a service's address."""
+    return {
+        "kind": "IPAddress",
+        "apiVersion": "networking.k8s.io/v1",
+        "metadata": {
+            "name": text,
+            "labels": {FAMILY_LABEL: addresses.ip_family(text), MANAGED_LABEL: MANAGER},
+        },
+        "spec": {"parentRef": dict(reference)},
+    }
