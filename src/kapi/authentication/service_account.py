@@ -344,7 +344,7 @@ def verified_claims(token: str, issuers: frozenset[str], keys: KeySet) -> Json |
     if header is None or signature is None:
         return None
     algorithm = header.get("alg")
-    if algorithm not in _ALGORITHMS or "crit" in header:
+    if not isinstance(algorithm, str) or algorithm not in _ALGORITHMS or "crit" in header:
         return None
     kid = header.get("kid", "")
     candidates = keys.candidates(kid) if isinstance(kid, str) else ()

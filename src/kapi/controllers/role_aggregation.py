@@ -30,8 +30,11 @@ def aggregated_rules(role: Json, roles: Sequence[Json]) -> list[Json]:
         for other in sorted(roles, key=lambda r: r["metadata"]["name"]):
             if other["metadata"]["name"] == role["metadata"]["name"]:
                 continue
-            if selector.matches(other["metadata"].get("labels") or {}):
-                rules.extend(r for r in other.get("rules") or () if r not in rules)
+            if not selector.matches(other["metadata"].get("labels") or {}):
+                continue
+            for rule in other.get("rules") or ():
+                if rule not in rules:
+                    rules.append(rule)
     return rules
 
 
