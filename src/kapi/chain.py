@@ -40,18 +40,23 @@ class Dependencies:
     anonymous: Authenticator | None
     proxy_headers: HeaderNames
     authorizer: Authorizer
+    draining: Callable[[], bool]
 
 
 def build_chain(handler: Handler, d: Dependencies) -> Handler:
     """The handler behind all filters."""
     options = d.options
     filters: list[Callable[[Handler], Handler] | None] = [
-        lambda h: with_panic_recovery(h, d.metrics),
+        with_panic_recovery,
         with_request_info,
         lambda h: with_audit_id(h, d.entropy),
-        lambda h: with_response_headers(h, options.strict_transport_security_directives),
+        lambda h: with_response_headers(
+            h,
+            options.strict_transport_security_directives,
+            d.draining if options.shutdown_send_retry_after else None,
+        ),
         lambda h: with_wait_group(h, d.requests),
-        lambda h: with_timeout(h, d.clock, options.request_timeout),
+        lambda h: with_timeout(h, d.clock, options.request_timeout, d.metrics),
         with_warnings,
         (lambda h: with_cors(h, options.cors_allowed_origins))
         if options.cors_allowed_origins
@@ -60,9 +65,9 @@ def build_chain(handler: Handler, d: Dependencies) -> Handler:
         lambda h: with_impersonation(h, d.authorizer),
         lambda h: with_max_in_flight(
             h,
-            d.metrics,
             reading=options.max_requests_inflight,
-            writing=options.max_mutating_requests_inflight,
+            mutating=options.max_mutating_requests_inflight,
+            metrics=d.metrics,
         ),
         lambda h: with_authorization(h, d.authorizer),
     ]

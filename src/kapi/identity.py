@@ -77,7 +77,11 @@ def build_identity(
     """`listers` by resource of the core group: serviceaccounts, pods, secrets, nodes."""
     accepted = audiences(options)
     keys = KeySet(
-        [key for path in options.service_account_key_file for key in load_public_keys(Path(path).read_bytes())]
+        [
+            key
+            for path in options.service_account_key_file
+            for key in load_public_keys(Path(path).read_bytes())
+        ]
     )
     bound = Objects(listers, live)
     tokens: list[TokenAuthenticator] = []
@@ -152,6 +156,4 @@ def build_authority(options: Options, lister: Callable[[str], Lister]) -> Author
                 resolvers.append(AlwaysDeny())
             case _:
                 raise ValueError(f"authorization mode {mode} is not there yet")
-    return Authority(
-        authorizers.union(members), authorizers.rules_union(resolvers), rbac
-    )
+    return Authority(authorizers.union(members), authorizers.rules_union(resolvers), rbac)

@@ -57,9 +57,7 @@ class InProcess:
     async def get(self, group: str, plural: str, namespace: str, name: str) -> Json | None:
         """The object as the store has it now, in the preferred version."""
         resource = self._resource(group, plural)
-        record = await storage_call(
-            self._storage.get(keys.object_key(resource, namespace, name))
-        )
+        record = await storage_call(self._storage.get(keys.object_key(resource, namespace, name)))
         if record is None:
             return None
         version = next(iter(resource.versions.values()))

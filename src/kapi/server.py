@@ -24,15 +24,15 @@ from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
 from kapi.chain import Dependencies, build_chain
 from kapi.clock import Clock, Entropy
-from kapi.controllers.fixed_objects import ensure_fixed_objects
+from kapi.controllers import fixed_objects
 from kapi.filters.wait_group import WaitGroup
 from kapi.handlers.discovery import Discovery
-from kapi.handlers.documents import raw_bytes
 from kapi.handlers.health import Check, Health, always_well
 from kapi.handlers.openapi import OpenApi
 from kapi.handlers.root_paths import Served, root_paths
 from kapi.in_process import InProcess
 from kapi.kinds.catalog import Catalog
+from kapi.managedfields.manager import FieldManager
 from kapi.messages import Handler, Request, Response
 from kapi.metrics import Metrics
 from kapi.mux import Mux
@@ -93,7 +93,9 @@ class Server:
                 cacher.register(resource)
         await cacher.start()
         reader = Reader(cacher, storage)
-        versions = Versions(Decoders(), Defaulters())
+        meta = catalog.types.schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+        versions = Versions(Decoders(), Defaulters(), tuple(meta.properties))
+        fields = FieldManager(versions.decoders)
         authority = identity.build_authority(options, lambda r: self._lister(_RBAC, r))
         core = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
         objects = _Late()
@@ -110,21 +112,23 @@ class Server:
             )
         )
         allocation = ServiceAllocation(
-            ranges=[ipaddress.ip_network(c) for c in options.service_cluster_ip_range],
-            ports=options.service_node_port_range,
-            entropy=entropy,
-            objects=objects,
+            [ipaddress.ip_network(c) for c in options.service_cluster_ip_range],
+            (options.service_node_port_range.first, options.service_node_port_range.last),
+            entropy,
+            objects,
         )
-        writer = Writer(storage, versions, admission, clock, entropy, (allocation,))
+        writer = Writer(storage, versions, fields, admission, clock, entropy, (allocation,))
         deleter = Deleter(storage, versions, admission, clock, (allocation,))
         in_process = InProcess(self.table, storage, versions, writer, deleter)
         objects.bind(in_process)
-        allocation.load(self._lister("", "services").list())
+        for complaint in allocation.restore(self._lister("", "services").list()):
+            _log.warning("service address", problem=complaint)
         verbs = build_verbs(
             VerbDependencies(
                 table=self.table,
                 catalog=catalog,
                 versions=versions,
+                fields=fields,
                 reader=reader,
                 writer=writer,
                 deleter=deleter,
@@ -161,9 +165,12 @@ class Server:
                 anonymous=who.anonymous,
                 proxy_headers=who.proxy_headers,
                 authorizer=authority.authorizer,
+                draining=lambda: self.stopping,
             ),
         )
-        await ensure_fixed_objects(in_process, self.table, options)
+        await fixed_objects.bootstrap(
+            in_process, fixed_objects.load(), _bootstrap_settings(options), clock
+        )
         await self._settle(storage, cacher)
         compactor = Compactor(storage, clock, interval=options.etcd_compaction_interval)
         self._tasks = [asyncio.get_running_loop().create_task(compactor.run(), name="compactor")]
@@ -262,6 +269,39 @@ class _Late:
         await self._inner.delete(group, plural, "", name)
 
 
+def _bootstrap_settings(options: Options) -> fixed_objects.Settings:
+    """What of the options shows in the objects that a fresh server makes."""
+    client_ca = options.client_ca_file
+    proxy = None
+    if options.requestheader_client_ca_file:
+        proxy = fixed_objects.RequestHeaderSettings(
+            ca=Path(options.requestheader_client_ca_file).read_text(),
+            allowed_names=options.requestheader_allowed_names,
+            username_headers=options.requestheader_username_headers,
+            uid_headers=options.requestheader_uid_headers,
+            group_headers=options.requestheader_group_headers,
+            extra_prefixes=options.requestheader_extra_headers_prefix,
+        )
+    return fixed_objects.Settings(
+        service_ranges=options.service_cluster_ip_range,
+        advertise_address=options.advertise_address or options.bind_address,
+        secure_port=options.secure_port,
+        client_ca=Path(client_ca).read_text() if client_ca else "",
+        request_header=proxy,
+    )
+
+
+def _fixed(body: bytes, content_type: str) -> Handler:
+    """A document that never changes."""
+
+    async def handle(request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            raise errors.method_not_allowed()
+        return Response(200, [("Content-Type", content_type)], body)
+
+    return handle
+
+
 def _openid(options: Options, who: identity.Identity) -> Mapping[str, Handler]:
     """The documents by which others check our tokens."""
     if not who.keys.all:
@@ -269,8 +309,8 @@ def _openid(options: Options, who: identity.Identity) -> Mapping[str, Handler]:
     issuer = identity.issuers(options)[0]
     uri = options.service_account_jwks_uri or f"{issuer}/openid/v1/jwks"
     return {
-        "/.well-known/openid-configuration": raw_bytes(
+        "/.well-known/openid-configuration": _fixed(
             configuration_document(issuer, uri, who.keys), "application/json"
         ),
-        "/openid/v1/jwks": raw_bytes(jwks_document(who.keys), JWKS_MEDIA_TYPE),
+        "/openid/v1/jwks": _fixed(jwks_document(who.keys), JWKS_MEDIA_TYPE),
     }

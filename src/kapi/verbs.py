@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kapi import errors
@@ -16,6 +16,7 @@ from kapi.handlers.create import CreateHandler
 from kapi.handlers.decode import Decoder
 from kapi.handlers.delete import DeleteCollectionHandler, DeleteHandler
 from kapi.handlers.eviction import EvictionHandler
+from kapi.handlers.forms import Forms
 from kapi.handlers.get import GetHandler
 from kapi.handlers.list import ListHandler
 from kapi.handlers.patch import PatchHandler
@@ -28,6 +29,7 @@ from kapi.identity import Authority, Identity
 from kapi.in_process import InProcess
 from kapi.kinds import authentication, authorization
 from kapi.kinds.catalog import Catalog
+from kapi.managedfields.manager import FieldManager
 from kapi.messages import Request
 from kapi.mux import ResourceHandler, SubresourceHandlers
 from kapi.options import Options
@@ -43,6 +45,7 @@ class VerbDependencies:
     table: ResourceTable
     catalog: Catalog
     versions: Versions
+    fields: FieldManager
     reader: Reader
     writer: Writer
     deleter: Deleter
@@ -74,12 +77,10 @@ class _CoreLookup:
 
 
 def build_verbs(d: VerbDependencies) -> Verbs:
-    respond = Responder(d.versions, d.clock)
+    respond = Responder(Forms(d.versions), d.clock)
     decoder = Decoder(d.versions.decoders)
 
     async def authorize(request: Request, target: Target, verb: str) -> None:
-        from dataclasses import replace
-
         asked = replace(attributes(request), verb=verb)
         decision, reason = await d.authority.authorizer.authorize(asked)
         if decision is not Decision.ALLOW:
@@ -91,18 +92,16 @@ def build_verbs(d: VerbDependencies) -> Verbs:
         **authentication.reviews(d.identity.tokens, d.identity.audiences, d.clock),
         ("", "bindings"): binding.virtual,
     }
-    patch = PatchHandler(decoder, d.versions, d.writer, respond, authorize)
+    patch = PatchHandler(decoder, d.versions, d.writer, respond, authorize, d.fields, d.clock)
     options_schema = d.catalog.schema("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
     delete = DeleteHandler(decoder, d.deleter, respond, options_schema)
     scale = ScaleHandler(decoder, d.versions, d.writer, d.reader, respond, patch)
     connect = ConnectHandlers(d.reader)
-    eviction = EvictionHandler(
-        decoder, d.writer, d.deleter, d.reader, respond, d.table, d.clock
-    )
+    eviction = EvictionHandler(decoder, d.writer, d.deleter, d.reader, respond, d.table, d.clock)
     objects: dict[str, ResourceHandler] = {
         "get": GetHandler(d.reader, respond),
         "list": ListHandler(d.reader, respond),
-        "watch": WatchHandler(d.reader, respond, d.options.min_request_timeout, d.entropy),
+        "watch": WatchHandler(d.reader, respond, d.clock, d.entropy),
         "create": CreateHandler(decoder, d.versions, d.writer, respond, virtual),
         "update": UpdateHandler(decoder, d.versions, d.writer, respond, authorize),
         "patch": patch,
@@ -132,9 +131,7 @@ def build_verbs(d: VerbDependencies) -> Verbs:
         )
         tokens = CreateHandler(decoder, d.versions, d.writer, respond, virtual)
         subresources[("serviceaccounts", "token")] = {
-            "create": lambda request, target: tokens.subresource(
-                request, target, requests.create
-            )
+            "create": lambda request, target: tokens.subresource(request, target, requests.create)
         }
     return Verbs(objects, subresources)
 

@@ -39,3 +39,10 @@ class Lister:
     def revision(self) -> int:
         """Up to where what it gives is complete."""
         return self._cacher.revision
+
+    @property
+    def changed(self) -> int:
+        """The revision of the last change among the objects: what was made from them stays right
+        until it moves."""
+        cache = self._cacher.cache(self._resource)
+        return cache.changed if cache is not None else 0

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from kapi import errors
+from kapi.clock import Clock, rfc3339
 from kapi.codec import json_format, yaml_format
 from kapi.codec.json_format import JsonSyntaxError
 from kapi.codec.negotiate import PatchFormat, patch_format
@@ -19,6 +20,9 @@ from kapi.handlers.decode import Decoder, Document, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.handlers.update import Authorize
+from kapi.managedfields.apply import Apply, applied
+from kapi.managedfields.fieldset import FieldSet
+from kapi.managedfields.manager import FieldManager
 from kapi.messages import Request, Response
 from kapi.registry.change import Change
 from kapi.registry.go_text import go_text
@@ -42,7 +46,11 @@ class PatchHandler:
         writer: Writer,
         respond: Responder,
         authorize: Authorize,
+        fields: FieldManager,
+        clock: Clock,
     ) -> None:
+        self._fields = fields
+        self._clock = clock
         self._decoder = decoder
         self._versions = versions
         self._writer = writer
@@ -59,8 +67,11 @@ class PatchHandler:
         )
         patch = parse_patch(data, form)
         kind, schema = target.version.kind, target.version.schema()
+        manager = manager_name(request, options.field_manager)
 
         def propose(current: Json | None) -> Json:
+            if form == "apply":
+                return self._applied(request, target, patch, options, manager, current)
             assert current is not None
             return self.patched(request, kind, schema, form, patch, options, current)
 
@@ -74,7 +85,7 @@ class PatchHandler:
             mode="apply" if form == "apply" else "patch",
             options=options,
             user=request.user,
-            manager=manager_name(request, options.field_manager),
+            manager=manager,
             subresource=target.subresource_name,
             may_create=form == "apply" and not target.subresource,
             warn=request.warn,
@@ -124,6 +135,49 @@ class PatchHandler:
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
         head.update(obj)
         head["kind"], head["apiVersion"] = kind.kind, kind.api_version
+        return head
+
+    def _applied(
+        self,
+        request: Request,
+        target: Target,
+        patch: Document,
+        options: WriteOptions,
+        manager: str,
+        current: Json | None,
+    ) -> Json:
+        """The object with a configuration laid over it, and its managedFields."""
+        resource, version = target.resource, target.version
+        kind, schema = version.kind, version.schema()
+        strategy = resource.strategy
+        paths = (
+            strategy.reset_status if target.subresource_name == "status" else strategy.reset_main
+        )
+        asked = Apply(
+            schema=schema,
+            api_version=kind.api_version,
+            kind=kind.kind,
+            manager=manager,
+            subresource=target.subresource_name,
+            force=options.force,
+            now=rfc3339(self._clock.now()),
+            convert=self._versions.converter(resource, version),
+            reset=FieldSet.of(*(tuple(f"f:{name}" for name in path) for path in paths)),
+        )
+        out = applied(self._fields, current, patch.value, asked)
+        text = orjson.dumps(out.object)
+        obj = self._decoder.typed(
+            Document(orjson.loads(text), text, []),
+            schema,
+            kind,
+            field_validation="Ignore",
+            warn=request.warn,
+        )
+        self._versions.defaulters.default(schema, obj)
+        head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
+        head.update(obj)
+        head["kind"], head["apiVersion"] = kind.kind, kind.api_version
+        head.setdefault("metadata", {})["managedFields"] = out.managed
         return head
 
     def _check_patch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kapi.managedfields.manager import default_manager
 from kapi.messages import Request
 from kapi.registry.resource import ResourceType, Subresource, Version
 
@@ -27,6 +28,4 @@ def manager_name(request: Request, field_manager: str) -> str:
     """Who owns the fields this request sets: `fieldManager`, else the first part of the user agent."""
     if field_manager:
         return field_manager
-    agent = request.headers.get("user-agent").partition("/")[0]
-    printable = "".join(c if c.isprintable() else "" for c in agent)
-    return printable[:128] or UNKNOWN_MANAGER
+    return default_manager(request.headers.get("user-agent")) or UNKNOWN_MANAGER

@@ -10,13 +10,19 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from kapi.kinds import core_config, core_nodes, core_services, core_storage
 from kapi.kinds.types import Defaults
 from kapi.registry.resource import Column, Convert
 from kapi.registry.strategy import Strategy
 
 Json = dict[str, Any]
 
-MODULES: tuple[ModuleType, ...] = ()
+MODULES: tuple[ModuleType, ...] = (
+    core_config,
+    core_nodes,
+    core_services,
+    core_storage,
+)
 
 
 def _merged(name: str) -> dict[Any, Any]:

@@ -5,20 +5,28 @@ Allocation of addresses and ports is the case (`registry/allocate.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from kapi.registry.resource import ResourceType
 
 Json = dict[str, Any]
-Undo = Callable[[], None]
+
+
+class Reservation(Protocol):
+    """What one write took. Either `undo` or `commit` ends it, once."""
+
+    def undo(self) -> None:
+        """The write did not happen (it failed, or was a dry run): give back what it took."""
+
+    async def commit(self) -> None:
+        """The change is stored: give back what it left behind."""
 
 
 class WriteHook(Protocol):
     def handles(self, resource: ResourceType, subresource: str) -> bool: ...
 
-    async def before_write(self, obj: Json, old: Json | None) -> Undo:
-        """Reserve, and put what was reserved into `obj`. Raises ApiError to refuse; the result gives it back."""
+    async def before_write(self, obj: Json, old: Json | None) -> Reservation:
+        """Reserve, and put what was reserved into `obj`. Raises ApiError to refuse; then nothing is held."""
 
 
 class DeleteHook(Protocol):

@@ -5,7 +5,7 @@ The stored form is JSON without metadata.resourceVersion (the store's own revisi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -23,7 +23,11 @@ MISSING = object()
 class Versions:
     """Stateless but for the compiled schemas it is given."""
 
-    def __init__(self, decoders: Decoders, defaulters: Defaulters) -> None:
+    def __init__(
+        self, decoders: Decoders, defaulters: Defaulters, meta_order: Sequence[str]
+    ) -> None:
+        """`meta_order`: the fields of ObjectMeta in the order of Go's struct."""
+        self.meta_order = tuple(meta_order)
         self.decoders = decoders
         self.defaulters = defaulters
 

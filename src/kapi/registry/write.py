@@ -18,10 +18,10 @@ from kapi import errors
 from kapi.admission.plugin import AdmissionChain, Attributes
 from kapi.clock import Clock, Entropy, rfc3339
 from kapi.errors import ApiError
-from kapi.managedfields import manager as managed_fields
+from kapi.managedfields.manager import FieldManager
 from kapi.registry import object_meta
 from kapi.registry.change import Change, Written
-from kapi.registry.hooks import WriteHook
+from kapi.registry.hooks import Reservation, WriteHook
 from kapi.registry.resource import ResourceType
 from kapi.registry.strategy import Context
 from kapi.registry.versions import MISSING, Versions
@@ -49,6 +49,7 @@ class Writer:
         self,
         storage: Storage,
         versions: Versions,
+        fields: FieldManager,
         admission: AdmissionChain,
         clock: Clock,
         entropy: Entropy,
@@ -56,6 +57,7 @@ class Writer:
     ) -> None:
         self._storage = storage
         self._versions = versions
+        self._fields = fields
         self._admission = admission
         self._clock = clock
         self._entropy = entropy
@@ -63,52 +65,69 @@ class Writer:
 
     async def commit(self, change: Change) -> Written:
         """Carry out a change. Raises ApiError: 400, 403, 404, 409, 422, 500, 503."""
-        attempt = 0
+        attempts = 0
         while True:
-            attempt += 1
-            # 1 what stands there
-            record = await self._current(change)
-            current = self._versions.decode_stored(change.resource, record) if record else None
-            if current is None:
-                await self._creating(change)
-            # 2 what is asked for
-            live = self._versions.from_stored(change.resource, change.version, current)
-            proposed = change.propose(live)
-            self._match_path(change, proposed)
-            # 3 what the client may not set
-            self._wipe(change, proposed, live)
-            unconditional = self._check_version(change, proposed, live)
-            # 4 who owns which field
-            if change.mode != "apply":
-                self._manage(change, proposed, live)
-            # 5 admission may change it
-            attributes = self._attributes(change, proposed, live)
-            await self._admission.admit(attributes)
-            # 6 what only the server sets
-            stored = self._versions.to_stored(change.resource, change.version, proposed)
-            context = self._context(change, current)
-            self._stamp(change, stored, current, context)
+            attempts += 1
+            try:
+                return await self._attempt(change)
+            except _Lost as lost:
+                # Somebody was faster. A client that named a version wants to know; else try again.
+                if not lost.unconditional or attempts >= ATTEMPTS_MAX:
+                    raise self._lost(change, lost.cause) from None
+            except _Taken as taken:
+                if not taken.generated or attempts >= NAME_ATTEMPTS_MAX:
+                    r = change.resource
+                    raise errors.already_exists(r.group, r.plural, taken.name) from None
+
+    async def _attempt(self, change: Change) -> Written:
+        # 1 what stands there
+        record = await self._current(change)
+        current = self._versions.decode_stored(change.resource, record) if record else None
+        if current is None:
+            await self._creating(change)
+        # 2 what is asked for
+        live = self._versions.from_stored(change.resource, change.version, current)
+        proposed = change.propose(live)
+        self._match_path(change, proposed)
+        # 3 what the client may not set
+        unconditional = self._check_version(change, proposed, live)
+        self._wipe(change, proposed, live)
+        # 4 who owns which field
+        if change.mode != "apply":
+            self._manage(change, proposed, live)
+        # 5 admission may change it
+        attributes = self._attributes(change, proposed, live)
+        await self._admission.admit(attributes)
+        stored = self._versions.to_stored(change.resource, change.version, proposed)
+        # 6 what only the server sets, with what must be reserved
+        context = self._context(change, current)
+        self._identify(change, stored, current, context)
+        reservations: list[Reservation] = []
+        try:
+            for hook in self._hooks:
+                if hook.handles(change.resource, change.subresource):
+                    reservations.append(await hook.before_write(stored, current))
+            self._prepare(change, stored, current, context)
             # 7 every finding at once, then admission may refuse
             self._validate(change, stored, current, context)
-            attributes.object = stored
+            attributes.object, attributes.old = stored, current
             await self._admission.validate(attributes)
             # 8 nothing to do, or only asked what would happen
             value = self._versions.encode_stored(change.resource, stored)
             if record is not None and value == record.value:
-                return self._written(change, stored, record.revision, created=False)
+                return self._written(change, stored, record.revision)
             if change.options.dry_run:
                 revision = record.revision if record else 0
                 return self._written(change, stored, revision, created=record is None)
             # 9 write it, if nobody was faster
-            try:
-                return await self._put(change, record, stored, current, value)
-            except (Conflict, NotFound) as lost:
-                if not unconditional or attempt >= ATTEMPTS_MAX:
-                    raise self._lost(change, lost) from None
-            except AlreadyExists:
-                generated = change.mode == "create" and not change.name
-                if not generated or attempt >= NAME_ATTEMPTS_MAX or not self._generates(stored):
-                    raise self._taken(change, stored) from None
+            written = await self._put(change, record, stored, value, unconditional)
+            done, reservations = reservations, []
+        finally:
+            for reservation in reversed(reservations):
+                reservation.undo()
+        for reservation in done:
+            await reservation.commit()
+        return written
 
     # -- 1 ----------------------------------------------------------------------------------------
 
@@ -229,16 +248,14 @@ class Writer:
     # -- 4 and 5 ----------------------------------------------------------------------------------
 
     def _manage(self, change: Change, proposed: Json, live: Json | None) -> None:
-        entries = managed_fields.updated(
+        entries = self._fields.updated(
             live=live,
             new=proposed,
             schema=change.version.schema(),
             api_version=change.version.kind.api_version,
             manager=change.manager,
-            operation="Update",
             subresource=change.subresource,
             now=rfc3339(self._clock.now()),
-            reset=None,
             convert=self._versions.converter(change.resource, change.version),
         )
         meta = proposed["metadata"]
@@ -277,16 +294,26 @@ class Writer:
             now=self._clock.now(),
         )
 
-    def _stamp(self, change: Change, stored: Json, current: Json | None, context: Context) -> None:
+    def _identify(
+        self, change: Change, stored: Json, current: Json | None, context: Context
+    ) -> None:
+        """A new object's uid, time and name."""
+        if current is not None:
+            return
+        meta = stored["metadata"]
+        meta["uid"] = self._entropy.uid()
+        meta["creationTimestamp"] = rfc3339(context.now)
+        if change.resource.strategy.generation:
+            meta["generation"] = 1
+        if meta.get("generateName") and not meta.get("name"):
+            base = meta["generateName"][: object_meta.GENERATED_BASE_MAX]
+            meta["name"] = base + self._entropy.name_suffix()
+        in_order(meta, self._versions.meta_order)
+
+    def _prepare(
+        self, change: Change, stored: Json, current: Json | None, context: Context
+    ) -> None:
         strategy, meta = change.resource.strategy, stored["metadata"]
-        if current is None:
-            meta["uid"] = self._entropy.uid()
-            meta["creationTimestamp"] = rfc3339(context.now)
-            if strategy.generation:
-                meta["generation"] = 1
-            if meta.get("generateName") and not meta.get("name"):
-                base = meta["generateName"][: object_meta.GENERATED_BASE_MAX]
-                meta["name"] = base + self._entropy.name_suffix()
         strategy.prepare(stored, current, context)
         if current is not None and strategy.generation and _changed(stored, current):
             meta["generation"] = current["metadata"].get("generation", 0) + 1
@@ -315,44 +342,44 @@ class Writer:
         change: Change,
         record: Record | None,
         stored: Json,
-        current: Json | None,
         value: bytes,
+        unconditional: bool,
     ) -> Written:
-        r, meta = change.resource, stored["metadata"]
-        key = keys.object_key(r, change.namespace, meta["name"])
-        undo = []
+        meta = stored["metadata"]
+        key = keys.object_key(change.resource, change.namespace, meta["name"])
         try:
-            for hook in self._hooks:
-                if hook.handles(r, change.subresource):
-                    undo.append(await hook.before_write(stored, current))
-                    value = self._versions.encode_stored(r, stored)
             if record is None:
                 revision = await storage_call(self._storage.create(key, value))
                 return self._written(change, stored, revision, created=True)
+            expected = record.revision
             if _finished(meta):
                 _, revision = await storage_call(
-                    self._storage.delete(key, expected_revision=record.revision)
+                    self._storage.delete(key, expected_revision=expected)
                 )
-                return self._written(change, stored, revision, created=False, deleted=True)
+                return self._written(change, stored, revision, deleted=True)
             revision = await storage_call(
-                self._storage.update(key, value, expected_revision=record.revision)
+                self._storage.update(key, value, expected_revision=expected)
             )
-            return self._written(change, stored, revision, created=False)
-        except BaseException:
-            for revert in reversed(undo):
-                revert()
-            raise
+            return self._written(change, stored, revision)
+        except (Conflict, NotFound) as e:
+            raise _Lost(unconditional, e) from None
+        except AlreadyExists:
+            generated = change.mode == "create" and not change.name
+            raise _Taken(generated and bool(meta.get("generateName")), meta["name"]) from None
 
     def _written(
-        self, change: Change, stored: Json, revision: int, *, created: bool, deleted: bool = False
+        self,
+        change: Change,
+        stored: Json,
+        revision: int,
+        *,
+        created: bool = False,
+        deleted: bool = False,
     ) -> Written:
         with_version(stored, revision)
         obj = self._versions.from_stored(change.resource, change.version, stored)
         assert obj is not None
         return Written(obj, created, deleted)
-
-    def _generates(self, stored: Json) -> bool:
-        return bool(stored["metadata"].get("generateName"))
 
     def _lost(self, change: Change, lost: Exception) -> ApiError:
         r = change.resource
@@ -360,9 +387,19 @@ class Writer:
             return errors.not_found(r.group, r.plural, change.name)
         return errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
 
-    def _taken(self, change: Change, stored: Json) -> ApiError:
-        r, meta = change.resource, stored["metadata"]
-        return errors.already_exists(r.group, r.plural, meta["name"])
+
+class _Lost(Exception):
+    """Somebody changed or removed the object meanwhile."""
+
+    def __init__(self, unconditional: bool, cause: Exception) -> None:
+        self.unconditional, self.cause = unconditional, cause
+
+
+class _Taken(Exception):
+    """The name of a new object is not free."""
+
+    def __init__(self, generated: bool, name: str) -> None:
+        self.generated, self.name = generated, name
 
 
 async def storage_call(call: Any) -> Any:
@@ -373,22 +410,30 @@ async def storage_call(call: Any) -> Any:
         raise errors.service_unavailable(f"storage is unavailable: {e}", retry_after=1) from e
 
 
+def in_order(meta: Json, order: Sequence[str]) -> None:
+    """Put the fields of an ObjectMeta where Go's struct has them, in place."""
+    items = dict(meta)
+    meta.clear()
+    for name in order:
+        if name in items:
+            meta[name] = items.pop(name)
+    meta.update(items)
+
+
 def with_version(obj: Json, revision: int) -> Json:
     """Set metadata.resourceVersion where it belongs: after the uid."""
     meta = obj["metadata"]
     if not revision:
         meta.pop("resourceVersion", None)
-        return obj
-    if "resourceVersion" in meta:
+    elif "resourceVersion" in meta:
         meta["resourceVersion"] = str(revision)
-        return obj
-    out: Json = {}
-    for name, value in meta.items():
-        out[name] = value
-        if name == "uid":
-            out["resourceVersion"] = str(revision)
-    out.setdefault("resourceVersion", str(revision))
-    obj["metadata"] = out
+    else:
+        items = list(meta.items())
+        meta.clear()
+        for name, value in items:
+            meta[name] = value
+            if name == "uid":
+                meta["resourceVersion"] = str(revision)
     return obj
 
 
