@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from kapi import log
 from kapi.cacher.event import Item, Resource
@@ -77,17 +76,17 @@ class Cacher:
         self._tasks = [
             loop.create_task(self._watched(work), name=f"cacher-{name}")
             for name, work in (
-                ("follow", self._follow()),
-                ("load", self._load_late()),
-                ("timers", self.timers.run()),
+                ("follow", self._follow),
+                ("load", self._load_late),
+                ("timers", self.timers.run),
             )
         ]
         await self.wait_until(await self._storage.current_revision(), START_WAIT_S)
 
-    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
         """One of the tasks. That it fails is our own bug: say so at once; `stop` raises it."""
         try:
-            await work
+            await work()
         except Exception:
             self.ready = False
             _log.exception("the cache stopped following the store")

@@ -44,7 +44,8 @@ class Timers:
         self._cancelled = 0
 
     def __len__(self) -> int:
-        return len(self._heap)
+        """How many may still fire."""
+        return len(self._heap) - self._cancelled
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
         timer = Timer(self, self._clock.monotonic() + seconds, call)
