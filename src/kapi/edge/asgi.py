@@ -21,7 +21,16 @@ from urllib.parse import unquote_to_bytes
 
 from kapi import errors, log
 from kapi.clock import Clock
-from kapi.messages import EmptyBody, Handler, Headers, Peer, Query, Request, Response
+from kapi.messages import (
+    EmptyBody,
+    Handler,
+    Headers,
+    Peer,
+    Query,
+    Request,
+    Response,
+    ResponseBody,
+)
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -302,9 +311,7 @@ class _Sender:
             _log.exception("answer broken off", path=self._request.path)
             raise StreamFailed from error
         finally:
-            close = getattr(chunks, "aclose", None)
-            if close is not None:
-                await close()
+            await close_body(chunks)
 
     async def _pump(self, chunks: AsyncIterator[bytes]) -> None:
         async for chunk in chunks:
@@ -340,6 +347,13 @@ class _Sender:
             waiter = group.create_task(wait_gone())
             await asyncio.wait((writer,))
             waiter.cancel()
+
+
+async def close_body(body: ResponseBody) -> None:
+    """Let a stream clean up, also one that was never read."""
+    close = getattr(body, "aclose", None)
+    if close is not None:
+        await close()
 
 
 def joined(slices: Sequence[bytes]) -> Iterator[bytes]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
 from kapi.edge.asgi import TLS, Receive, Scope, Send
-from kapi.edge.protocol import HttpProtocol, tls_extension
+from kapi.edge.protocol import HttpProtocol
+from kapi.edge.tls import tls_extension
 
 if TYPE_CHECKING:
     from kapi.edge.listener import ListenerState

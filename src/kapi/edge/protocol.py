@@ -12,7 +12,6 @@ stuck."""
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from kapi.edge.asgi import CONNECTION, TLS, Connection
+from kapi.edge.tls import tls_extension
 
 if TYPE_CHECKING:
     from websockets.http11 import Request as Handshake
@@ -34,6 +34,7 @@ HEADER_SECONDS = 32.0  # from the first byte to the end of the headers; kube-api
 IDLE_SECONDS = 90  # between requests on a kept connection; kube-apiserver's
 BODY_STALL_SECONDS = 30.0  # without one byte of an awaited body
 WRITE_STALL_SECONDS = 60.0  # without the client taking anything of the answer
+GOODBYE_SECONDS = 1.0  # for a WebSocket client to answer our close; Go does not wait at all
 DISCARD_BYTES_MAX = 4 << 20  # of a body that nobody wants, before the connection is cut
 
 # What llhttp knows. Others, and CONNECT with its own form of target, go through it as STAND_IN.
@@ -335,6 +336,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, state: ListenerState, extensions: dict[str, Any]) -> None:
         super().__init__(state.config, state.uvicorn, {})
+        self.close_timeout = GOODBYE_SECONDS
         self._state = state
         self._extensions = extensions
         self._write_timer: asyncio.TimerHandle | None = None
@@ -372,26 +374,3 @@ def broken_escape(raw: bytes) -> bool:
             return True
         at = raw.find(b"%", at + 1)
     return False
-
-
-def tls_extension(ssl_object: ssl.SSLObject | None) -> dict[str, Any] | None:
-    """What the ASGI TLS extension says; the chain is the client's, verified, leaf first."""
-    if ssl_object is None:
-        return None
-    cipher = ssl_object.cipher()
-    return {
-        "server_cert": None,
-        "client_cert_chain": [ssl.DER_cert_to_PEM_cert(der) for der in client_chain(ssl_object)],
-        "client_cert_name": None,
-        "client_cert_error": None,
-        "tls_version": ssl_object.version(),
-        "cipher_suite": cipher[0] if cipher else None,
-    }
-
-
-def client_chain(ssl_object: ssl.SSLObject) -> list[bytes]:
-    leaf = ssl_object.getpeercert(binary_form=True)
-    if leaf is None:
-        return []
-    verified = getattr(ssl_object, "get_verified_chain", None)  # Python 3.13
-    return list(verified()) if verified is not None else [leaf]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 VERSIONS = {"VersionTLS12": ssl.TLSVersion.TLSv1_2, "VersionTLS13": ssl.TLSVersion.TLSv1_3}
 
@@ -60,3 +61,26 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
             context.load_verify_locations(path)
     context.set_alpn_protocols(["h2", "http/1.1"] if files.http2 else ["http/1.1"])
     return context
+
+
+def tls_extension(ssl_object: ssl.SSLObject | None) -> dict[str, Any] | None:
+    """What the ASGI TLS extension says; the chain is the client's, verified, leaf first."""
+    if ssl_object is None:
+        return None
+    cipher = ssl_object.cipher()
+    return {
+        "server_cert": None,
+        "client_cert_chain": [ssl.DER_cert_to_PEM_cert(der) for der in client_chain(ssl_object)],
+        "client_cert_name": None,
+        "client_cert_error": None,
+        "tls_version": ssl_object.version(),
+        "cipher_suite": cipher[0] if cipher else None,
+    }
+
+
+def client_chain(ssl_object: ssl.SSLObject) -> list[bytes]:
+    leaf = ssl_object.getpeercert(binary_form=True)
+    if leaf is None:
+        return []
+    verified = getattr(ssl_object, "get_verified_chain", None)  # Python 3.13
+    return list(verified()) if verified is not None else [leaf]

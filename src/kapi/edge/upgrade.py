@@ -36,7 +36,10 @@ async def serve(app: App, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         response = await app.answer(request)
         if response.status == 101:
-            response = _handshake(request, response)
+            refusal = _refusal(request)
+            if refusal is not None:
+                await asgi.close_body(response.body)
+                response = refusal
         status = response.status
         if status == 101:
             sent = await _messages(request, response, receive, send)
@@ -46,13 +49,13 @@ async def serve(app: App, scope: Scope, receive: Receive, send: Send) -> None:
         app.finish(request, status, sent)
 
 
-def _handshake(request: Request, response: Response) -> Response:
-    """The answer itself if the upgrade may happen, else the refusal."""
+def _refusal(request: Request) -> Response | None:
+    """Why the upgrade may not happen, if so."""
     if not _valid_origin(request.headers.get("origin")):
         return Response(403, EMPTY)
     if len(request.websocket or ()) > 1:
         return Response(400, EMPTY)
-    return response
+    return None
 
 
 def _valid_origin(origin: str) -> bool:
@@ -114,9 +117,7 @@ async def _slices(body: ResponseBody) -> AsyncGenerator[bytes, None]:
         async for chunk in body:
             yield chunk
     finally:
-        close = getattr(body, "aclose", None)
-        if close is not None:
-            await close()
+        await asgi.close_body(body)
 
 
 async def _deny(request: Request, response: Response, send: Send) -> int:

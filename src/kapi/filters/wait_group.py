@@ -1,4 +1,4 @@
-"""Counts requests under way, so that a stop can wait for them; once closed, refuses new ones.
+"""Counts requests under way, so that a stop can wait for them; once draining, refuses new ones.
 
 `server.py` owns the `WaitGroup`: it drains it when the server begins to stop and waits until it
 is empty before it takes away what handlers need. Long-running requests are not waited for: what
