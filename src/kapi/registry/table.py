@@ -65,6 +65,7 @@ def definitions(resource: ResourceType) -> list[Json]:
             "priority": c.priority,
         }
         for c in columns(resource)
+        if c.name  # IPAddress rows end in a cell that no column announces
     ]
 
 
