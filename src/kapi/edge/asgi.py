@@ -14,13 +14,13 @@ and tests call it without a socket. Nothing inside kapi knows ASGI.
 from __future__ import annotations
 
 import asyncio
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 from kapi import errors, log
 from kapi.clock import Clock
+from kapi.edge.bodies import close_body, compress, joined
 from kapi.messages import (
     EmptyBody,
     Handler,
@@ -29,7 +29,6 @@ from kapi.messages import (
     Query,
     Request,
     Response,
-    ResponseBody,
 )
 
 if TYPE_CHECKING:
@@ -40,9 +39,6 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 GZIP_MIN_BYTES = 128 * 1024  # k8s.io/apiserver: below this, compressing costs more than it saves
-GZIP_LEVEL = 1  # the real server's: speed over ratio
-GZIP_SLICE_BYTES = 256 * 1024  # compressed between two turns of the loop; about 2 ms
-WRITE_BYTES = 128 * 1024  # small slices are joined up to this before they are written
 GZIP_NEVER = (
     "/openapi/v3",
     "/metrics",
@@ -181,7 +177,10 @@ class App:
             path = raw.decode("utf-8", "replace")
         headers = Headers(decode_headers(scope["headers"]))
         declared = headers.get("content-length")
-        has_body = declared not in ("", "0") or "transfer-encoding" in headers
+        version = scope.get("http_version", "1.1")
+        has_body = (  # HTTP/2 need not announce one
+            declared not in ("", "0") or "transfer-encoding" in headers or version == "2"
+        )
         return Request(
             method=scope.get("method", "GET"),
             raw_path=raw_path,
@@ -192,7 +191,7 @@ class App:
             if has_body
             else EmptyBody(),
             peer=peer_of(scope),
-            http_version=scope.get("http_version", "1.1"),
+            http_version=version,
             received_at=self._clock.monotonic(),
         )
 
@@ -347,37 +346,6 @@ class _Sender:
             waiter = group.create_task(wait_gone())
             await asyncio.wait((writer,))
             waiter.cancel()
-
-
-async def close_body(body: ResponseBody) -> None:
-    """Let a stream clean up, also one that was never read."""
-    close = getattr(body, "aclose", None)
-    if close is not None:
-        await close()
-
-
-def joined(slices: Sequence[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of about WRITE_BYTES: small slices do not cost a write each."""
-    pending: list[bytes] = []
-    size = 0
-    for piece in slices:
-        pending.append(piece)
-        size += len(piece)
-        if size >= WRITE_BYTES:
-            yield b"".join(pending)
-            pending.clear()
-            size = 0
-    if pending:
-        yield b"".join(pending)
-
-
-def compress(slices: Sequence[bytes]) -> Iterator[bytes]:
-    """The slices as one gzip stream, in steps of bounded work; a step may yield no bytes."""
-    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    for piece in joined(slices):
-        for start in range(0, len(piece), GZIP_SLICE_BYTES):
-            yield packer.compress(piece[start : start + GZIP_SLICE_BYTES])
-    yield packer.flush()
 
 
 _ADDS_UP = frozenset(("warning", "set-cookie"))  # the rest is replaced, as Go's Header.Set does

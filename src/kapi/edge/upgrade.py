@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kapi.edge import asgi
+from kapi.edge.bodies import close_body
 from kapi.messages import Request, Response, ResponseBody
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def serve(app: App, scope: Scope, receive: Receive, send: Send) -> None:
         if response.status == 101:
             refusal = _refusal(request)
             if refusal is not None:
-                await asgi.close_body(response.body)
+                await close_body(response.body)
                 response = refusal
         status = response.status
         if status == 101:
@@ -117,7 +118,7 @@ async def _slices(body: ResponseBody) -> AsyncGenerator[bytes, None]:
         async for chunk in body:
             yield chunk
     finally:
-        await asgi.close_body(body)
+        await close_body(body)
 
 
 async def _deny(request: Request, response: Response, send: Send) -> int:

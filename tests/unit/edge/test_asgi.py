@@ -10,16 +10,8 @@ from typing import Any
 import pytest
 
 from kapi.clock import SystemClock
-from kapi.edge.asgi import (
-    CONNECTION,
-    GZIP_MIN_BYTES,
-    WRITE_BYTES,
-    App,
-    Connection,
-    StreamFailed,
-    compress,
-    joined,
-)
+from kapi.edge.asgi import CONNECTION, GZIP_MIN_BYTES, App, Connection, StreamFailed
+from kapi.edge.bodies import WRITE_BYTES, compress, joined
 from kapi.errors import ApiError
 from kapi.messages import Handler, Request, Response
 
