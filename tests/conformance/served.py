@@ -1,7 +1,7 @@
 """A cache and a reader over the memory store, with made-up resources: what tests of reads share.
 
-`World` writes objects as the write pipeline would store them, and waits until the cache has them. Time stands still
-until `clock.advance` moves it.
+`World` writes objects as the write pipeline would store them, and waits until the cache has them.
+Time stands still until `clock.advance` moves it.
 """
 
 from __future__ import annotations

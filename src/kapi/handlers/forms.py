@@ -1,9 +1,9 @@
-"""`Form`: how the items of a resource become JSON in one of its versions. Bytes are shared wherever they can be.
+"""`Form`: how the items of a resource become JSON in one of its versions.
 
-A version that differs from the stored one by name only (or not at all) takes the stored bytes as
-they are, behind a head of its own. Others are converted once per item and kept there. Every piece
-of an answer's JSON that concerns objects is made here: objects, list elements, metadata, zero
-objects for bookmarks.
+Bytes are shared wherever they can be. A version that differs from the stored one by name only (or
+not at all) takes the stored bytes as they are, behind a head of its own. Others are converted once
+per item and kept there. Every piece of an answer's JSON that concerns objects is made here:
+objects, list elements, metadata, zero objects for bookmarks.
 """
 
 from __future__ import annotations

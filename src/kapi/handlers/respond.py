@@ -1,4 +1,4 @@
-"""What a handler found → `Response`: JSON or YAML, indented or not, as it is, as a Table or as metadata only.
+"""What a handler found → `Response`: JSON or YAML, as it is, as a Table or as metadata only.
 
 Every answer about objects goes through `Responder`. JSON of items is put together from bytes that
 the cache keeps; what is rare (YAML, indented, objects that are no items) is encoded anew. Long
@@ -25,13 +25,10 @@ from kapi.registry.resource import ResourceType
 
 Json = dict[str, Any]
 
-# Bytes of a list that are joined at once: large enough to be written at once, small enough that the
-# loop breathes between them.
-SLICE_BYTES = 256 * 1024
-# Slices made before other tasks get a turn: some 2 ms.
-SLICES_PER_TURN = 16
-# Rows or converted elements per slice, each of which is decoded: some 2 ms.
-DECODED_PER_SLICE = 100
+# Elements of a list gathered in one step if they are taken as they are ...
+STORED_PER_STEP = 5_000
+# ... and if each is decoded: some 2 ms either way.
+DECODED_PER_STEP = 100
 TABLE, PARTIAL, PARTIAL_LIST = "Table", "PartialObjectMetadata", "PartialObjectMetadataList"
 
 
@@ -107,18 +104,17 @@ class Responder:
 
     def page(self, request: Request, target: Target, page: Page, accepted: Accepted) -> Response:
         """A list, made at once; for those that are known to be short or are to be waited for."""
-        slices = list(self._page_slices(request, target, page, accepted))
-        return self._page_answer(slices, accepted)
+        steps = self._page_steps(request, target, page, accepted)
+        return self._page_answer([piece for step in steps for piece in step], accepted)
 
     async def long_page(
         self, request: Request, target: Target, page: Page, accepted: Accepted
     ) -> Response:
         """A list, made in steps."""
         slices: list[bytes] = []
-        for piece in self._page_slices(request, target, page, accepted):
-            slices.append(piece)
-            if len(slices) % SLICES_PER_TURN == 0:
-                await asyncio.sleep(0)
+        for step in self._page_steps(request, target, page, accepted):
+            slices += step
+            await asyncio.sleep(0)
         return self._page_answer(slices, accepted)
 
     def _page_answer(self, slices: list[bytes], accepted: Accepted) -> Response:
@@ -139,33 +135,40 @@ class Responder:
 
     # -- lists ------------------------------------------------------------------------------------
 
-    def _page_slices(
+    def _page_steps(
         self, request: Request, target: Target, page: Page, accepted: Accepted
-    ) -> Iterator[bytes]:
+    ) -> Iterator[Sequence[bytes]]:
+        """The pieces of a list; between two steps others may have a turn.
+
+        Elements are given as the cache holds them, with what goes between: the edge joins as much
+        as it writes at once, so that a large list is never in memory a second time.
+        """
         form = self.forms.get(target.resource, target.version)
         items, kind = page.items, accepted.as_kind
         if not kind:
             before, after = form.around_list(page)
-            yield before
-            yield from _elements(form, items)
-        elif kind == PARTIAL:
+            yield (before,)
+            size = STORED_PER_STEP if form.as_stored else DECODED_PER_STEP
+            for at, part in _parts(items, size):
+                yield _separated(form.tails(part), b",{", first=b",{" if at else b"{")
+            yield (after,)
+            return
+        if kind == PARTIAL:
             raise a_list(target.resource)
-        elif kind == TABLE:
-            before, after = around_table(target.resource, list_metadata(page), accepted)
-            yield before
-            for at, part in _parts(items, DECODED_PER_SLICE):
-                rows = b",".join(self._rows(request, form, part, accepted))
-                yield b"," + rows if at else rows
+        version, meta = accepted.as_version, list_metadata(page)
+        if kind == TABLE:
+            before, after = around_table(target.resource, meta, accepted)
         else:
-            version = accepted.as_version
-            head = {"kind": kind, "apiVersion": f"meta.k8s.io/{version}"}
-            head["metadata"] = list_metadata(page)  # type: ignore[assignment]
-            yield json_format.dumps(head)[:-1] + b',"items":['
-            for at, part in _parts(items, DECODED_PER_SLICE):
-                joined = b",".join([form.partial(item, version) for item in part])
-                yield b"," + joined if at else joined
-            after = b"]}\n"
-        yield after
+            head = {"kind": kind, "apiVersion": f"meta.k8s.io/{version}", "metadata": meta}
+            before, after = json_format.dumps(head)[:-1] + b',"items":[', b"]}"
+        yield (before,)
+        for at, part in _parts(items, DECODED_PER_STEP):
+            if kind == TABLE:
+                elements = self._rows(request, form, part, accepted)
+            else:
+                elements = [form.partial(item, version) for item in part]
+            yield _separated(elements, b",", first=b"," if at else b"")
+        yield (after, b"\n")
 
     # -- tables -----------------------------------------------------------------------------------
 
@@ -206,16 +209,12 @@ class Responder:
 _JSON_TYPE = ("Content-Type", negotiate.JSON)
 
 
-def _elements(form: Form, items: Sequence[Item]) -> Iterator[bytes]:
-    """The elements of a list, joined piece by piece."""
-    if not items:
-        return
-    size = DECODED_PER_SLICE
-    if form.as_stored:
-        size = max(1, SLICE_BYTES // (len(items[0].tail) + 2))
-    for at, part in _parts(items, size):
-        joined = b",{".join(form.tails(part))
-        yield (b",{" if at else b"{") + joined
+def _separated(elements: list[bytes], separator: bytes, *, first: bytes) -> list[bytes]:
+    """The elements, each behind a separator."""
+    out = [separator] * (2 * len(elements))
+    out[0] = first
+    out[1::2] = elements
+    return out
 
 
 def _parts(items: Sequence[Item], size: int) -> Iterator[tuple[int, Sequence[Item]]]:

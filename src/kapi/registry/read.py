@@ -204,11 +204,11 @@ class Reader:
         for at in range(0, len(items), FILTER_SLICE):
             if at:
                 await asyncio.sleep(0)
-            for index in range(at, min(at + FILTER_SLICE, len(items))):
-                if match(items[index]):
-                    found.append(items[index])
-                    if len(found) == listing.limit:
-                        return listing.page(found, revision, len(items) - index - 1)
+            found += match(items[at : at + FILTER_SLICE])
+            if listing.limit and len(found) >= listing.limit:
+                del found[listing.limit :]
+                last = bisect_left(items, found[-1].key, key=_key)
+                return listing.page(found, revision, len(items) - last - 1)
         return Page(found, revision)
 
     async def _stored_page(
@@ -232,7 +232,7 @@ class Reader:
             revision = result.revision
             for at, record in enumerate(result.records):
                 item = cache.item(record)
-                if match is None or match(item):
+                if match is None or match((item,)):
                     found.append(item)
                     if len(found) == limit:
                         left = len(result.records) - at - 1 + result.remaining
@@ -307,15 +307,18 @@ class _Listing:
     def start_key(self) -> str:
         return self.prefix + self.start.removeprefix("/")
 
-    def _matcher(self) -> Callable[[Item], bool] | None:
-        """A test for who is in the namespace; None if all are meant."""
+    def _matcher(self) -> Callable[[Sequence[Item]], list[Item]] | None:
+        """Picks the selected ones out of objects of the namespace; None if all are meant."""
         selection = self.selection
+        labels, fields = selection.labels.matches, selection.fields.matches
+        resource = selection.resource
         if selection.trivial:
             return None
         if selection.fields.empty:
-            matches = selection.labels.matches
-            return lambda item: matches(item.labels)
-        return selection.matches
+            return lambda items: [i for i in items if labels(i.labels)]
+        if selection.labels.empty:
+            return lambda items: [i for i in items if fields(i.fields(resource))]
+        return lambda items: [i for i in items if labels(i.labels) and fields(i.fields(resource))]
 
     def candidates(self, cache: ResourceCache) -> Sequence[Item]:
         """The objects that come into question, by key."""

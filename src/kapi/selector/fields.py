@@ -7,11 +7,12 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selector
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kapi.errors import bad_request
 
+Match = Callable[[Mapping[str, str]], bool]
 NAME = "metadata.name"
 NAMESPACE = "metadata.namespace"
 
@@ -28,18 +29,19 @@ class Selector:
     """Terms that must all hold. Immutable; `EVERYTHING` has none."""
 
     terms: tuple[Term, ...] = ()
+    matches: Match = field(init=False, repr=False, compare=False)  # whether fields fulfil them
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matches", _compile(self.terms))
 
     @property
     def empty(self) -> bool:
         return not self.terms
 
-    def matches(self, fields: Mapping[str, str]) -> bool:
-        return all((fields.get(t.field, "") == t.value) is t.equal for t in self.terms)
-
-    def exact(self, field: str) -> str | None:
+    def exact(self, name: str) -> str | None:
         """The one value that the field must have, if there is one."""
         for term in self.terms:
-            if term.equal and term.field == field:
+            if term.equal and term.field == name:
                 return term.value
         return None
 
@@ -61,6 +63,20 @@ class Selector:
                 f'"{term.field}" is not a known field selector: '
                 'only "metadata.name", "metadata.namespace"'
             )
+
+
+def _compile(terms: Sequence[Term]) -> Match:
+    checks = [_check(term) for term in terms]
+    if len(checks) == 1:
+        return checks[0]
+    return lambda fields: all(check(fields) for check in checks)
+
+
+def _check(term: Term) -> Match:
+    name, value = term.field, term.value
+    if term.equal:
+        return lambda fields: fields.get(name, "") == value
+    return lambda fields: fields.get(name, "") != value
 
 
 EVERYTHING = Selector()

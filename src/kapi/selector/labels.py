@@ -40,17 +40,14 @@ class Selector:
     """Requirements that must all hold. Immutable; `EVERYTHING` has none."""
 
     requirements: tuple[Requirement, ...] = ()
-    _match: Match = field(init=False, repr=False, compare=False)
+    matches: Match = field(init=False, repr=False, compare=False)  # whether labels fulfil them
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_match", _compile(self.requirements))
+        object.__setattr__(self, "matches", _compile(self.requirements))
 
     @property
     def empty(self) -> bool:
         return not self.requirements
-
-    def matches(self, labels: Labels) -> bool:
-        return self._match(labels)
 
     def exact(self, key: str) -> str | None:
         """The one value that the label must have, if there is one."""

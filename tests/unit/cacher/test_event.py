@@ -27,11 +27,11 @@ OWNERS = st.lists(
 ORDER = (
     "name generateName namespace uid generation creationTimestamp deletionTimestamp "
     "deletionGracePeriodSeconds labels annotations ownerReferences finalizers managedFields"
-).split()
+)
 
 
 def in_order(meta: dict[str, Any]) -> dict[str, Any]:
-    return {k: meta[k] for k in ORDER if k in meta}
+    return {k: meta[k] for k in ORDER.split() if k in meta}
 
 
 METADATA = st.fixed_dictionaries(

@@ -1,4 +1,4 @@
-"""The snapshot against a plain dict: same content, in the order of the keys, lists that never change."""
+"""The snapshot against a dict: same content, in the order of the keys; lists never change."""
 
 from __future__ import annotations
 
