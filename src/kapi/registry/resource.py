@@ -52,6 +52,7 @@ class Version:
     to_stored: Convert | None = None  # None: the stored form but for apiVersion and kind
     from_stored: Convert | None = None
     deprecation: str = ""  # the warning sent with every answer
+    openapi: Callable[[], Json] | None = None  # v3 schema with its prose; None: made of `schema`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,117 @@
+"""`/livez`, `/readyz` and `/healthz`: named checks, all together or each under its own path.
+
+`server.py` gives the checks, in the order in which they are listed; their names are
+kube-apiserver's where kapi has the same thing. A check is a function without arguments that returns
+what is wrong, "" if nothing is; it must not block. Why a check fails goes to the log, not to the
+client, unless it asks for that check alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from kapi import log
+from kapi.errors import quote
+from kapi.handlers.documents import TEXT, text
+from kapi.messages import Handler, Request, Response
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
+
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`probe` returns the complaint, "" for none; `live` and `ready` are what it counts for."""
+
+    name: str
+    probe: Callable[[], str]
+    live: bool = True
+    ready: bool = True
+
+
+def always_well() -> str:
+    """The probe of what works if anything works: ping."""
+    return ""
+
+
+class Health:
+    """The three endpoints over one list of checks. /healthz is the old name of /livez."""
+
+    def __init__(self, checks: Iterable[Check]) -> None:
+        listed = list(checks)
+        live = {c.name: c.probe for c in listed if c.live}
+        ready = {c.name: c.probe for c in listed if c.ready}
+        self._endpoints: dict[str, dict[str, Callable[[], str]]] = {
+            "healthz": live,
+            "livez": live,
+            "readyz": ready,
+        }
+
+    def paths(self) -> Mapping[str, Handler]:
+        """Every endpoint and every check of it, by path."""
+        out: dict[str, Handler] = {}
+        for endpoint, checks in self._endpoints.items():
+            out[f"/{endpoint}"] = self._all_of(endpoint)
+            for name, probe in checks.items():
+                out[f"/{endpoint}/{name}"] = _one(probe)
+        return out
+
+    def ready(self) -> bool:
+        return not any(probe() for probe in self._endpoints["readyz"].values())
+
+    def _all_of(self, endpoint: str) -> Handler:
+        checks = self._endpoints[endpoint]
+
+        async def handle(request: Request) -> Response:
+            excluded = dict.fromkeys(request.query.all("exclude"))
+            lines = []
+            failures = []
+            for name, probe in checks.items():
+                if name in excluded:
+                    del excluded[name]
+                    lines.append(f"[+]{name} excluded: ok\n")
+                elif complaint := probe():
+                    failures.append((name, complaint))
+                    lines.append(f"[-]{name} failed: reason withheld\n")
+                else:
+                    lines.append(f"[+]{name} ok\n")
+            if excluded:
+                named = ",".join(quote(name) for name in sorted(excluded))
+                lines.append(
+                    f"warn: some health checks cannot be excluded: no matches for {named}\n"
+                )
+            report = "".join(lines)
+            if failures:
+                logger.warning("health check failed", endpoint=endpoint, failures=failures)
+                return text(500, f"{report}{endpoint} check failed\n")
+            if "verbose" in request.query:
+                return text(200, f"{report}{endpoint} check passed\n")
+            return text(200, "ok")
+
+        return handle
+
+    async def slis(self, request: Request) -> Response:
+        """`/metrics/slis`: the result of each check as a metric."""
+        lines = [
+            "# HELP kubernetes_healthcheck [STABLE] This metric records the result of a single "
+            "healthcheck.\n",
+            "# TYPE kubernetes_healthcheck gauge\n",
+        ]
+        for endpoint in ("livez", "readyz"):
+            for name, probe in self._endpoints[endpoint].items():
+                value = 0 if probe() else 1
+                labels = f'name="{name}",type="{endpoint}"'
+                lines.append(f"kubernetes_healthcheck{{{labels}}} {value}\n")
+        return Response(200, [("Content-Type", METRICS_TYPE)], "".join(lines).encode())
+
+
+def _one(probe: Callable[[], str]) -> Handler:
+    async def handle(request: Request) -> Response:
+        complaint = probe()
+        if complaint:
+            return text(500, f"internal server error: {complaint}\n")
+        return Response(200, [("Content-Type", TEXT)], b"ok")
+
+    return handle

@@ -1,0 +1,89 @@
+"""Everything that is served beside resources, as tables for the mux; and `/`, which lists it.
+
+`server.py` calls `root_paths` once with what it has built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from kapi.handlers import version
+from kapi.handlers.discovery import Discovery
+from kapi.handlers.documents import plain_not_found, raw_json
+from kapi.handlers.health import Health
+from kapi.handlers.openapi import OpenApi
+from kapi.messages import Handler, Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class RootPaths:
+    """What the mux wants: paths as they are, prefixes that end in a slash, and the rest."""
+
+    exact: Mapping[str, Handler]
+    prefixes: Mapping[str, Handler]
+    fallback: Handler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What there is to serve. `metrics` renders content type and text; `others` are exact paths."""
+
+    discovery: Discovery
+    openapi: OpenApi
+    health: Health
+    metrics: Callable[[], tuple[str, bytes]]
+    others: Mapping[str, Handler] = field(default_factory=dict)
+
+
+def root_paths(served: Served) -> RootPaths:
+    listed: dict[str, Handler] = {
+        "/apis/": served.discovery.handle,
+        "/metrics": _metrics(served.metrics),
+        "/metrics/slis": served.health.slis,
+        "/openapi/v2": served.openapi.handle_v2,
+        "/openapi/v3": served.openapi.handle_v3_index,
+        "/openapi/v3/": served.openapi.handle_v3,
+        "/version": version.handle,
+        **served.health.paths(),
+        **served.others,
+    }
+    index = _index(listed, served.discovery)
+    prefixes = {
+        "/api/": served.discovery.handle,
+        "/apis/": served.discovery.handle,
+        "/openapi/v3/": served.openapi.handle_v3,
+        "/version/": version.handle,
+    }
+    exact = {
+        **listed,
+        "/": index,
+        "/index.html": index,
+        "/api": served.discovery.handle,
+        "/apis": served.discovery.handle,
+    }
+    return RootPaths(exact, prefixes, _not_found)
+
+
+def _index(listed: Mapping[str, Handler], discovery: Discovery) -> Handler:
+    async def handle(request: Request) -> Response:
+        paths = {*listed, "/apis"}
+        for group, name in discovery.group_versions():
+            paths |= {f"/apis/{group}", f"/apis/{group}/{name}"} if group else {f"/api/{name}"}
+            if not group:
+                paths.add("/api")
+        return raw_json({"paths": sorted(paths)})
+
+    return handle
+
+
+def _metrics(render: Callable[[], tuple[str, bytes]]) -> Handler:
+    async def handle(request: Request) -> Response:
+        content_type, body = render()
+        return Response(200, [("Content-Type", content_type)], body)
+
+    return handle
+
+
+async def _not_found(request: Request) -> Response:
+    return plain_not_found()
