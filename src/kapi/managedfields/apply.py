@@ -48,7 +48,7 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The object as applied, still to be decoded and defaulted, without managedFields; and these."""
+    """The object as applied, to be decoded and defaulted, without managedFields; and these."""
 
     object: Json
     managed: list[Json]
