@@ -51,7 +51,7 @@ class CertificateAuthority:
 
     def __init__(self, roots: Sequence[Certificate]) -> None:
         self._roots = tuple(roots)
-        self._known: OrderedDict[Certificate, Verdict | None] = OrderedDict()
+        self._known: OrderedDict[tuple[Certificate, ...], Verdict | None] = OrderedDict()
 
     @classmethod
     def from_pem(cls, pem: bytes) -> CertificateAuthority:
@@ -60,12 +60,12 @@ class CertificateAuthority:
 
     def vouches_for(self, chain: Sequence[Certificate], now: float) -> bool:
         """True if the leaf may be a client and a path over the sent certificates ends at a root."""
-        leaf = chain[0]
-        if leaf in self._known:
-            self._known.move_to_end(leaf)
-            verdict = self._known[leaf]
+        key = tuple(chain)
+        if key in self._known:
+            self._known.move_to_end(key)
+            verdict = self._known[key]
         else:
-            verdict = self._known[leaf] = self._verify(chain)
+            verdict = self._known[key] = self._verify(key)
             if len(self._known) > REMEMBERED_MAX:
                 self._known.popitem(last=False)
         return verdict is not None and verdict.good_at(now)

@@ -113,7 +113,8 @@ def _name_of(query: Query) -> str:
         if number in query and not _is_int64(query.get(number)):
             return ""
     try:
-        labels.parse(query.get("labelSelector"))
+        if "labelSelector" in query:
+            labels.parse(query.get("labelSelector"))
         name = fields.parse(text).exact("metadata.name")
     except ApiError:
         return ""
