@@ -203,8 +203,9 @@ class _Store:
             return
         from kapi import certificates
 
-        self._write("ca", certificates.make_ca("kapi", self._now))
         self._made = {}  # no leaf of an older CA is good
+        (self._directory / "made.json").unlink(missing_ok=True)
+        self._write("ca", certificates.make_ca("kapi", self._now))
 
     def ensure_leaf(self, name: str, subject: Sequence[str]) -> None:
         """`apiserver` for names, or `admin` for group and user."""

@@ -141,7 +141,7 @@ def number(value: float) -> str:
     """A number as Prometheus' text form has it."""
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
 def _spec(name: str, kind: str, labels: str, text: str, buckets: Sequence[float] = ()) -> Spec:
@@ -278,7 +278,8 @@ class Metrics:
         info = request.info
         dry_run = "All" if "dryRun" in request.query else ""
         key = (
-            info.verb, info.group, info.version, info.resource, info.subresource,
+            info.verb, info.group, info.version, info.resource,
+            info.subresource if info.is_resource else fixed_path(info.path),
             scope_of(info), dry_run, str(code),
         )  # fmt: skip
         cells = self._requests.get(key)
@@ -298,8 +299,7 @@ class Metrics:
         info = request.info
         verb = _VERBS.get(info.verb, "other")
         if not info.is_resource:
-            path = info.path if info.path in _FIXED_PATHS else ""
-            return (verb, "", "", "", path, "", COMPONENT)
+            return (verb, "", "", "", fixed_path(info.path), "", COMPONENT)
         resource = (info.group, info.version, info.resource, info.subresource)
         if code not in _UNPROVEN_CODES:
             self._proven.add(resource)
@@ -341,6 +341,11 @@ class Metrics:
                 parts.append(f"# HELP {name} {spec.help}\n# TYPE {name} {spec.kind}\n")
                 parts.extend(lines)
         return CONTENT_TYPE, "".join(parts).encode()
+
+
+def fixed_path(path: str) -> str:
+    """A path that is a label; those that a client made up are not."""
+    return path if path in _FIXED_PATHS else ""
 
 
 def scope_of(info: RequestInfo) -> str:
