@@ -46,8 +46,7 @@ class _Bad(Exception):
 
 def _decode(text: str) -> tuple[int, str]:
     try:
-        # Byte by byte, as Go names what is no JSON.
-        token = json_format.loads(_from_base64(text).decode("latin-1").encode())
+        token = json_format.loads(_from_base64(text))
     except json_format.JsonSyntaxError as error:
         raise _Bad(str(error)) from None
     if token is None:
