@@ -23,7 +23,7 @@ import orjson
 
 from kapi.errors import ApiError, bad_request, quote
 from kapi.managedfields.configuration import complaints
-from kapi.managedfields.elements import SELF, shown_path
+from kapi.managedfields.elements import SELF, shown_path, sorted_elements
 from kapi.managedfields.fieldset import FieldSet, Node, difference, intersection, union, without
 from kapi.managedfields.manager import (
     STRIPPED,
@@ -361,9 +361,11 @@ def _shown_manager(key: EntryId) -> str:
 
 def _members_first(node: Node, at: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """The paths of a set: on each level those in it before those below."""
-    for element, below in node.items():
+    # Sets of custom kinds come from the store sorted by text.
+    ordered = [(element, node[element]) for element in sorted_elements(node)]
+    for element, below in ordered:
         if element != SELF and (not below or SELF in below):
             yield (*at, element)
-    for element, below in node.items():
+    for element, below in ordered:
         if below:
             yield from _members_first(below, (*at, element))

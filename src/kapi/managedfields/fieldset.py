@@ -5,8 +5,9 @@ A node is the dict that the wire has (FieldsV1): element → node of the paths b
 below the root is a path of the set that has none below it; a node with others below it is itself in
 the set if it has the element `.`. So {"f:spec": {".": {}, "f:a": {}}} holds `.spec` and `.spec.a`;
 {"f:spec": {"f:a": {}}} only `.spec.a`. The root stands for no path: an empty root is the empty set.
-Elements stand in the order of the wire, always; therefore a set is encoded by encoding its dict,
-and read by taking it.
+Elements of the sets made here stand in the order of the wire; therefore a set is encoded by
+encoding its dict, and read by taking it. (Custom kinds are stored with all keys sorted by text, and
+their sets are read so: nothing relies on the order.)
 
 Called by `typed.py`, which makes sets from objects, and by `manager.py` and `merge.py`, which
 combine them.

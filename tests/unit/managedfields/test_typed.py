@@ -229,6 +229,14 @@ def test_undeclared_map_entries_are_named_themselves() -> None:
     assert fields == {"f:free": {"f:a": {".": {}, "f:b": {}}}, "f:labels": {"f:x": {}}}
 
 
+def test_walkers_are_made_once_per_schema_and_can_be_forgotten() -> None:
+    walkers = Walkers()
+    first = walkers.walker(CUSTOM)
+    assert walkers.walker(CUSTOM) is first
+    walkers.forget(CUSTOM)
+    assert walkers.walker(CUSTOM) is not first
+
+
 # -- properties ---------------------------------------------------------------------------------
 
 free = st.recursive(
