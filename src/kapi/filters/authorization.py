@@ -23,7 +23,9 @@ def with_authorization(handler: Handler, authorizer: Authorizer) -> Handler:
             return await handler(request)
         annotations[DECISION] = "forbid"
         annotations[REASON] = reason
-        raise refusal(asked, reason)
+        error = refusal(asked, reason)
+        error.headers = (("X-Content-Type-Options", "nosniff"),)
+        raise error
 
     return filtered
 
