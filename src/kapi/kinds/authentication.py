@@ -34,6 +34,11 @@ DEFAULT_EXPIRATION_S = 3600
 EXPIRATION_MIN_S = 600
 EXPIRATION_MAX_S = 1 << 32
 
+# Go type → defaults, for `kinds/groups.py`.
+DEFAULTS: Mapping[str, Any] = {
+    "io.k8s.api.authentication.v1.TokenRequestSpec": {"expirationSeconds": DEFAULT_EXPIRATION_S},
+}
+
 
 class Lookup(Protocol):
     async def get(self, resource: str, namespace: str, name: str) -> Json:

@@ -120,6 +120,7 @@ async def test_authorization_allows_or_refuses() -> None:
         'in the namespace "ns"'
     )
     assert error.details == {"kind": "pods"}
+    assert error.headers == (("X-Content-Type-Options", "nosniff"),)
     assert asked.audit.annotations["authorization.k8s.io/decision"] == "forbid"
 
 
