@@ -1,0 +1,89 @@
+"""Import layers: a module may import what is below it, not what is above or beside it."""
+
+from __future__ import annotations
+
+import ast
+
+from source_tree import Module, imports, package
+
+# Bottom first. A name is a package or a module of kapi; those of one line are neighbours.
+LAYERS: tuple[frozenset[str], ...] = tuple(
+    frozenset(line.split())
+    for line in (
+        "errors clock features",
+        "messages log durations",
+        "metrics",
+        "edge flags",
+        "options",
+        "schema codec managedfields selector",
+        "storage",
+        "cacher",
+        "admission authorization authentication",
+        "registry",
+        "filters handlers controllers kinds",
+        "identity in_process certificates flag_files",
+        "chain mux local_credentials option_parser",
+        "verbs",
+        "server",
+        "serving",
+        "__main__",
+    )
+)
+
+# Neighbours that may be imported all the same: (who, whom).
+SIDEWAYS = frozenset(
+    (
+        ("admission", "authorization"),  # plugins ask whether the user may do more
+        ("managedfields", "schema"),  # field sets follow list types
+        ("schema", "codec"),  # an error of decoding looks at the text again
+    )
+)
+
+
+def level(part: str) -> int:
+    for i, names in enumerate(LAYERS):
+        if part in names:
+            return i
+    raise AssertionError(f"{part} has no layer in {__file__}")
+
+
+def parts_imported(module: Module) -> set[str]:
+    """The first names below kapi that a module imports."""
+    found = set()
+    for name in imports(module, at_run_time=True):
+        if name.startswith("kapi."):
+            found.add(name.split(".")[1])
+    return found - {"__version__"}
+
+
+def test_no_module_imports_upwards_or_sideways() -> None:
+    wrong = []
+    for module in package():
+        if not module.part:
+            continue
+        for part in sorted(parts_imported(module) - {module.part}):
+            down = level(part) < level(module.part)
+            if not down and (module.part, part) not in SIDEWAYS:
+                wrong.append(f"{module.shown} imports kapi.{part}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_edge_knows_messages_and_little_more() -> None:
+    allowed = {"edge", "messages", "errors", "clock", "log", "metrics"}
+    for module in package():
+        if module.part == "edge":
+            assert parts_imported(module) <= allowed, module.shown
+
+
+def test_nobody_but_the_edge_knows_the_http_server() -> None:
+    for module in package():
+        if module.part == "edge":
+            continue
+        names = {name.split(".")[0] for name in imports(module, at_run_time=False)}
+        assert not names & {"uvicorn", "httptools", "websockets", "zttp"}, module.shown
+
+
+def test_no_relative_imports() -> None:
+    for module in package():
+        for node in ast.walk(module.tree):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), module.shown
