@@ -236,10 +236,10 @@ class FieldError:
         return f"{head}: {self.detail}" if self.detail else head
 
     def cause(self) -> Json:
-        return {"reason": self.reason, "message": self.body(), "field": self.field}
+        return {"reason": self.reason, "message": self.body(), "field": self.field or "[]"}
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.body()}"
+        return f"{self.field or '[]'}: {self.body()}"
 
 
 _VALUELESS = {"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "InternalError"}

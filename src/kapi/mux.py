@@ -62,18 +62,19 @@ class Mux:
     ) -> Response:
         info = request.info
         self._check_place(request, resource)
-        if version.deprecation:
-            request.warn(version.deprecation)
+        namespace = info.namespace if resource.namespaced else ""
         if info.subresource:
-            return await self._subresource(request, resource, version)
+            return await self._subresource(request, resource, version, namespace)
         verb = info.verb
         if verb not in version.verbs:
             raise errors.method_not_allowed()
-        target = Target(resource, version, info.namespace, info.name)
+        if version.deprecation:
+            request.warn(version.deprecation)
+        target = Target(resource, version, namespace, info.name)
         return await self._verbs[verb](request, target)
 
     async def _subresource(
-        self, request: Request, resource: ResourceType, version: Version
+        self, request: Request, resource: ResourceType, version: Version, namespace: str
     ) -> Response:
         info = request.info
         subresource = version.subresources.get(info.subresource)
@@ -85,7 +86,9 @@ class Mux:
         handlers = self._verbs if own is None else own
         if info.verb not in subresource.verbs or info.verb not in handlers:
             raise errors.method_not_allowed()
-        target = Target(resource, version, info.namespace, info.name, subresource)
+        if version.deprecation:
+            request.warn(version.deprecation)
+        target = Target(resource, version, namespace, info.name, subresource)
         return await handlers[info.verb](request, target)
 
     def _check_place(self, request: Request, resource: ResourceType) -> None:

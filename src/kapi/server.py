@@ -143,7 +143,7 @@ class Server:
         roots = root_paths(
             Served(
                 discovery=Discovery(self.table, self._address),
-                openapi=OpenApi(self.table, catalog.types),
+                openapi=OpenApi(self.table, clock),
                 health=Health(self._checks(cacher)),
                 metrics=self.metrics.render,
                 others=_openid(options, who),

@@ -78,7 +78,7 @@ class _CoreLookup:
 
 def build_verbs(d: VerbDependencies) -> Verbs:
     respond = Responder(Forms(d.versions), d.clock)
-    decoder = Decoder(d.versions.decoders)
+    decoder = Decoder(d.versions.decoders, d.catalog.go_type)
 
     async def authorize(request: Request, target: Target, verb: str) -> None:
         asked = replace(attributes(request), verb=verb)
@@ -98,11 +98,12 @@ def build_verbs(d: VerbDependencies) -> Verbs:
     scale = ScaleHandler(decoder, d.versions, d.writer, d.reader, respond, patch)
     connect = ConnectHandlers(d.reader)
     eviction = EvictionHandler(decoder, d.writer, d.deleter, d.reader, respond, d.table, d.clock)
+    create = CreateHandler(decoder, d.versions, d.writer, respond, virtual, d.fields, d.clock)
     objects: dict[str, ResourceHandler] = {
         "get": GetHandler(d.reader, respond),
         "list": ListHandler(d.reader, respond),
         "watch": WatchHandler(d.reader, respond, d.clock, d.entropy),
-        "create": CreateHandler(decoder, d.versions, d.writer, respond, virtual),
+        "create": create,
         "update": UpdateHandler(decoder, d.versions, d.writer, respond, authorize),
         "patch": patch,
         "delete": delete,
@@ -129,9 +130,8 @@ def build_verbs(d: VerbDependencies) -> Verbs:
             max_expiration_s=int(d.options.service_account_max_token_expiration),
             extend_expiration=d.options.service_account_extend_token_expiration,
         )
-        tokens = CreateHandler(decoder, d.versions, d.writer, respond, virtual)
         subresources[("serviceaccounts", "token")] = {
-            "create": lambda request, target: tokens.subresource(request, target, requests.create)
+            "create": lambda request, target: create.subresource(request, target, requests.create)
         }
     return Verbs(objects, subresources)
 

@@ -6,14 +6,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from kapi import errors
+from kapi.clock import Clock, rfc3339
 from kapi.handlers.decode import Decoder, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
+from kapi.managedfields.manager import FieldManager
 from kapi.messages import Request, Response
 from kapi.registry.change import Change
 from kapi.registry.options import WriteOptions, write_options
+from kapi.registry.resource import GroupVersionKind
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
+from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
 # A kind that is answered, not stored: (request, target, object, options) -> what is answered.
@@ -28,7 +32,11 @@ class CreateHandler:
         writer: Writer,
         respond: Responder,
         virtual: Mapping[tuple[str, str], Virtual],
+        fields: FieldManager,
+        clock: Clock,
     ) -> None:
+        self._fields = fields
+        self._clock = clock
         self._decoder = decoder
         self._versions = versions
         self._writer = writer
@@ -52,9 +60,9 @@ class CreateHandler:
         self._versions.defaulters.default(schema, obj)
         answer = self._virtual.get((resource.group, resource.plural))
         if answer is not None:
-            return self._respond.object(
-                request, target, await answer(request, target, obj, options), accepted, status=201
-            )
+            self._own(request, version.kind, schema, obj, options, "")
+            answered = await answer(request, target, obj, options)
+            return self._respond.object(request, target, answered, accepted, status=201)
         meta = obj.get("metadata") or {}
         if resource.namespaced and not target.namespace:
             raise errors.method_not_allowed(resource.group, resource.plural)
@@ -92,5 +100,29 @@ class CreateHandler:
             warn=request.warn,
         )
         self._versions.defaulters.default(schema, obj)
+        self._own(request, subresource.kind, schema, obj, options, subresource.name)
         answered = await answer(request, target, obj, options)
         return self._respond.object(request, target, answered, accepted, status=201)
+
+    def _own(
+        self,
+        request: Request,
+        kind: GroupVersionKind,
+        schema: Schema,
+        obj: Json,
+        options: WriteOptions,
+        subresource: str,
+    ) -> None:
+        """Even what is not stored tells who set its fields."""
+        managed = self._fields.updated(
+            live=None,
+            new=obj,
+            schema=schema,
+            api_version=kind.api_version,
+            manager=manager_name(request, options.field_manager),
+            subresource=subresource,
+            now=rfc3339(self._clock.now()),
+            convert=lambda other, version: None,
+        )
+        if managed:
+            obj.setdefault("metadata", {})["managedFields"] = managed

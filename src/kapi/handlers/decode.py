@@ -65,8 +65,10 @@ def summarize(data: bytes) -> str:
 class Decoder:
     """Decodes bodies into typed objects. One per server."""
 
-    def __init__(self, decoders: Decoders) -> None:
+    def __init__(self, decoders: Decoders, go_types: Callable[[GroupVersionKind], str]) -> None:
+        """`go_types`: the Go type of any kind of the built-in API, "" for one that is not of it."""
         self._decoders = decoders
+        self._go_types = go_types
 
     def decode(
         self,
@@ -86,7 +88,7 @@ class Decoder:
         form = content_format(content_type)
         try:
             document = parse(data, form)
-            found = self._kind_of(document, data, kind, form)
+            found = self.kind_of(document, data, kind)
         except JsonSyntaxError as e:
             raise errors.bad_request(
                 f"the object provided is unrecognized (must be of type {kind.kind}): "
@@ -102,9 +104,10 @@ class Decoder:
         head["kind"], head["apiVersion"] = found.kind, found.api_version
         return head, found
 
-    def _kind_of(
-        self, document: Document, data: bytes, default: GroupVersionKind, form: str
+    def kind_of(
+        self, document: Document, data: bytes, default: GroupVersionKind
     ) -> GroupVersionKind:
+        """The kind a document calls itself, completed by the default. Raises JsonSyntaxError, ApiError."""
         value = document.value
         if value is None:
             value = {}
@@ -191,11 +194,23 @@ class Decoder:
         )
 
     def _wrong_kind(self, found: GroupVersionKind, wanted: GroupVersionKind) -> ApiError:
+        go_type = self._go_types(found)
+        if go_type:
+            internal = wanted.group.partition(".")[0] or "core"
+            words = f"converting ({go_type}) to ({internal}.{wanted.kind}): unknown conversion"
+        else:
+            words = not_registered(found)
         return errors.bad_request(
             f"{found.kind} in version {errors.quote(found.version)} cannot be handled as a "
-            f"{wanted.kind}: no kind {errors.quote(found.kind)} is registered for version "
-            f'{errors.quote(found.api_version)} in scheme "pkg/runtime/scheme.go:111"'
+            f"{wanted.kind}: {words}"
         )
+
+
+def not_registered(kind: GroupVersionKind) -> str:
+    return (
+        f"no kind {errors.quote(kind.kind)} is registered for version "
+        f'{errors.quote(kind.api_version)} in scheme "pkg/runtime/scheme.go:111"'
+    )
 
 
 def _plain(exact: Any) -> Any:

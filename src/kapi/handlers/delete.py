@@ -8,8 +8,9 @@ from typing import Any
 
 from kapi import errors
 from kapi.codec.json_format import JsonSyntaxError
+from kapi.codec.negotiate import content_format
 from kapi.errors import ApiError
-from kapi.handlers.decode import Decoder, parse, read_body
+from kapi.handlers.decode import Decoder, not_registered, parse, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
@@ -63,23 +64,16 @@ class DeleteHandler:
         return delete_options(request.query, self._body(data, content_type, request))
 
     def _body(self, data: bytes, content_type: str, request: Request) -> Json:
-        from kapi.codec.negotiate import content_format
-
         form = content_format(content_type)
+        gvk = GroupVersionKind("", "v1", "DeleteOptions")
         try:
             document = parse(data, form)
+            kind = self._decoder.kind_of(document, data, gvk)
         except JsonSyntaxError as e:
             raise errors.bad_request(f"couldn't get version/kind; json parse error: {e}") from None
-        value = document.value if isinstance(document.value, dict) else {}
-        kind = value.get("kind") or "DeleteOptions"
-        if kind != "DeleteOptions":
-            version = value.get("apiVersion") or "v1"
-            raise errors.bad_request(
-                f"no kind {errors.quote(kind)} is registered for version "
-                f'{errors.quote(version)} in scheme "pkg/runtime/scheme.go:111"'
-            )
+        if kind.kind != "DeleteOptions":
+            raise errors.bad_request(not_registered(kind))
         schema: Schema = self._schema()
-        gvk = GroupVersionKind("", "v1", "DeleteOptions")
         try:
             return self._decoder.typed(
                 document, schema, gvk, field_validation="Ignore", warn=request.warn

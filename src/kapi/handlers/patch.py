@@ -34,6 +34,7 @@ from kapi.registry.strategic_merge import strategic_merge
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
 from kapi.schema.structural import Schema
+from kapi.schema.unstructured_errors import conversion_error
 
 Json = dict[str, Any]
 
@@ -127,8 +128,10 @@ class PatchHandler:
                 warn=request.warn,
             )
         except ApiError as e:
-            words = e.message.partition(": ")[2]
-            shown = go_text(patch.value) if form == "strategic" else text.decode()
+            words, shown = e.message.partition(": ")[2], text.decode()
+            if form == "strategic":
+                words = conversion_error(schema, patched) or words
+                shown = go_text(patch.value)
             found = [errors.invalid_value("patch", shown, words)]
             raise errors.invalid("", "", "", found) from None
         self._versions.defaulters.default(schema, obj)
@@ -161,7 +164,7 @@ class PatchHandler:
             subresource=target.subresource_name,
             force=options.force,
             now=rfc3339(self._clock.now()),
-            convert=self._versions.converter(resource, version),
+            convert=self._versions.converter(resource),
             reset=FieldSet.of(*(tuple(f"f:{name}" for name in path) for path in paths)),
         )
         out = applied(self._fields, current, patch.value, asked)

@@ -69,6 +69,46 @@ _RETURNS_DELETED = frozenset(
         ("resource.k8s.io", "resourceslices"),
     }
 )
+# Kinds whose metadata.generation counts changes of what is wanted.
+_GENERATION = frozenset(
+    {
+        ("", "pods"),
+        ("", "podtemplates"),
+        ("", "replicationcontrollers"),
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+        ("apiextensions.k8s.io", "customresourcedefinitions"),
+        ("apps", "daemonsets"),
+        ("apps", "deployments"),
+        ("apps", "replicasets"),
+        ("apps", "statefulsets"),
+        ("autoscaling", "horizontalpodautoscalers"),
+        ("batch", "cronjobs"),
+        ("batch", "jobs"),
+        ("discovery.k8s.io", "endpointslices"),
+        ("flowcontrol.apiserver.k8s.io", "flowschemas"),
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
+        ("networking.k8s.io", "ingressclasses"),
+        ("networking.k8s.io", "ingresses"),
+        ("networking.k8s.io", "networkpolicies"),
+        ("policy", "poddisruptionbudgets"),
+        ("resource.k8s.io", "deviceclasses"),
+        ("resource.k8s.io", "devicetaintrules"),
+        ("resource.k8s.io", "resourceslices"),
+        ("scheduling.k8s.io", "priorityclasses"),
+    }
+)
+# Kinds that every group version knows.
+_EVERYWHERE = frozenset(
+    {
+        "CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions",
+        "UpdateOptions", "WatchEvent",
+    }
+)  # fmt: skip
 _PACKAGES: Mapping[str, str] = {
     "": "io.k8s.api.core",
     "internal.apiserver.k8s.io": "io.k8s.api.apiserverinternal",
@@ -102,6 +142,7 @@ class Catalog:
         self._selectors = groups.field_selectors()
         self._conversions = groups.conversions()
         self._entries = list(_entries("discovery-all.json"))
+        self._versions = {(e.group, e.version) for e in self._entries}
         self._on = {
             (e.group, e.version, e.facts["resource"]) for e in _entries("discovery-default.json")
         }
@@ -109,6 +150,18 @@ class Catalog:
     def schema(self, name: str) -> SchemaSource:
         """A lazily made schema of a Go type."""
         return lambda: self.types.schema(name)
+
+    def go_type(self, kind: GroupVersionKind) -> str:
+        """The Go type of a kind, as errors name it: v1.Pod; "" for one that is not of the API."""
+        name = type_name(kind.group, kind.version, kind.kind)
+        if kind.kind in ("Status", "List") and not kind.group and kind.version == "v1":
+            return f"v1.{kind.kind}"
+        if kind.kind in _EVERYWHERE and (kind.group, kind.version) in self._versions:
+            return f"v1.{kind.kind}"
+        if name not in self.types or (kind.group, kind.version) not in self._versions:
+            return ""
+        fields = self.types.schema(name).properties
+        return f"{kind.version}.{kind.kind}" if "kind" in fields else ""
 
     def enabled(self, group: str, version: str, resource: str, config: Mapping[str, bool]) -> bool:
         """Whether a resource is served: the most specific of `--runtime-config`'s keys decides."""
@@ -160,6 +213,7 @@ class Catalog:
             columns=self._columns.get(key, ()),
             field_selectors=self._selectors.get(key, {}),
             stored_in_store="watch" in facts["verbs"],
+            generation=key in _GENERATION,
             returns_deleted=key in _RETURNS_DELETED,
         )
 

@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from kapi.kinds import core_config, core_nodes, core_services, core_storage
+from kapi.kinds import (
+    core_config,
+    core_nodes,
+    core_pods,
+    core_services,
+    core_storage,
+    networking,
+)
 from kapi.kinds.types import Defaults
 from kapi.registry.resource import Column, Convert
 from kapi.registry.strategy import Strategy
@@ -20,8 +27,10 @@ Json = dict[str, Any]
 MODULES: tuple[ModuleType, ...] = (
     core_config,
     core_nodes,
+    core_pods,
     core_services,
     core_storage,
+    networking,
 )
 
 

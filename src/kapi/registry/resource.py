@@ -86,7 +86,10 @@ class ResourceType:
     field_selectors: Mapping[str, Callable[[Json], str]] = field(
         default_factory=dict
     )  # beyond metadata.name and .namespace; over the stored form
-    returns_deleted: bool = False  # DELETE answers with the object where others answer with a Status
+    generation: bool = True  # metadata.generation counts changes outside metadata and status
+    returns_deleted: bool = (
+        False  # DELETE answers with the object where others answer with a Status
+    )
     stored_in_store: bool = True  # False: a kind that is only answered, such as a review
     custom: bool = False  # of a CRD: JSON keys sorted, unknown fields by pruning
 

@@ -37,7 +37,6 @@ class Strategy:
     name_rule: Callable[[str, bool], list[str]] = staticmethod(names.dns_subdomain)
     create_on_update = False  # PUT of an absent object makes it
     unconditional_update = True  # an update without resourceVersion is accepted
-    generation = True  # metadata.generation counts changes outside metadata and status
     # Top-level fields (or longer paths) that a write of the object itself may not change ...
     reset_main: Sequence[Path] = (("status",),)
     # ... and those that a write of the status subresource may not change.

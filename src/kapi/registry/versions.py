@@ -84,17 +84,19 @@ class Versions:
         return None if last.pointer else self.decoders.zero(last.schema)()
 
     def converter(
-        self, resource: ResourceType, version: Version
+        self, resource: ResourceType
     ) -> Callable[[Json, str], tuple[Json, Schema] | None]:
-        """Converts an object of `version` to another of the resource's versions (by apiVersion); None if it is not served."""
+        """Converts between served versions: from the one an object names to the one asked for by
+        apiVersion; None where either is not served."""
+        by_name = {v.kind.api_version: v for v in resource.versions.values()}
 
         def convert(obj: Json, api_version: str) -> tuple[Json, Schema] | None:
-            for other in resource.versions.values():
-                if other.kind.api_version == api_version:
-                    stored = self.to_stored(resource, version, obj)
-                    converted = self.from_stored(resource, other, stored)
-                    assert converted is not None
-                    return converted, other.schema()
-            return None
+            source, target = by_name.get(obj.get("apiVersion", "")), by_name.get(api_version)
+            if source is None or target is None:
+                return None
+            stored = self.to_stored(resource, source, obj)
+            converted = self.from_stored(resource, target, stored)
+            assert converted is not None
+            return converted, target.schema()
 
         return convert

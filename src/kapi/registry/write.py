@@ -135,7 +135,8 @@ class Writer:
         if change.mode == "create":
             return None
         key = keys.object_key(change.resource, change.namespace, change.name)
-        return await storage_call(self._storage.get(key))
+        record: Record | None = await storage_call(self._storage.get(key))
+        return record
 
     async def _creating(self, change: Change) -> None:
         if change.mode == "create":
@@ -256,7 +257,7 @@ class Writer:
             manager=change.manager,
             subresource=change.subresource,
             now=rfc3339(self._clock.now()),
-            convert=self._versions.converter(change.resource, change.version),
+            convert=self._versions.converter(change.resource),
         )
         meta = proposed["metadata"]
         if entries:
@@ -303,7 +304,7 @@ class Writer:
         meta = stored["metadata"]
         meta["uid"] = self._entropy.uid()
         meta["creationTimestamp"] = rfc3339(context.now)
-        if change.resource.strategy.generation:
+        if change.resource.generation:
             meta["generation"] = 1
         if meta.get("generateName") and not meta.get("name"):
             base = meta["generateName"][: object_meta.GENERATED_BASE_MAX]
@@ -315,7 +316,7 @@ class Writer:
     ) -> None:
         strategy, meta = change.resource.strategy, stored["metadata"]
         strategy.prepare(stored, current, context)
-        if current is not None and strategy.generation and _changed(stored, current):
+        if current is not None and change.resource.generation and _changed(stored, current):
             meta["generation"] = current["metadata"].get("generation", 0) + 1
 
     def _validate(

@@ -45,6 +45,14 @@ def _kind(value: Any) -> str:
     return "object" if isinstance(value, dict) else "array"
 
 
+class _WrongType(Exception):
+    """A value's own reader met another JSON type than it wanted."""
+
+    def __init__(self, what: str, go_type: str) -> None:
+        super().__init__(what)
+        self.what, self.go_type = what, go_type
+
+
 class _Types:
     def __init__(self) -> None:
         self.first = ""
@@ -65,7 +73,13 @@ class _Types:
         if value is None:
             return
         if schema.format in _READERS:
-            _READERS[schema.format](value)
+            try:
+                _READERS[schema.format](value)
+            except _WrongType as e:
+                # Go puts the place into a type error of a reader, and stops reading all the same.
+                self.first = ""
+                self.mismatch(e.what, struct, path, e.go_type)
+                raise _Abort(self.first) from None
             return
         if schema.format == "byte":
             self._bytes(value, struct, path, go_type)
@@ -144,18 +158,30 @@ class _Types:
             self.value(schema.items, x, struct, path, schema.items.go_type)
 
 
+_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+
+
 def _bad_base64(text: str) -> int:
-    """The offset that Go's decoder names: of the first byte that cannot be, or of the end."""
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    for i, c in enumerate(text):
-        if c not in alphabet:
-            if c == "=" and i % 4 >= 2:
-                rest = text[i:]
-                if rest == "=" * (4 - i % 4):
-                    return len(text)
-                return i + (1 if rest.startswith("=") and i % 4 == 2 else 1)
-            return i
-    return len(text) - len(text) % 4 if len(text) % 4 == 1 else len(text)
+    """The offset that Go's decoder names, which reads four characters at a time."""
+    at, size = 0, len(text)
+    while at < size:
+        for place in range(4):
+            if at == size:
+                return at - place
+            c = text[at]
+            at += 1
+            if c in _ALPHABET:
+                continue
+            if c != "=" or place < 2:
+                return at - 1
+            if place == 2:
+                if at == size:
+                    return size
+                if text[at] != "=":
+                    return at
+                at += 1
+            return at
+    return size
 
 
 def _read_quantity(value: Any) -> None:
@@ -173,7 +199,7 @@ def _read_quantity(value: Any) -> None:
 
 def _text(value: Any, go_type: str = "string") -> str:
     if isinstance(value, JsonNumber) or not isinstance(value, str):
-        raise _Abort(f"json: cannot unmarshal {_kind(value)} into Go value of type {go_type}")
+        raise _WrongType(_kind(value), go_type)
     return value
 
 
@@ -181,10 +207,10 @@ def _read_int_or_string(value: Any) -> None:
     if isinstance(value, str) and not isinstance(value, JsonNumber):
         return
     if not isinstance(value, JsonNumber):
-        raise _Abort(f"json: cannot unmarshal {_kind(value)} into Go value of type int32")
+        raise _WrongType(_kind(value), "int32")
     digits = value[1:] if value[:1] == "-" else value
     if not digits.isdigit() or len(digits) > 20 or int(value) not in INT32:
-        raise _Abort(f"json: cannot unmarshal number {value} into Go value of type int32")
+        raise _WrongType(f"number {value}", "int32")
 
 
 _LAYOUT = "2006-01-02T15:04:05Z07:00"

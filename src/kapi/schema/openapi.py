@@ -23,8 +23,8 @@ Json = dict[str, Any]
 
 V3_REF = "#/components/schemas/"
 V2_REF = "#/definitions/"
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
-OBJECT_META = f"{_META}ObjectMeta"
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+OBJECT_META = f"{META}ObjectMeta"
 
 _KEY_ORDER = (
     *("$ref", "description", "type", "nullable", "format", "title", "default"),
@@ -67,17 +67,17 @@ def _discovery(kind: str, required: list[str], **lists: Json) -> Json:
 
 def _extra() -> dict[str, Json]:
     """Types that the real server serves but that are no part of a group's document."""
-    addresses = {"$ref": f"{V3_REF}{_META}ServerAddressByClientCIDR"}
+    addresses = {"$ref": f"{V3_REF}{META}ServerAddressByClientCIDR"}
     return {
         "io.k8s.apimachinery.pkg.version.Info": _info(),
-        f"{_META}APIVersions": _discovery(
+        f"{META}APIVersions": _discovery(
             "APIVersions",
             ["versions", "serverAddressByClientCIDRs"],
             serverAddressByClientCIDRs=addresses,
             versions=_EMPTY_TEXT,
         ),
-        f"{_META}APIGroupList": _discovery(
-            "APIGroupList", ["groups"], groups={"$ref": f"{V3_REF}{_META}APIGroup"}
+        f"{META}APIGroupList": _discovery(
+            "APIGroupList", ["groups"], groups={"$ref": f"{V3_REF}{META}APIGroup"}
         ),
     }
 
@@ -120,6 +120,11 @@ class Definitions:
             found[name] = _described(schema, orjson.loads(prose.get(name, b"{}")))
         return {name: found[name] for name in sorted(found)}
 
+    def prose(self, name: str) -> dict[str, str]:
+        """The descriptions of a type: "" is its own, other keys are its fields'."""
+        found: dict[str, str] = orjson.loads(dict(_lines(_descriptions())).get(name, b"{}"))
+        return found
+
     def all_names(self) -> list[str]:
         return [name for name, _ in _lines(_facts())]
 
@@ -161,6 +166,26 @@ def ordered(schema: Json) -> Json:
     """The schema with its keys in the real server's order; children as they are."""
     keys = sorted(schema, key=lambda k: (_RANK.get(k, len(_RANK)), k))
     return {k: schema[k] for k in keys}
+
+
+_RULE_KEYS = ("rule", "message", "messageExpression", "reason", "fieldPath", "optionalOldSelf")
+
+
+def deeply_ordered(schema: Any) -> Any:
+    """As `ordered`, the children too: for schemas that users wrote."""
+    if not isinstance(schema, dict):
+        return schema
+    out = ordered(schema)
+    for key, child in out.items():
+        if key == "properties":
+            out[key] = {name: deeply_ordered(child[name]) for name in sorted(child)}
+        elif key in ("items", "additionalProperties", "not"):
+            out[key] = deeply_ordered(child)
+        elif key in ("allOf", "anyOf", "oneOf"):
+            out[key] = [deeply_ordered(c) for c in child]
+        elif key == "x-kubernetes-validations":
+            out[key] = [{k: rule[k] for k in _RULE_KEYS if k in rule} for rule in child]
+    return out
 
 
 def references(schema: Any) -> Iterator[str]:

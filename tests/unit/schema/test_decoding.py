@@ -120,7 +120,8 @@ def test_quantities_and_times_are_respelled() -> None:
             "Pod",
             '{"spec":{"containers":[{"readinessProbe":{"tcpSocket":{"port":99999999999},'
             '"periodSeconds":"x"}}]}}',
-            "json: cannot unmarshal number 99999999999 into Go value of type int32",
+            "json: cannot unmarshal number 99999999999 into Go struct field TCPSocketAction."
+            "spec.containers.readinessProbe.ProbeHandler.tcpSocket.port of type int32",
         ),
         (
             "Pod",
