@@ -29,7 +29,10 @@ TARGET = pathlib.PurePath("kapi", "data", "descriptions.tsv.gz")
 
 
 def wanted() -> bool:
-    return os.environ.get("KAPI_NO_DESCRIPTIONS", "") in ("", "0")
+    """Not where the builder says no, and not where pip has no index to get the package from."""
+    return all(
+        os.environ.get(name, "") in ("", "0") for name in ("KAPI_NO_DESCRIPTIONS", "PIP_NO_INDEX")
+    )
 
 
 def definitions() -> pathlib.Path | None:

@@ -9,27 +9,29 @@ the index needs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import kapi
 from kapi.codec import json_format
+from kapi.handlers import openapi_fixed as paths_of
 from kapi.handlers.discovery_documents import Resources, served
 from kapi.handlers.openapi_operations import (
-    BUILT_IN_TYPES,
-    JSON,
+    DELETE_OPTIONS,
+    WATCH_EVENT,
     Names,
     Paths,
-    group_id,
-    group_tag,
 )
+from kapi.handlers.openapi_v2 import v2_path
 from kapi.registry.resource import ResourceTable, ResourceType, Version
 from kapi.schema.openapi import (
     OBJECT_META,
     V3_REF,
     Definitions,
+    deeply_ordered,
     from_structural,
     has_descriptions,
+    ordered,
     to_v2,
 )
 
@@ -38,7 +40,6 @@ Json = dict[str, Any]
 INFO = {"title": "Kubernetes", "version": "1.37"}
 CUSTOM_INFO = {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"}
 
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _TOKEN = {
     "type": "apiKey",
     "description": "Bearer Token authentication",
@@ -66,7 +67,7 @@ class Documents:
 
     def index(self) -> list[str]:
         """The keys of the v3 index: `api/v1`, `apis/apps`, `version` …"""
-        found = [*_FIXED, "api", "apis"]
+        found = [*paths_of.FIXED, "api", "apis"]
         for group, versions in self._groups().items():
             if group:
                 found.append(f"apis/{group}")
@@ -75,7 +76,7 @@ class Documents:
 
     def digest(self, key: str) -> str | None:
         """A hash that changes when the document does; None for a key that is not served."""
-        if key in _FIXED or key in ("api", "apis"):
+        if key in paths_of.FIXED or key in ("api", "apis"):
             return _hash(key)
         group, version = _split(key)
         groups = self._groups().get(group)
@@ -116,20 +117,20 @@ class Documents:
 
     def v3(self, key: str) -> Json | None:
         """The document of a key; None for a key that is not served."""
-        if key in _FIXED:
-            return self._small(_FIXED[key]())
+        if key in paths_of.FIXED:
+            return self._small(paths_of.FIXED[key]())
         if key in ("api", "apis"):
-            return self._small(_root_paths(key))
+            return self._small(paths_of.root_paths(key))
         group, version = _split(key)
         groups = self._groups().get(group)
         if groups is None or (version and version not in groups):
             return None
         if not version:
-            return self._small(_group_paths(group))
+            return self._small(paths_of.group_paths(group))
         paths, schemas, names = self._resources(groups[version])
         custom = all(r.custom for r, _ in groups[version])
         if not custom:
-            paths = {**_version_paths(group, version), **paths}
+            paths = {**paths_of.version_paths(group, version), **paths}
         # What the paths refer to comes along.
         schemas.update(
             {
@@ -138,6 +139,11 @@ class Documents:
                 if name not in schemas
             }
         )
+        for name in (DELETE_OPTIONS, WATCH_EVENT):  # each document speaks for its own group
+            if name in schemas and not custom:
+                own = _kinds(group, name.rpartition(".")[2], version)
+                core = _kinds("", name.rpartition(".")[2], "v1")
+                schemas[name]["x-kubernetes-group-version-kind"] = core + (own if group else [])
         return _v3_document(paths, schemas, custom=custom)
 
     def _small(self, paths: Json) -> Json:
@@ -152,7 +158,7 @@ class Documents:
             name = self._built_in(resource, version)
             if name is None:
                 name = custom_name(version)
-                schemas.update(_custom_schemas(name, resource, version))
+                schemas.update(self._custom_schemas(name, resource, version))
             else:
                 names += [name, f"{name}List"]
             subresources = {}
@@ -164,20 +170,62 @@ class Documents:
             paths.update(Paths(resource, version, Names(name, f"{name}List", subresources)).build())
         return paths, schemas, names
 
+    def _custom_schemas(self, name: str, resource: ResourceType, version: Version) -> Json:
+        """A kind that is not built in, and its list; what all kinds share has their prose."""
+        gvk = version.kind
+        prose = self._definitions.prose("io.k8s.api.apps.v1.Deployment")
+        base = {
+            "apiVersion": _described(prose, "apiVersion", type="string"),
+            "kind": _described(prose, "kind", type="string"),
+        }
+        schema = deeply_ordered(_custom_schema(version))
+        meta = [{"$ref": V3_REF + OBJECT_META}]
+        schema["properties"] = dict(
+            sorted(
+                {
+                    **schema.get("properties", {}),
+                    **base,
+                    "metadata": _described(prose, "metadata", allOf=meta),
+                }.items()
+            )
+        )
+        schema.setdefault("type", "object")
+        schema["x-kubernetes-group-version-kind"] = _kinds(gvk.group, gvk.kind, gvk.version)
+        prose = self._definitions.prose("io.k8s.api.core.v1.PodList")
+        listed = {
+            "description": f"{resource.list_kind} is a list of {gvk.kind}",
+            "type": "object",
+            "required": ["items"],
+            "properties": {
+                "apiVersion": base["apiVersion"],
+                "items": {
+                    "description": f"List of {resource.plural}. More info: {_CONVENTIONS}",
+                    "type": "array",
+                    "items": {"$ref": V3_REF + name},
+                },
+                "kind": base["kind"],
+                "metadata": _described(prose, "metadata", allOf=[paths_of.meta("ListMeta")]),
+            },
+            "x-kubernetes-group-version-kind": _kinds(gvk.group, resource.list_kind, gvk.version),
+        }
+        return {name: ordered(schema), f"{name}List": listed}
+
     # -- v2 -----------------------------------------------------------------------------------
 
     def v2(self) -> Json:
         """The document of everything."""
         paths: Json = {}
         schemas: Json = {}
-        for key in (*_FIXED, "api", "apis"):
-            paths.update(_FIXED[key]() if key in _FIXED else _root_paths(key))
+        for key in (*paths_of.FIXED, "api", "apis"):
+            paths.update(
+                paths_of.FIXED[key]() if key in paths_of.FIXED else paths_of.root_paths(key)
+            )
         for group, versions in self._groups().items():
             if group:
-                paths.update(_group_paths(group))
+                paths.update(paths_of.group_paths(group))
             for version, resources in versions.items():
                 found, own, _ = self._resources(resources)
-                paths.update(_version_paths(group, version))
+                paths.update(paths_of.version_paths(group, version))
                 paths.update(found)
                 schemas.update(own)
         schemas.update(
@@ -186,7 +234,7 @@ class Documents:
         return {
             "swagger": "2.0",
             "info": INFO,
-            "paths": {path: _v2_path(paths[path]) for path in sorted(paths)},
+            "paths": {path: v2_path(paths[path]) for path in sorted(paths)},
             "definitions": {name: to_v2(schemas[name]) for name in sorted(schemas)},
             "securityDefinitions": {"BearerToken": _TOKEN},
             "security": [{"BearerToken": []}],
@@ -222,84 +270,6 @@ def _v3_document(paths: Json, schemas: Json, *, custom: bool) -> Json:
     }
 
 
-# -- paths that are no resource's -----------------------------------------------------------------
-
-
-def _get(tag: str, description: str, operation_id: str, types: Iterable[str], schema: Json) -> Json:
-    content = {t: {"schema": schema} for t in types}
-    return {
-        "get": {
-            "tags": [tag],
-            "description": description,
-            "operationId": operation_id,
-            "responses": {
-                "200": {"description": "OK", "content": content},
-                "401": {"description": "Unauthorized"},
-            },
-        }
-    }
-
-
-def _meta(kind: str) -> Json:
-    return {"$ref": f"{V3_REF}{_META}{kind}"}
-
-
-def _root_paths(key: str) -> Json:
-    tag, kind = ("core", "APIVersions") if key == "api" else ("apis", "APIGroupList")
-    operation = f"get{'Core' if key == 'api' else ''}APIVersions"
-    item = _get(tag, "get available API versions", operation, BUILT_IN_TYPES, _meta(kind))
-    return {f"/{key}/": item}
-
-
-def _group_paths(group: str) -> Json:
-    operation = f"get{group_id(group)}APIGroup"
-    item = _get(
-        group_tag(group), "get information of a group", operation, BUILT_IN_TYPES, _meta("APIGroup")
-    )
-    return {f"/apis/{group}/": item}
-
-
-def _version_paths(group: str, version: str) -> Json:
-    path = f"/apis/{group}/{version}/" if group else f"/api/{version}/"
-    item = _get(
-        f"{group_tag(group)}_{version}",
-        "get available resources",
-        f"get{group_id(group, version)}APIResources",
-        BUILT_IN_TYPES,
-        _meta("APIResourceList"),
-    )
-    return {path: item}
-
-
-def _version_path() -> Json:
-    schema = {"$ref": f"{V3_REF}io.k8s.apimachinery.pkg.version.Info"}
-    text = "get the version information for this server"
-    return {"/version/": _get("version", text, "getCodeVersion", (JSON,), schema)}
-
-
-def _issuer_path() -> Json:
-    text = "get service account issuer OpenID configuration, also known as the 'OIDC discovery doc'"
-    operation = "getServiceAccountIssuerOpenIDConfiguration"
-    item = _get("WellKnown", text, operation, (JSON,), {"type": "string"})
-    return {"/.well-known/openid-configuration/": item}
-
-
-def _keys_path() -> Json:
-    text = (
-        "get service account issuer OpenID JSON Web Key Set "
-        "(contains public token verification keys)"
-    )
-    operation = "getServiceAccountIssuerOpenIDKeyset"
-    types = ("application/jwk-set+json",)
-    return {"/openid/v1/jwks/": _get("openid", text, operation, types, {"type": "string"})}
-
-
-_FIXED: dict[str, Callable[[], Json]] = {
-    ".well-known/openid-configuration": _issuer_path,
-    "openid/v1/jwks": _keys_path,
-    "version": _version_path,
-}
-
 # -- kinds that are not built in ------------------------------------------------------------------
 
 
@@ -316,89 +286,12 @@ def _custom_schema(version: Version) -> Json:
     return from_structural(version.schema(), root=True)
 
 
-def _custom_schemas(name: str, resource: ResourceType, version: Version) -> Json:
-    gvk = version.kind
-    base = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
-    schema = dict(_custom_schema(version))
-    schema["properties"] = {
-        **schema.get("properties", {}),
-        **base,
-        "metadata": {"allOf": [{"$ref": V3_REF + OBJECT_META}]},
-    }
-    schema["properties"] = dict(sorted(schema["properties"].items()))
-    schema.setdefault("type", "object")
-    schema["x-kubernetes-group-version-kind"] = _kinds(gvk.group, gvk.kind, gvk.version)
-    items = {"type": "array", "items": {"$ref": V3_REF + name}}
-    listed = {
-        "type": "object",
-        "required": ["items"],
-        "properties": {
-            "apiVersion": base["apiVersion"],
-            "items": items,
-            "kind": base["kind"],
-            "metadata": {"allOf": [_meta("ListMeta")]},
-        },
-        "x-kubernetes-group-version-kind": _kinds(gvk.group, resource.list_kind, gvk.version),
-    }
-    return {name: schema, f"{name}List": listed}
+_CONVENTIONS = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+
+
+def _described(prose: Mapping[str, str], field: str, **schema: Any) -> Json:
+    return {"description": prose[field], **schema} if field in prose else schema
 
 
 def _kinds(group: str, kind: str, version: str) -> list[Json]:
     return [{"group": group, "kind": kind, "version": version}]
-
-
-# -- v3 paths to v2 -------------------------------------------------------------------------------
-
-
-def _v2_path(item: Json) -> Json:
-    out: Json = {}
-    for key, value in item.items():
-        out[key] = _v2_parameters(value) if key == "parameters" else _v2_operation(value)
-    return out
-
-
-def _v2_operation(operation: Json) -> Json:
-    body = operation.get("requestBody", {})
-    types = list(dict.fromkeys(_response_types(operation)))
-    consumes = list(body.get("content", {})) or ["*/*"]
-    parameters = list(operation.get("parameters", ()))
-    out: Json = {
-        "description": operation["description"],
-        "consumes": consumes,
-        "produces": types,
-        "schemes": ["https"],
-        "tags": operation["tags"],
-        "operationId": operation["operationId"],
-        "parameters": [],
-        "responses": {c: _v2_response(r) for c, r in operation["responses"].items()},
-        **{k: v for k, v in operation.items() if k.startswith("x-")},
-    }
-    if body:
-        schema = to_v2(next(iter(body["content"].values()))["schema"])
-        entry: Json = {"name": "body", "in": "body", "schema": schema}
-        if body.get("required"):
-            entry["required"] = True
-        out["parameters"].append(entry)
-    out["parameters"] += _v2_parameters(parameters)
-    if not out["parameters"]:
-        del out["parameters"]
-    return out
-
-
-def _response_types(operation: Json) -> Iterator[str]:
-    for response in operation["responses"].values():
-        yield from response.get("content", ())
-
-
-def _v2_response(response: Json) -> Json:
-    content = response.get("content")
-    if not content:
-        return response
-    return {
-        "description": response["description"],
-        "schema": to_v2(next(iter(content.values()))["schema"]),
-    }
-
-
-def _v2_parameters(parameters: list[Json]) -> list[Json]:
-    return [{**{k: v for k, v in p.items() if k != "schema"}, **p["schema"]} for p in parameters]

@@ -8,6 +8,7 @@ Custom kinds differ from built-in ones in media types and a few parameters, as o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch")  # order
 
 def group_tag(group: str) -> str:
     """`core`, `apps`, `rbacAuthorization`, `argoprojIo`."""
-    first, *rest = (group.removesuffix(".k8s.io") or "core").split(".")
+    first, *rest = re.split("[.-]", group.removesuffix(".k8s.io") or "core")
     return first + "".join(part.capitalize() for part in rest)
 
 

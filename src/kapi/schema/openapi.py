@@ -295,7 +295,7 @@ def _extensions(schema: Schema, out: Json) -> None:
             out["x-kubernetes-list-map-keys"] = list(schema.list_keys)
     if schema.map_type == "atomic":
         out["x-kubernetes-map-type"] = "atomic"
-    if schema.preserve_unknown or schema.type == "any":
+    if schema.preserve_unknown or (schema.type == "any" and not schema.format):
         out["x-kubernetes-preserve-unknown-fields"] = True
     if schema.embedded_resource:
         out["x-kubernetes-embedded-resource"] = True

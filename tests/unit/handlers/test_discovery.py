@@ -64,7 +64,8 @@ async def test_plain_documents() -> None:
     assert group.body == (
         b"apiVersion: v1\nkind: APIGroup\nname: autoscaling\npreferredVersion:\n"
         b"  groupVersion: autoscaling/v2\n  version: v2\nversions:\n"
-        b"- groupVersion: autoscaling/v2\n  version: v2\n- groupVersion: autoscaling/v1\n  version: v1\n"
+        b"- groupVersion: autoscaling/v2\n  version: v2\n"
+        b"- groupVersion: autoscaling/v1\n  version: v1\n"
     )
     core = body(await discovery.handle(request("/api/v1")))
     assert "apiVersion" not in core
