@@ -14,7 +14,7 @@ import math
 import re
 from typing import Any
 
-from kapi.codec.json_format import go_number
+from kapi.codec.json_format import JsonSyntaxError, go_number
 
 _LONG = "tag:yaml.org,2002:"
 STR, BOOL, INT, FLOAT, NULL = (_LONG + t for t in ("str", "bool", "int", "float", "null"))
@@ -25,7 +25,7 @@ _RESOLVABLE = frozenset(("", STR, BOOL, INT, FLOAT, NULL, TIMESTAMP))
 DIGITS_MAX = 308  # more would be no finite float, which is how JSON reads what exceeds 64 bits
 
 
-class YamlError(ValueError):
+class YamlError(JsonSyntaxError):
     """The text is no YAML that JSON could say; the message is the real server's."""
 
 

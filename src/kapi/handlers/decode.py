@@ -14,6 +14,7 @@ from kapi import errors
 from kapi.codec import json_format, yaml_format
 from kapi.codec.json_format import JsonNumber, JsonSyntaxError
 from kapi.codec.negotiate import content_format
+from kapi.codec.yaml_format import YamlError
 from kapi.errors import ApiError
 from kapi.messages import Request
 from kapi.registry.resource import GroupVersionKind
@@ -89,6 +90,11 @@ class Decoder:
         try:
             document = parse(data, form)
             found = self.kind_of(document, data, kind)
+        except YamlError as e:
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type {kind.kind}): "
+                f"{e} ({summarize(data)})"
+            ) from None
         except JsonSyntaxError as e:
             raise errors.bad_request(
                 f"the object provided is unrecognized (must be of type {kind.kind}): "
