@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -19,9 +19,19 @@ from kapi.cacher import consistency
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.resource_cache import ResourceCache
 from kapi.clock import Entropy
+from kapi.handlers.forms import Forms
+from kapi.handlers.get import GetHandler
+from kapi.handlers.list import ListHandler
+from kapi.handlers.respond import Responder
+from kapi.handlers.target import Target
+from kapi.handlers.watch import WatchHandler
+from kapi.messages import EmptyBody, Headers, Peer, Query, Request, RequestInfo, Response
 from kapi.registry.read import Reader
 from kapi.registry.resource import GroupVersionKind, ResourceType, Version
 from kapi.registry.strategy import Strategy
+from kapi.registry.versions import Versions
+from kapi.schema.decoding import Decoders
+from kapi.schema.defaulting import Defaulters
 from kapi.schema.structural import Schema
 from kapi.storage import keys
 from kapi.storage.interface import Storage
@@ -209,3 +219,66 @@ async def world(*resources: ResourceType, storage: Storage | None = None) -> Asy
     finally:
         await made.cacher.stop()
         await made.storage.close()
+
+
+# -- handlers -------------------------------------------------------------------------------------
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+
+
+class Handlers:
+    """The read handlers over a world, called as the mux would."""
+
+    def __init__(self, w: World) -> None:
+        versions = Versions(Decoders(), Defaulters(), ())
+        respond = self.respond = Responder(Forms(versions), w.clock)
+        self._verbs: dict[str, Callable[[Request, Target], Awaitable[Response]]] = {
+            "get": GetHandler(w.reader, respond),
+            "list": ListHandler(w.reader, respond),
+            "watch": WatchHandler(w.reader, respond, w.clock, w.entropy),
+        }
+
+    @staticmethod
+    def request(verb: str, query: str = "", **headers: str) -> Request:
+        parts = ("pods",)
+        return Request(
+            method="GET",
+            raw_path="/",
+            path="/",
+            query=Query(query),
+            headers=Headers([(k.replace("_", "-"), v) for k, v in headers.items()]),
+            body=EmptyBody(),
+            peer=Peer(),
+            info=RequestInfo(is_resource=True, path="/", verb=verb, parts=parts),
+        )
+
+    async def __call__(
+        self,
+        verb: str,
+        r: ResourceType,
+        namespace: str = "",
+        name: str = "",
+        query: str = "",
+        *,
+        version: str = "",
+        request: Request | None = None,
+        **headers: str,
+    ) -> Response:
+        made = r.versions[version or next(iter(r.versions))]
+        target = Target(r, made, namespace, name)
+        return await self._verbs[verb](request or self.request(verb, query, **headers), target)
+
+
+def body_of(response: Response) -> bytes:
+    """All bytes of an answer that is no stream."""
+    body = response.body
+    if isinstance(body, bytes):
+        return body
+    assert isinstance(body, list)
+    return b"".join(body)
+
+
+def object_of(response: Response) -> Any:
+    return orjson.loads(body_of(response))

@@ -130,9 +130,10 @@ class Item:
                 return labels
             except orjson.JSONDecodeError:
                 pass  # a label holds a brace: look the long way
-        return self._peek().get("metadata", {}).get("labels") or _NO_LABELS
+        return self.peek().get("metadata", {}).get("labels") or _NO_LABELS
 
-    def _peek(self) -> Json:
+    def peek(self) -> Json:
+        """The same for one look: shared if it is remembered, else made for the caller. Read-only."""
         return self._object if self._object is not None else self.decode()
 
     def fields(self, resource: Resource) -> Mapping[str, str]:
@@ -140,7 +141,7 @@ class Item:
         if self._fields is None or self._fields[0] is not resource:
             out = {"metadata.name": self.name, "metadata.namespace": self.namespace}
             if resource.field_selectors:
-                obj = self._peek()
+                obj = self.peek()
                 for field, value_of in resource.field_selectors.items():
                     out[field] = value_of(obj)
             self._fields = (resource, out)

@@ -50,7 +50,7 @@ class Form:
         return item.tail if self.as_stored else item.encoded(self.key, self._converted)
 
     def _converted(self, item: Item) -> bytes:
-        obj = self._versions.from_stored(self.resource, self.version, item.decode())
+        obj = self._versions.from_stored(self.resource, self.version, item.peek())
         assert obj is not None
         return self.encode(obj)[len(self.head) :]
 
@@ -73,7 +73,7 @@ class Form:
         """The object as PartialObjectMetadata of meta.k8s.io/`version`."""
         return item.encoded(
             ("partial", version),
-            lambda i: json_format.dumps(partial_metadata(i.decode(), version)),
+            lambda i: json_format.dumps(partial_metadata(i.peek(), version)),
         )
 
     def zero(self) -> Json:

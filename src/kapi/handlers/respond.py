@@ -180,7 +180,7 @@ class Responder:
 
     def row(self, form: Form, item: Item, accepted: Accepted, include: str) -> bytes:
         """One row of a Table."""
-        cells = table.cells(form.resource, item.decode(), self._clock.now())
+        cells = table.cells(form.resource, item.peek(), self._clock.now())
         if include == "None":
             obj = b"null"
         elif include == "Object":

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from kapi.errors import ApiError
 from kapi.registry import paging
 
-SEGMENT = st.text(
-    st.characters(exclude_characters="/", exclude_categories=("Cs",)), min_size=1
-).filter(lambda s: s not in (".", ".."))
+SEGMENT = st.text(min_size=1).filter(
+    lambda s: s not in (".", "..") and "/" not in s and s.isprintable()
+)
 
 
 @seed(9)
