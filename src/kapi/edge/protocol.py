@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from kapi.edge.asgi import CONNECTION, TLS, Connection
+from kapi.edge.cycle import Cycle
 from kapi.edge.tls import tls_extension
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             keep_alive = False  # the parser stops after such a request
         before = self.cycle
-        self.cycle = RequestResponseCycle(
+        self.cycle = Cycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,
