@@ -99,7 +99,6 @@ _GENERATION = frozenset(
         ("resource.k8s.io", "deviceclasses"),
         ("resource.k8s.io", "devicetaintrules"),
         ("resource.k8s.io", "resourceslices"),
-        ("scheduling.k8s.io", "priorityclasses"),
     }
 )
 # Kinds that every group version knows.

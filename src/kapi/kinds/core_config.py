@@ -207,7 +207,6 @@ def _namespace_defaults(obj: Json) -> None:
 
 class NamespaceStrategy(Strategy):
     name_rule = staticmethod(names.dns_label)
-    generation = False
     reset_status = (("spec",),)
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:

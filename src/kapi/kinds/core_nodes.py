@@ -45,7 +45,6 @@ def _status_defaults(status: Json) -> None:
 
 
 class NodeStrategy(Strategy):
-    generation = False
     reset_main = ()
     reset_status = (("spec",),)
 

@@ -89,7 +89,6 @@ def _service_status_defaults(service: Json) -> None:
 class ServiceStrategy(Strategy):
     name_rule = staticmethod(names.dns_label)
     create_on_update = True
-    generation = False
     reset_status = (("spec",),)
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
@@ -281,9 +280,9 @@ def _source_ranges(
 def _load_balancer_class(spec: Json, old: Json | None) -> list[FieldError]:
     path = "spec.loadBalancerClass"
     name = spec.get("loadBalancerClass")
-    if old is not None and old["type"] == spec["type"] == "LoadBalancer":
-        if name != old.get("loadBalancerClass"):
-            return [invalid_value(path, name, "may not change once set")]
+    same = old is not None and old["type"] == spec["type"] == "LoadBalancer"
+    if same and old is not None and name != old.get("loadBalancerClass"):
+        return [invalid_value(path, name, "may not change once set")]
     if name is None:
         return []
     if spec["type"] != "LoadBalancer":
@@ -428,7 +427,6 @@ def _service_warnings(obj: Json) -> list[str]:
 
 class EndpointsStrategy(Strategy):
     create_on_update = True
-    generation = False
     reset_main = ()
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:

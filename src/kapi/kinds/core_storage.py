@@ -91,7 +91,6 @@ _SOURCES: Mapping[str, sources.Check] = {
 
 
 class PersistentVolumeStrategy(Strategy):
-    generation = False
     reset_status = (("spec",),)
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
@@ -300,7 +299,6 @@ def _known_source(source: Json | None) -> bool:
 
 
 class PersistentVolumeClaimStrategy(Strategy):
-    generation = False
     reset_status = (("spec",),)
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
@@ -310,10 +308,9 @@ class PersistentVolumeClaimStrategy(Strategy):
         before = (old or {}).get("spec") or {}
         if old is None:
             obj["status"] = {"phase": "Pending"}
-        if "dataSource" not in before and "dataSourceRef" not in before:
-            # An unknown kind of source is dropped silently, as it always was.
-            if "dataSource" in spec and not _known_source(spec["dataSource"]):
-                spec.pop("dataSource")
+        fresh = "dataSource" not in before and "dataSourceRef" not in before
+        if fresh and "dataSource" in spec and not _known_source(spec["dataSource"]):
+            spec.pop("dataSource")  # silently, as it always was
         _normalize_sources(spec)
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
@@ -366,10 +363,10 @@ def _claim_changes(obj: Json, old: Json) -> list[FieldError]:
         )
         out.append(field_forbidden("spec", text))
     held = ((old.get("status") or {}).get("capacity") or {}).get("storage", "0")
-    if checks.number(size or "0") < checks.number(former or "0"):
-        if checks.number(size or "0") <= checks.number(held):
-            text = "field can not be less than status.capacity"
-            out.append(field_forbidden("spec.resources.requests.storage", text))
+    amount = checks.number(size or "0")
+    if amount < checks.number(former or "0") and amount <= checks.number(held):
+        text = "field can not be less than status.capacity"
+        out.append(field_forbidden("spec.resources.requests.storage", text))
     new_mode = (obj.get("spec") or {}).get("volumeMode")
     if new_mode != before.get("volumeMode"):
         out.append(invalid_value("volumeMode", new_mode, checks.IMMUTABLE))

@@ -24,8 +24,6 @@ def policy_defaults(spec: Json) -> None:
 
 
 class NetworkPolicyStrategy(Strategy):
-    create_on_update = False
-
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec = obj.get("spec") or {}
         before = _blocks((old or {}).get("spec") or {})

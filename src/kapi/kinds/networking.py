@@ -41,7 +41,6 @@ _BAD_ENDS = ("/..", "/.")
 
 
 class IngressStrategy(Strategy):
-    create_on_update = False
     reset_status = (("spec",),)
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
@@ -204,8 +203,6 @@ def _reference(reference: Json, path: str) -> list[FieldError]:
 
 
 class IngressClassStrategy(Strategy):
-    create_on_update = False
-
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec = obj.get("spec") or {}
         out: list[FieldError] = []
@@ -244,8 +241,6 @@ def _scope(parameters: Json, path: str) -> list[FieldError]:
 
 
 class ServiceCIDRStrategy(Strategy):
-    reset_status = (("spec",),)
-
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         if context.subresource == "status":
             return []

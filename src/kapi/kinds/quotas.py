@@ -22,9 +22,10 @@ _PREFIXED = ("requests.", "limits.")
 _CONTAINER_RESOURCES = frozenset(("cpu", "memory", "ephemeral-storage"))
 _QUOTA_RESOURCES = frozenset(
     (
-        "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage",
-        "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods",
-        "resourcequotas", "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps",
+        "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory",
+        "requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory",
+        "limits.ephemeral-storage", "pods", "resourcequotas", "services",
+        "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps",
         "services.nodeports", "services.loadbalancers",
     )
 )  # fmt: skip
@@ -90,7 +91,7 @@ def container_resource(name: str, path: str) -> list[FieldError]:
 
 def quota_resource(name: str, path: str) -> list[FieldError]:
     """A name in the hard limits of a quota."""
-    out = standard_resource_or_count(name, path)
+    out = standard_resource(name, path)
     if (
         "/" not in name
         and name not in _QUOTA_RESOURCES
@@ -99,10 +100,6 @@ def quota_resource(name: str, path: str) -> list[FieldError]:
     ):
         out.append(invalid_value(path, name, "must be a standard resource for quota"))
     return out
-
-
-def standard_resource_or_count(name: str, path: str) -> list[FieldError]:
-    return standard_resource(name, path)
 
 
 def quantity_of(name: str, text: str, path: str) -> list[FieldError]:
@@ -134,8 +131,6 @@ def limit_defaults(item: Json) -> None:
 
 
 class LimitRangeStrategy(Strategy):
-    generation = False
-
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         metadata = obj["metadata"]
         if old is None and not metadata.get("name"):
@@ -215,10 +210,14 @@ def _amounts(
     if ratio is not None:
         out += _ratio(f"{path}.maxLimitRequestRatio[{name}]", ratio, least, most)
     overcommit = is_native(name) and not is_huge_page(name)
-    if not overcommit and default is not None and request is not None:
-        if checks.number(default) != checks.number(request):
-            text = f"default value {default} must equal to defaultRequest value {request} in {name}"
-            out.append(invalid_value(f"{path}.defaultRequest[{name}]", request, text))
+    if (
+        not overcommit
+        and default is not None
+        and request is not None
+        and checks.number(default) != checks.number(request)
+    ):
+        text = f"default value {default} must equal to defaultRequest value {request} in {name}"
+        out.append(invalid_value(f"{path}.defaultRequest[{name}]", request, text))
     return out
 
 
@@ -241,10 +240,10 @@ def _ratio(path: str, ratio: str, least: str | None, most: str | None) -> list[F
 # -- resource quotas ----------------------------------------------------------------------------
 
 _SCOPES = (
-    "Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity",
-    "VolumeAttributesClass",
+    "Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass",
+    "CrossNamespacePodAffinity", "VolumeAttributesClass",
 )  # fmt: skip
-_EXISTS_SCOPES = _SCOPES[:4] + ("CrossNamespacePodAffinity",)
+_EXISTS_SCOPES = (*_SCOPES[:4], "CrossNamespacePodAffinity")
 _EXISTS_TEXT = (
     "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, "
     "ResourceQuotaScopeNotTerminating, "
@@ -255,7 +254,6 @@ _CONFLICTS = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")
 
 
 class ResourceQuotaStrategy(Strategy):
-    generation = False
     reset_status = (("spec",),)
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
