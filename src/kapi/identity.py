@@ -20,7 +20,13 @@ from kapi.authentication.authenticator import (
 from kapi.authentication.bearer import BearerToken, WebSocketToken
 from kapi.authentication.bootstrap_token import BootstrapTokens
 from kapi.authentication.request_header import HeaderNames, RequestHeader
-from kapi.authentication.service_account import Issuer, Live, Objects, ServiceAccountTokens
+from kapi.authentication.service_account import (
+    Issuer,
+    LegacyTokens,
+    Live,
+    Objects,
+    ServiceAccountTokens,
+)
 from kapi.authentication.service_account_keys import (
     KeySet,
     Signer,
@@ -88,6 +94,7 @@ def build_identity(
     if options.token_auth_file:
         tokens.append(token_file.load(Path(options.token_auth_file), accepted, entropy))
     if keys.all:
+        tokens.append(LegacyTokens(keys, accepted, bound))
         tokens.append(ServiceAccountTokens(issuers(options), keys, accepted, bound, clock))
     if options.enable_bootstrap_token_auth:
         tokens.append(BootstrapTokens(listers["secrets"], accepted, clock))

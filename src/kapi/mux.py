@@ -33,6 +33,7 @@ class Mux:
         """`verbs`: handlers of objects, which serve subresources of the same kind (status), too.
 
         `subresources`: (plural or "", subresource) → verb → handler, for those with a life of their own.
+        With an empty subresource: a resource that is not stored and does not only answer a POST.
         `prefixes` end in a slash; the longest that fits wins.
         """
         self._table = table
@@ -66,11 +67,14 @@ class Mux:
         if info.subresource:
             return await self._subresource(request, resource, version, namespace)
         verb = info.verb
-        if verb not in version.verbs:
+        if verb not in version.verbs and not (verb == "watch" and "list" in version.verbs):
             raise errors.method_not_allowed()
         if version.deprecation:
             request.warn(version.deprecation)
         target = Target(resource, version, namespace, info.name)
+        if not resource.stored_in_store:
+            own = self._subresources.get((resource.plural, ""), self._verbs)
+            return await own.get(verb, self._verbs[verb])(request, target)
         return await self._verbs[verb](request, target)
 
     async def _subresource(

@@ -14,11 +14,6 @@ from typing import Any
 
 from kapi import errors, identity, log
 from kapi.admission.chain import PluginDependencies, default_plugins
-from kapi.authentication.service_account_keys import (
-    JWKS_MEDIA_TYPE,
-    configuration_document,
-    jwks_document,
-)
 from kapi.authorization.escalation import RbacEscalation
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
@@ -29,6 +24,7 @@ from kapi.filters.wait_group import WaitGroup
 from kapi.handlers.discovery import Discovery
 from kapi.handlers.health import Check, Health, always_well
 from kapi.handlers.openapi import OpenApi
+from kapi.handlers.openid import openid_paths
 from kapi.handlers.root_paths import Served, root_paths
 from kapi.in_process import InProcess
 from kapi.kinds.catalog import Catalog
@@ -138,6 +134,7 @@ class Server:
                 identity=who,
                 authority=authority,
                 in_process=in_process,
+                healthy=lambda: cacher.ready,
             )
         )
         roots = root_paths(
@@ -291,26 +288,10 @@ def _bootstrap_settings(options: Options) -> fixed_objects.Settings:
     )
 
 
-def _fixed(body: bytes, content_type: str) -> Handler:
-    """A document that never changes."""
-
-    async def handle(request: Request) -> Response:
-        if request.method not in ("GET", "HEAD"):
-            raise errors.method_not_allowed()
-        return Response(200, [("Content-Type", content_type)], body)
-
-    return handle
-
-
 def _openid(options: Options, who: identity.Identity) -> Mapping[str, Handler]:
     """The documents by which others check our tokens."""
     if not who.keys.all:
         return {}
     issuer = identity.issuers(options)[0]
     uri = options.service_account_jwks_uri or f"{issuer}/openid/v1/jwks"
-    return {
-        "/.well-known/openid-configuration": _fixed(
-            configuration_document(issuer, uri, who.keys), "application/json"
-        ),
-        "/openid/v1/jwks": _fixed(jwks_document(who.keys), JWKS_MEDIA_TYPE),
-    }
+    return openid_paths(issuer, uri, who.keys)

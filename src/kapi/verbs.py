@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from kapi.clock import Clock, Entropy
 from kapi.authorization.authorizer import Decision, refusal
 from kapi.filters.authorization import attributes
 from kapi.handlers.binding import BindingHandler
+from kapi.handlers.component_status import ComponentStatusHandler
 from kapi.handlers.connect import ConnectHandlers
 from kapi.handlers.create import CreateHandler
 from kapi.handlers.decode import Decoder
@@ -55,6 +56,7 @@ class VerbDependencies:
     identity: Identity
     authority: Authority
     in_process: InProcess
+    healthy: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def build_verbs(d: VerbDependencies) -> Verbs:
     options_schema = d.catalog.schema("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
     delete = DeleteHandler(decoder, d.deleter, respond, options_schema)
     scale = ScaleHandler(decoder, d.versions, d.writer, d.reader, respond, patch)
+    components = ComponentStatusHandler(respond, d.healthy)
     connect = ConnectHandlers(d.reader)
     eviction = EvictionHandler(decoder, d.writer, d.deleter, d.reader, respond, d.table, d.clock)
     create = CreateHandler(decoder, d.versions, d.writer, respond, virtual, d.fields, d.clock)
@@ -111,6 +114,7 @@ def build_verbs(d: VerbDependencies) -> Verbs:
     }
     subresources: dict[tuple[str, str], Mapping[str, ResourceHandler]] = {
         ("", "scale"): {"get": scale.get, "update": scale.update, "patch": scale.patch},
+        ("componentstatuses", ""): {"get": components.get, "list": components.list},
         ("pods", "binding"): {"create": binding},
         ("pods", "eviction"): {"create": eviction},
         ("pods", "log"): {"get": connect.log},

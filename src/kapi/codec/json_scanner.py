@@ -31,7 +31,7 @@ class JsonObject(dict[str, Any]):
     def __init__(self) -> None:
         super().__init__()
         self.duplicates: list[str] = []  # repeated names, once for each repetition
-        self.earlier: list[tuple[str, Any]] = []  # the values that a repetition replaced
+        self.pairs: list[tuple[str, Any]] = []  # every name and value, in the order of the document
 
 
 class JsonNumber(str):
@@ -140,9 +140,10 @@ def _end(match: re.Match[bytes] | None) -> int:
 
 
 def _put(container: dict[str, Any], key: str, value: Any) -> None:
-    if isinstance(container, JsonObject) and key in container:
-        container.duplicates.append(key)
-        container.earlier.append((key, container[key]))
+    if isinstance(container, JsonObject):
+        if key in container:
+            container.duplicates.append(key)
+        container.pairs.append((key, value))
     container[key] = value
 
 

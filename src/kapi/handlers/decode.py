@@ -12,8 +12,9 @@ from typing import Any
 
 from kapi import errors
 from kapi.codec import json_format, yaml_format
-from kapi.codec.json_format import JsonNumber, JsonSyntaxError
+from kapi.codec.json_format import JsonNumber, JsonObject, JsonSyntaxError
 from kapi.codec.negotiate import content_format
+from kapi.codec.yaml_scalars import YamlError
 from kapi.codec.yaml_format import YamlError
 from kapi.errors import ApiError
 from kapi.messages import Request
@@ -25,6 +26,7 @@ from kapi.schema.structural import Schema
 Json = dict[str, Any]
 BODY_BYTES_MAX = 3 * 1024 * 1024  # the real server's limit for a resource body
 SUMMARY_BYTES = 30  # how much of an unreadable body an error shows
+UNREADABLE_KIND = "couldn't get version/kind; json parse error: "
 # Go prints the type it wanted to read the kind into.
 _META_STRUCT = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
@@ -96,9 +98,10 @@ class Decoder:
                 f"{e} ({summarize(data)})"
             ) from None
         except JsonSyntaxError as e:
+            words = f"{e}" if isinstance(e, YamlError) else f"{UNREADABLE_KIND}{e}"
             raise errors.bad_request(
                 f"the object provided is unrecognized (must be of type {kind.kind}): "
-                f"couldn't get version/kind; json parse error: {e} ({summarize(data)})"
+                f"{words} ({summarize(data)})"
             ) from None
         if found != kind and accepts(found):
             return document.value, found
@@ -176,7 +179,7 @@ class Decoder:
             raise self._unreadable(kind, words) from None
         if (unknown or repeated or document.complaints) and field_validation != "Ignore":
             exact = json_format.loads_exact(document.text) if exact is None else exact
-            found = document.complaints + strict_errors(schema, exact)
+            found = _yaml_complaints(document) + strict_errors(schema, exact)
             if field_validation == "Strict" and found:
                 raise self._unreadable(kind, "strict decoding error: " + ", ".join(found))
             for text in found:
@@ -212,6 +215,12 @@ class Decoder:
         )
 
 
+def _yaml_complaints(document: Document) -> list[str]:
+    if not document.complaints:
+        return []
+    return ["yaml: unmarshal errors:\n  " + "\n  ".join(document.complaints)]
+
+
 def not_registered(kind: GroupVersionKind) -> str:
     return (
         f"no kind {errors.quote(kind.kind)} is registered for version "
@@ -224,8 +233,15 @@ def _plain(exact: Any) -> Any:
     if isinstance(exact, JsonNumber):
         text = str(exact)
         return int(text) if text.lstrip("-").isdigit() else float(text)
-    if isinstance(exact, dict):
-        return {k: _plain(v) for k, v in exact.items()}
+    if isinstance(exact, JsonObject):
+        out: dict[str, Any] = {}
+        for k, v in exact.pairs:
+            value = _plain(v)
+            before = out.get(k)
+            if isinstance(before, dict) and isinstance(value, dict):
+                value = {**before, **value}  # Go reads a repeated object into the same struct
+            out[k] = value
+        return out
     if isinstance(exact, list):
         return [_plain(v) for v in exact]
     return exact

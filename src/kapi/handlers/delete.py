@@ -9,8 +9,9 @@ from typing import Any
 from kapi import errors
 from kapi.codec.json_format import JsonSyntaxError
 from kapi.codec.negotiate import content_format
+from kapi.codec.yaml_scalars import YamlError
 from kapi.errors import ApiError
-from kapi.handlers.decode import Decoder, not_registered, parse, read_body
+from kapi.handlers.decode import UNREADABLE_KIND, Decoder, not_registered, parse, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
@@ -70,7 +71,8 @@ class DeleteHandler:
             document = parse(data, form)
             kind = self._decoder.kind_of(document, data, gvk)
         except JsonSyntaxError as e:
-            raise errors.bad_request(f"couldn't get version/kind; json parse error: {e}") from None
+            words = f"{e}" if isinstance(e, YamlError) else f"{UNREADABLE_KIND}{e}"
+            raise errors.bad_request(words) from None
         if kind.kind != "DeleteOptions":
             raise errors.bad_request(not_registered(kind))
         schema: Schema = self._schema()

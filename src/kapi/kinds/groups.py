@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from kapi.kinds import (
+    authentication,
     core_config,
     core_nodes,
     core_pods,
@@ -25,6 +26,7 @@ from kapi.registry.strategy import Strategy
 Json = dict[str, Any]
 
 MODULES: tuple[ModuleType, ...] = (
+    authentication,
     core_config,
     core_nodes,
     core_pods,

@@ -16,7 +16,7 @@ from kapi.codec.json_format import JsonNumber, JsonObject
 from kapi.errors import quote
 from kapi.schema import quantity
 from kapi.schema.decoding import INT32, INT64, parse_duration, parse_time
-from kapi.schema.structural import Property, Schema
+from kapi.schema.structural import Schema
 
 STRICT_ERRORS_MAX = 100  # how many unknown or repeated fields are named, as sigs.k8s.io/json
 
@@ -294,27 +294,32 @@ def strict_errors(schema: Schema, document: Any) -> list[str]:
 
 
 def _strict(schema: Schema, value: Any, path: str, found: list[str]) -> None:
-    if isinstance(value, JsonObject):
-        for name in value.duplicates:
-            if schema.type in ("object", "map"):
-                found.append(f'duplicate field "{_join(path, name)}"')
-    if schema.type == "object" and isinstance(value, dict):
-        for name, x in value.items():
-            p: Property | None = schema.properties.get(name)
-            at = _join(path, name)
-            if p is None:
-                if not schema.preserve_unknown:
-                    found.append(f'unknown field "{at}"')
-            else:
-                _strict(p.schema, x, at, found)
-    elif schema.type == "map" and isinstance(value, dict):
-        assert schema.values is not None
-        for name, x in value.items():
-            _strict(schema.values, x, _join(path, name), found)
-    elif schema.type == "array" and isinstance(value, list):
+    if schema.type == "array" and isinstance(value, list):
         assert schema.items is not None
         for i, x in enumerate(value):
             _strict(schema.items, x, f"{path}[{i}]", found)
+        return
+    if schema.type not in ("object", "map") or not isinstance(value, dict):
+        return
+    seen: set[str] = set()
+    pairs = value.pairs if isinstance(value, JsonObject) else value.items()
+    for name, x in pairs:
+        at = _join(path, name)
+        if name in seen:
+            found.append(f'duplicate field "{at}"')
+        seen.add(name)
+        if schema.type == "map":
+            assert schema.values is not None
+            _strict(schema.values, x, at, found)
+            continue
+        p = schema.properties.get(name)
+        if p is not None:
+            _strict(p.schema, x, at, found)
+        elif not schema.preserve_unknown and not (name in _KIND and not path):
+            found.append(f'unknown field "{at}"')
+
+
+_KIND = ("kind", "apiVersion")  # known at the top even where the struct is not an object of the API
 
 
 def _join(path: str, name: str) -> str:
