@@ -20,7 +20,7 @@ from typing import Any
 
 import uvloop
 
-from kapi import local_credentials, log, option_parser
+from kapi import features, local_credentials, log, option_parser
 from kapi.authentication.service_account_keys import KeyFileError
 from kapi.authentication.token_file import TokenFileError
 from kapi.clock import Clock, Entropy, SystemClock
@@ -119,7 +119,16 @@ class _Process:
         except (StorageError, TokenFileError, KeyFileError, OSError) as error:
             sock.close()
             raise CannotServe(str(error)) from error
-        app = App(server.handler, self._clock, server.metrics)
+        gates = self._options.gates
+        for name, on in gates.items():
+            stage = features.GATES[name].stage
+            server.metrics.feature_enabled.cell(name, stage).value = on
+        app = App(
+            server.handler,
+            self._clock,
+            server.metrics,
+            compress=gates["APIResponseCompression"],
+        )
         listener = Listener(app, self._clock, tls=tls, http2=self._options.http2)
         try:
             port = sock.getsockname()[1]

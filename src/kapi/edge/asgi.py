@@ -118,10 +118,19 @@ def too_large(limit: int) -> errors.ApiError:
 class App:
     """The ASGI application around a handler. Several may live in one process."""
 
-    def __init__(self, handler: Handler, clock: Clock, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        clock: Clock,
+        observer: Observer | None = None,
+        *,
+        compress: bool = True,
+    ) -> None:
+        """`compress`: whether large answers may go out as gzip (APIResponseCompression)."""
         self.handler = handler
         self._clock = clock
         self._observer = observer
+        self._compress = compress
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -136,7 +145,7 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = self.request(scope, receive)
-        sender = _Sender(request, scope, receive, send)
+        sender = _Sender(request, scope, receive, send, compress=self._compress)
         try:
             response = await self.answer(request)
             await sender.send(response)
@@ -237,13 +246,16 @@ def _parse(chain: Sequence[str]) -> tuple[Certificate, ...]:
 class _Sender:
     """Writes one answer, and knows afterwards how far it came."""
 
-    __slots__ = ("_receive", "_request", "_scope", "_send", "body_bytes", "status")
+    __slots__ = ("_compress", "_receive", "_request", "_scope", "_send", "body_bytes", "status")
 
-    def __init__(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, request: Request, scope: Scope, receive: Receive, send: Send, *, compress: bool
+    ) -> None:
         self._request = request
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._compress = compress
         self.status = 0
         self.body_bytes = 0
 
@@ -268,7 +280,7 @@ class _Sender:
 
     async def _whole(self, response: Response, slices: Sequence[bytes], size: int) -> None:
         headers = reply_headers(self._request, response)
-        if size > GZIP_MIN_BYTES and self._may_gzip(headers):
+        if size > GZIP_MIN_BYTES and self._compress and self._may_gzip(headers):
             headers.append((b"content-encoding", b"gzip"))
             _vary(headers)
             await self._start(headers)

@@ -318,6 +318,12 @@ async def test_gzip_adds_to_vary_and_leaves_some_paths_alone() -> None:
     assert b"content-encoding" not in (await openapi.run(answering(response))).headers
 
 
+async def test_gzip_can_be_switched_off() -> None:
+    exchange = Exchange(headers=[(b"accept-encoding", b"gzip")])
+    done = await exchange.run(answering(Response(200, [], BIG)), compress=False)
+    assert b"content-encoding" not in done.headers
+
+
 @pytest.mark.parametrize("status", [204, 304])
 async def test_no_length_where_there_is_no_body(status: int) -> None:
     done = await Exchange().run(answering(Response(status)))

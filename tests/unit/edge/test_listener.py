@@ -351,6 +351,22 @@ async def test_client_certificates_of_either_ca(pki: Pki, client: str, seen: lis
     assert body.decode() == repr((True, seen))
 
 
+async def test_a_websocket_has_the_certificate_of_its_connection(pki: Pki) -> None:
+    seen: list[str] = []
+
+    async def watching(request: Request) -> Response:
+        seen.extend(c.subject.rfc4514_string() for c in request.peer.certificates)
+        return await watch(request)
+
+    async with serving(watching, tls=pki.server()) as (_, port):
+        context = pki.client("users-client")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        writer.write(HANDSHAKE + b"\r\n")
+        await reader.readuntil(b'{"n":1}\n')
+        writer.close()
+    assert seen == ["CN=users-client,O=g"]
+
+
 async def test_a_certificate_of_an_unknown_ca_is_refused(pki: Pki) -> None:
     async with serving(who, tls=pki.server()) as (_, port):
         request = b"GET / HTTP/1.1\r\n" + CLOSE
