@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -68,6 +69,12 @@ class Files:
     heads: dict[str, int]
     sizes: Sizes
 
+    def close(self) -> None:
+        """For files that no storage uses."""
+        for connection in (*self.readers, self.background, self.writer):
+            connection.close()
+        self.lock.release()
+
 
 def open_files(directory: Path) -> Files:
     """Lock, open and read a data directory. Raises InUse, UnknownFormat, Unavailable, Corrupt."""
@@ -99,7 +106,15 @@ class SqliteStorage:
     @classmethod
     async def open(cls, directory: Path) -> SqliteStorage:
         """Raises InUse, UnknownFormat, Unavailable, Corrupt."""
-        return cls(await asyncio.to_thread(open_files, directory))
+        with ThreadPoolExecutor(1, thread_name_prefix="kapi-open") as executor:
+            opening = executor.submit(open_files, directory)
+            try:
+                return cls(await asyncio.wrap_future(opening))
+            except asyncio.CancelledError:
+                # The thread may be at work and cannot be stopped: wait, then release.
+                if not opening.cancelled() and opening.exception() is None:
+                    opening.result().close()
+                raise
 
     def __init__(self, files: Files) -> None:
         self._loop = asyncio.get_running_loop()
