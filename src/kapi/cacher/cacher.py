@@ -105,6 +105,9 @@ class Cacher:
                 raise result
         while self._waiting:
             self._settle(self._waiting.popleft()[1], False)
+        for cache in self._caches.values():
+            if not cache.loaded.is_set():
+                cache.end()  # let go of who waits for it
 
     def end_watches(self) -> None:
         """End every watch cleanly, now and from now on: the server is stopping."""

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import orjson
 
 from kapi.codec import json_format
+from kapi.storage.interface import Corrupt
 
 Json = dict[str, Any]
 Labels = Mapping[str, str]
@@ -133,7 +134,7 @@ class Item:
         return self.peek().get("metadata", {}).get("labels") or _NO_LABELS
 
     def peek(self) -> Json:
-        """The same for one look: shared if it is remembered, else made for the caller. Read-only."""
+        """The same for one look: what is remembered, or made anew. Read-only."""
         return self._object if self._object is not None else self.decode()
 
     def fields(self, resource: Resource) -> Mapping[str, str]:
@@ -202,7 +203,7 @@ class Layout:
     def item(self, key: str, namespace: str, name: str, value: bytes, revision: int) -> Item:
         """The item of a stored value."""
         if not value.startswith(self._start):
-            value = self._in_order(value)
+            value = self._in_order(key, value)
         at = self._uid_end(value) if not self.custom else self._uid_start(value)
         token = b'"resourceVersion":"%d"' % revision
         before, after = value[at - 1 : at], value[at : at + 1]
@@ -220,11 +221,14 @@ class Layout:
         """The same object as of another revision: what a deletion shows."""
         return self.item(item.key, item.namespace, item.name, item.value, revision)
 
-    def _in_order(self, value: bytes) -> bytes:
+    def _in_order(self, key: str, value: bytes) -> bytes:
         """The value with kind, version and metadata where the layout expects them."""
-        obj: Json = json_format.loads(value)
-        meta = obj.get("metadata") or {}
-        meta.pop("resourceVersion", None)
+        try:
+            obj: Json = json_format.loads(value)
+            meta = obj.get("metadata") or {}
+            meta.pop("resourceVersion", None)
+        except (json_format.JsonSyntaxError, AttributeError, TypeError) as error:
+            raise Corrupt(f"{key} is no object: {error}") from error
         obj["metadata"] = meta
         if self.custom:
             return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)

@@ -53,7 +53,7 @@ Delivery = tuple[str, Event | Item | Bookmark | ApiError]
 class Selection:
     """Namespace, labels and fields of a read, made ready to be asked often."""
 
-    __slots__ = ("bucket", "fields", "labels", "namespace", "resource", "trivial")
+    __slots__ = ("_deep", "_own", "bucket", "fields", "labels", "namespace", "resource", "trivial")
 
     def __init__(
         self,
@@ -68,6 +68,10 @@ class Selection:
         self.fields = fields
         # Whether the namespace says it all, and an object can neither come into it nor leave.
         self.trivial = labels.empty and fields.empty
+        # Fields that an item knows by itself, and those its object must be looked into for.
+        own = (field_selectors.NAME, field_selectors.NAMESPACE)
+        self._own = fields.only(*own)
+        self._deep = fields.without(*own)
         self.bucket = self._bucket()
 
     def _bucket(self) -> tuple[str, ...]:
@@ -89,7 +93,22 @@ class Selection:
             return True
         if not self.labels.empty and not self.labels.matches(item.labels):
             return False
-        return self.fields.empty or self.fields.matches(item.fields(self.resource))
+        return self.fields.empty or self.matches_fields(item)
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether objects must be decoded to be matched."""
+        return not self._deep.empty
+
+    def matches_fields(self, item: Item) -> bool:
+        if not self._own.empty:
+            known = {
+                field_selectors.NAME: item.name,
+                field_selectors.NAMESPACE: item.namespace,
+            }
+            if not self._own.matches(known):
+                return False
+        return self._deep.empty or self._deep.matches(item.fields(self.resource))
 
     def change(self, event: Event) -> str:
         """What the event means to who sees only this selection: a type, or nothing."""

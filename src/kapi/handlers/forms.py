@@ -9,6 +9,7 @@ objects, list elements, metadata, zero objects for bookmarks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import orjson
@@ -26,7 +27,9 @@ Json = dict[str, Any]
 class Form:
     """One version of one resource, in JSON."""
 
-    def __init__(self, versions: Versions, resource: ResourceType, version: Version) -> None:
+    def __init__(
+        self, versions: Versions, resource: ResourceType, version: Version, serial: int
+    ) -> None:
         self._versions = versions
         self.resource = resource
         self.version = version
@@ -40,7 +43,8 @@ class Form:
         self.as_stored = version.from_stored is None and (
             not resource.custom or kind == resource.stored
         )
-        self.key = (kind.group, kind.version)
+        # What is kept under it in items and events is of this form, not of one that it replaced.
+        self.key = (kind.group, kind.version, serial)
         self._zero: Json | None = None
 
     # -- objects ----------------------------------------------------------------------------------
@@ -116,10 +120,12 @@ class Forms:
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
         self._forms: dict[tuple[str, str, str], Form] = {}
+        self._serial = count()
 
     def get(self, resource: ResourceType, version: Version) -> Form:
         key = (resource.group, resource.plural, version.name)
         form = self._forms.get(key)
         if form is None or form.version is not version:
-            form = self._forms[key] = Form(self._versions, resource, version)
+            form = Form(self._versions, resource, version, next(self._serial))
+            self._forms[key] = form
         return form

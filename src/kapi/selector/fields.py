@@ -49,6 +49,10 @@ class Selector:
         """The terms about other fields."""
         return Selector(tuple(t for t in self.terms if t.field not in fields))
 
+    def only(self, *fields: str) -> Selector:
+        """The terms about these fields."""
+        return Selector(tuple(t for t in self.terms if t.field in fields))
+
     def check(self, supported: Container[str], *, known: bool) -> None:
         """Raise ApiError 400 for the first field that is not supported.
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from served import THINGS, resource
 
 from kapi.cacher.event import ADDED, DELETED, MODIFIED, Event, Item, Layout
+from kapi.storage.interface import Corrupt
 
 TYPED = Layout(resource())
 SORTED = Layout(THINGS)
@@ -104,6 +105,13 @@ def test_typed_values_in_another_order_are_put_in_order() -> None:
     item = TYPED.item("k", "", "b", value, 3)
     assert item.stored_json().startswith(b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"b"')
     assert item.object()["spec"] == {}
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b'"x"', b'{"metadata":[1]}', b"\x00"])
+def test_what_is_no_object_is_corrupt(value: bytes) -> None:
+    for layout in (TYPED, SORTED):
+        with pytest.raises(Corrupt, match="k is no object"):
+            layout.item("k", "", "b", value, 3)
 
 
 def test_fields_are_those_of_the_resource_asked() -> None:
