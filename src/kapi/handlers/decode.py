@@ -98,10 +98,9 @@ class Decoder:
                 f"{e} ({summarize(data)})"
             ) from None
         except JsonSyntaxError as e:
-            words = f"{e}" if isinstance(e, YamlError) else f"{UNREADABLE_KIND}{e}"
             raise errors.bad_request(
                 f"the object provided is unrecognized (must be of type {kind.kind}): "
-                f"{words} ({summarize(data)})"
+                f"{UNREADABLE_KIND}{e} ({summarize(data)})"
             ) from None
         if found != kind and accepts(found):
             return document.value, found

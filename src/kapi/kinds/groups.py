@@ -11,13 +11,25 @@ from types import ModuleType
 from typing import Any
 
 from kapi.kinds import (
+    apiregistration,
+    apps,
     authentication,
+    autoscaling,
+    batch,
+    coordination,
     core_config,
     core_nodes,
     core_pods,
     core_services,
     core_storage,
+    discovery,
+    events,
     networking,
+    node,
+    policy,
+    rbac,
+    scheduling,
+    storage,
 )
 from kapi.kinds.types import Defaults
 from kapi.registry.resource import Column, Convert
@@ -26,13 +38,25 @@ from kapi.registry.strategy import Strategy
 Json = dict[str, Any]
 
 MODULES: tuple[ModuleType, ...] = (
+    apiregistration,
+    apps,
     authentication,
+    autoscaling,
+    batch,
+    coordination,
     core_config,
     core_nodes,
     core_pods,
     core_services,
     core_storage,
+    discovery,
+    events,
     networking,
+    node,
+    policy,
+    rbac,
+    scheduling,
+    storage,
 )
 
 
