@@ -42,7 +42,9 @@ def run(argv: Sequence[str]) -> int:
     if command == "check":
         return _check(rest)
     if command in ("version", "--version"):
-        print(f"kapi {kapi.__version__}")
+        from kapi.handlers.version import KUBERNETES
+
+        print(f"kapi {kapi.__version__} (Kubernetes {'.'.join(map(str, KUBERNETES))})")
         return 0
     if command in ("help", "--help", "-h"):
         print(USAGE)

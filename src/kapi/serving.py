@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,20 @@ from kapi.clock import Clock, Entropy, SystemClock
 from kapi.edge.asgi import App
 from kapi.edge.listener import AddressInUse, BadAddress, Listener, bind
 from kapi.edge.tls import TlsFiles, server_context
+from kapi.handlers.version import version_info
 from kapi.local_credentials import Credentials
+from kapi.metrics import Metrics
 from kapi.options import Options
 from kapi.storage.interface import StorageError
 
 # Garbage is rare next to what the caches keep: look for it less often than the default of 700.
 GC_THRESHOLD = (20_000, 20, 50)
+
+# Labels of kubernetes_build_info, by their names in /version.
+BUILD_INFO = (
+    "major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion",
+    "compiler", "platform",
+)  # fmt: skip
 
 _log = log.get("serving")
 Say = Callable[[str], None]
@@ -120,15 +128,9 @@ class _Process:
             sock.close()
             raise CannotServe(str(error)) from error
         gates = self._options.gates
-        for name, on in gates.items():
-            stage = features.GATES[name].stage
-            server.metrics.feature_enabled.cell(name, stage).value = on
-        app = App(
-            server.handler,
-            self._clock,
-            server.metrics,
-            compress=gates["APIResponseCompression"],
-        )
+        _describe(server.metrics, gates)
+        compress = gates["APIResponseCompression"]
+        app = App(server.handler, self._clock, server.metrics, compress=compress)
         listener = Listener(app, self._clock, tls=tls, http2=self._options.http2)
         try:
             port = sock.getsockname()[1]
@@ -169,6 +171,15 @@ class _Process:
             self._credentials.remove_temporary()
             os._exit(1)
         self._stop.set()
+
+
+def _describe(metrics: Metrics, gates: Mapping[str, bool]) -> None:
+    """The metrics that say what is running."""
+    for name, on in gates.items():
+        metrics.feature_enabled.cell(name, features.GATES[name].stage).value = on
+    version = version_info()
+    labels = [version[name] for name in BUILD_INFO]
+    metrics.build_info.cell(*labels).value = 1
 
 
 def _loop_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
