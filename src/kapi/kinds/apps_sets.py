@@ -207,9 +207,8 @@ class DaemonSetStrategy(PodController):
             before, after = old.get("spec") or {}, obj.get("spec") or {}
             changed = before.get("template") != after.get("template")
             generation = _generation(old) + changed
-        annotations = dict(obj["metadata"].get("annotations") or {})
-        annotations[TEMPLATE_GENERATION] = str(generation)
-        obj["metadata"]["annotations"] = {k: annotations[k] for k in sorted(annotations)}
+        meta = obj["metadata"]
+        meta["annotations"] = _with_generation(meta.get("annotations") or {}, generation)
 
     def validate_spec(self, spec: Json) -> Findings:
         selector, template = spec.get("selector"), spec.get("template") or {}
@@ -244,6 +243,11 @@ class DaemonSetStrategy(PodController):
         return out + collisions(status, old)
 
 
+def _with_generation(annotations: Json, generation: int) -> Json:
+    out = {**annotations, TEMPLATE_GENERATION: str(generation)}
+    return {key: out[key] for key in sorted(out)}
+
+
 def _generation(obj: Json) -> int:
     text = (obj["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "")
     return int(text) if text.isascii() and text.isdigit() else 0
@@ -274,6 +278,10 @@ def _daemon_strategy(strategy: Json, path: str) -> Findings:
 
 
 def daemon_defaults(obj: Json) -> None:
+    meta = obj["metadata"]
+    if TEMPLATE_GENERATION not in (meta.get("annotations") or {}):
+        # A number inside the server, an annotation outside: so it is there, and owned, from the first.
+        meta["annotations"] = _with_generation(meta.get("annotations") or {}, 0)
     spec = obj.get("spec") or {}
     strategy = spec.setdefault("updateStrategy", {})
     strategy.setdefault("type", "RollingUpdate")

@@ -272,6 +272,14 @@ def _in_order(rules: Json) -> Json:
     return {field: rules[field] for field in fields if field in rules}
 
 
+def _defaults_v1(obj: Json) -> None:
+    spec = obj.get("spec") or {}
+    spec.setdefault("minReplicas", 1)
+    annotations = obj["metadata"].get("annotations") or {}
+    if autoscaling_v1.METRICS not in annotations:
+        spec.setdefault("targetCPUUtilizationPercentage", _DEFAULT_UTILIZATION)
+
+
 def _to_stored(obj: Json) -> Json:
     out = autoscaling_v1.to_v2(obj)
     _defaults(out)
@@ -280,7 +288,7 @@ def _to_stored(obj: Json) -> Json:
 
 DEFAULTS: Mapping[str, Defaults] = {
     _V2 + "HorizontalPodAutoscaler": _defaults,
-    "io.k8s.api.autoscaling.v1.HorizontalPodAutoscalerSpec": {"minReplicas": 1},
+    "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler": _defaults_v1,
 }
 
 STRATEGIES: Mapping[tuple[str, str], Strategy] = {

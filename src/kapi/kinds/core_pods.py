@@ -59,6 +59,8 @@ class PodStrategy(Strategy):
                 obj.setdefault("status", {})["qosClass"] = before
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
+        if context.subresource == "binding":
+            return []
         if context.subresource == "status":
             assert old is not None
             return pod_updates.validate_status_change(obj, old)

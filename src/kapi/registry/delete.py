@@ -71,6 +71,9 @@ class Deleter:
         """Mark or remove an object. Raises ApiError: 403, 404, 409, 503."""
         resource, options = deletion.resource, deletion.options
         key = keys.object_key(resource, deletion.namespace, deletion.name)
+        if options.propagation_policy is None and options.orphan_dependents is None:
+            if resource.strategy.deletion_warning:
+                deletion.warn(resource.strategy.deletion_warning)
         for _ in range(ATTEMPTS_MAX):
             record = await storage_call(self._storage.get(key))
             if record is None:

@@ -44,6 +44,7 @@ class Strategy:
     # Subresources of the same kind that may change these paths and nothing else.
     sets: Mapping[str, Sequence[Path]] = MappingProxyType({})
     orphans_by_default = False  # a deletion without propagation policy leaves dependents alone
+    deletion_warning = ""  # said when a deletion names no propagation policy
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         """Change `obj` in place, after the resets above. `old` is None on create."""
@@ -51,6 +52,9 @@ class Strategy:
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         """Findings about everything but what every object's metadata obeys."""
         return []
+
+    def complete(self, obj: Json, old: Json | None, context: Context) -> None:
+        """Change an object that was found right: what reading it back from the store would fill."""
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         """Texts for the Warning header."""

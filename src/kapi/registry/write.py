@@ -333,6 +333,7 @@ class Writer:
         if found:
             kind = r.kind
             raise errors.invalid(r.group, kind, meta.get("name", ""), found)
+        strategy.complete(stored, current, context)
         for text in strategy.warnings(stored, current, context):
             change.warn(text)
 
