@@ -124,6 +124,8 @@ async def test_a_resource_comes_and_goes_while_running() -> None:
         await w.put(THINGS, "a", "u")
         await asyncio.wait_for(cache.loaded.wait(), 5)
         assert [i.name for i in cache.list()] == ["t", "u"]
+        # What the list had already is no event.
+        assert len(cache.history) == len(cache.history.after(cache.history.since, 99))
         watcher = Watcher(cache, Selection(THINGS), w.cacher.revision)
         w.cacher.attach(cache, watcher, 3600)
         await w.put(THINGS, "a", "v")
