@@ -180,14 +180,17 @@ class Responder:
 
     def row(self, form: Form, item: Item, accepted: Accepted, include: str) -> bytes:
         """One row of a Table."""
-        cells = table.cells(form.resource, item.peek(), self._clock.now())
+        stored = item.peek()
+        cells = table.cells(form.resource, stored, self._clock.now())
         if include == "None":
             obj = b"null"
         elif include == "Object":
             obj = form.head + form.tail(item)
         else:
             obj = form.partial(item, accepted.as_version)
-        return b'{"cells":%b,"object":%b}' % (json_format.dumps(cells), obj)
+        conditions = table.conditions(form.resource, stored)
+        said = b',"conditions":' + json_format.dumps(conditions) if conditions else b""
+        return b'{"cells":%b%b,"object":%b}' % (json_format.dumps(cells), said, obj)
 
     def _table_of(
         self, request: Request, form: Form, target: Target, obj: Json, accepted: Accepted
@@ -195,6 +198,9 @@ class Responder:
         include = checked_include(request)
         stored = form.stored(obj)
         row: Json = {"cells": table.cells(target.resource, stored, self._clock.now())}
+        conditions = table.conditions(target.resource, stored)
+        if conditions:
+            row["conditions"] = conditions
         row["object"] = None
         if include == "Object":
             row["object"] = obj

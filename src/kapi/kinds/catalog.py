@@ -138,6 +138,7 @@ class Catalog:
         self.types = TypeTable(groups.defaults())
         self._strategies = groups.strategies()
         self._columns = groups.columns()
+        self._row_conditions = groups.row_conditions()
         self._selectors = groups.field_selectors()
         self._conversions = groups.conversions()
         self._entries = list(_entries("discovery-all.json"))
@@ -210,6 +211,7 @@ class Catalog:
             short_names=tuple(facts.get("shortNames", ())),
             categories=tuple(facts.get("categories", ())),
             columns=self._columns.get(key, ()),
+            row_conditions=self._row_conditions.get(key),
             field_selectors=self._selectors.get(key, {}),
             stored_in_store="watch" in facts["verbs"],
             generation=key in _GENERATION,

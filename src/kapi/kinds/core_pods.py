@@ -281,6 +281,10 @@ COLUMNS: Mapping[tuple[str, str], tuple[Column, ...]] = {
     ),
 }
 
+ROW_CONDITIONS: Mapping[tuple[str, str], Callable[[Json], list[Json]]] = {
+    ("", "pods"): pod_cells.row_conditions,
+}
+
 
 def _text(*path: str) -> Callable[[Json], str]:
     cell = cells.field(*path)

@@ -84,6 +84,11 @@ def columns() -> Mapping[tuple[str, str], tuple[Column, ...]]:
     return _merged("COLUMNS")
 
 
+def row_conditions() -> Mapping[tuple[str, str], Callable[[Json], list[Json]]]:
+    """(group, plural) → the conditions of an object's row in a table."""
+    return _merged("ROW_CONDITIONS")
+
+
 def field_selectors() -> Mapping[tuple[str, str], Mapping[str, Callable[[Json], str]]]:
     """(group, plural) → field label → its text in the stored form."""
     return _merged("FIELD_SELECTORS")

@@ -74,6 +74,11 @@ def cells(resource: ResourceType, obj: Json, now: float) -> list[Any]:
     return [c.cell(obj, now) for c in columns(resource)]
 
 
+def conditions(resource: ResourceType, obj: Json) -> list[Json]:
+    """What a row says of its object beside the cells; mostly nothing."""
+    return resource.row_conditions(obj) if resource.row_conditions is not None else []
+
+
 def check_include(include: str) -> ApiError | None:
     """What is wrong with the parameter `includeObject`."""
     if include in INCLUDE:
