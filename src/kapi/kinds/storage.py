@@ -144,7 +144,7 @@ class CSIDriverStrategy(Plain):
         spec = obj.get("spec") or {}
         if old is not None:
             return _driver_changes(spec, old.get("spec") or {})
-        out = claim_specs.validate_csi_driver_name(obj["metadata"].get("name", ""), "name")
+        out: list[FieldError] = []
         for name in ("attachRequired", "podInfoOnMount", "storageCapacity"):
             if spec.get(name) is None:
                 out.append(required(f"spec.{name}"))
