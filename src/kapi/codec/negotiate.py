@@ -252,18 +252,18 @@ def media_type_of(content_type: str) -> str | None:
     return match[1].lower()
 
 
-def content_format(
-    content_type: str, media_types: Sequence[str] = MEDIA_TYPES
-) -> Literal["json", "yaml"]:
+BodyFormat = Literal["json", "yaml", "protobuf"]
+_BODIES: dict[str | None, BodyFormat] = {JSON: "json", YAML: "yaml", PROTOBUF: "protobuf"}
+
+
+def content_format(content_type: str, media_types: Sequence[str] = MEDIA_TYPES) -> BodyFormat:
     """The format of a body; none said means JSON. Raises ApiError 415."""
     if not content_type or content_type == JSON:
         return "json"
-    media_type = media_type_of(content_type)
-    if media_type == JSON:
-        return "json"
-    if media_type == YAML:
-        return "yaml"
-    raise unsupported_media_type(media_types)
+    found = _BODIES.get(media_type_of(content_type))
+    if found is None:
+        raise unsupported_media_type(media_types)
+    return found
 
 
 PatchFormat = Literal["json", "merge", "strategic", "apply"]

@@ -14,6 +14,7 @@ from kapi import errors
 from kapi.codec import json_format, yaml_format
 from kapi.codec.json_format import JsonNumber, JsonObject, JsonSyntaxError
 from kapi.codec.negotiate import content_format
+from kapi.codec.protobuf_format import BadEnvelope, ProtobufError, open_envelope
 from kapi.codec.yaml_scalars import YamlError
 from kapi.codec.yaml_format import YamlError
 from kapi.errors import ApiError
@@ -21,6 +22,7 @@ from kapi.messages import Request
 from kapi.registry.resource import GroupVersionKind
 from kapi.schema.decoding import Decoders, Mismatch
 from kapi.schema.decoding_errors import strict_errors, type_error
+from kapi.schema.protobuf_reading import Readers
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
@@ -72,6 +74,7 @@ class Decoder:
         """`go_types`: the Go type of any kind of the built-in API, "" for one that is not of it."""
         self._decoders = decoders
         self._go_types = go_types
+        self._readers = Readers()
 
     def decode(
         self,
@@ -89,6 +92,8 @@ class Decoder:
         `accepts` says which other kinds may come in (they are returned undecoded). Raises ApiError 400, 415.
         """
         form = content_format(content_type)
+        if form == "protobuf":
+            return self._from_protobuf(data, kind, schema)
         try:
             document = parse(data, form)
             found = self.kind_of(document, data, kind)
@@ -107,10 +112,52 @@ class Decoder:
         if found != kind:
             raise self._wrong_kind(found, kind)
         obj = self.typed(document, schema, found, field_validation=field_validation, warn=warn)
-        head: Json = {"kind": found.kind, "apiVersion": found.api_version}
-        head.update(obj)
-        head["kind"], head["apiVersion"] = found.kind, found.api_version
-        return head, found
+        return _headed(obj, found), found
+
+    def _from_protobuf(
+        self, data: bytes, kind: GroupVersionKind, schema: Schema
+    ) -> tuple[Json, GroupVersionKind]:
+        """As `decode`; unknown fields are never told of. Raises ApiError 400."""
+        try:
+            found, raw = self.opened(data, kind)
+        except BadEnvelope as e:
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type {kind.kind}): "
+                f"{e} ({summarize(data)})"
+            ) from None
+        if found != kind:
+            raise self._wrong_kind(found, kind)
+        if not schema.typed:
+            raise self._unreadable(
+                found,
+                "object *unstructured.Unstructured does not implement the protobuf "
+                "marshalling interface and cannot be encoded to a protobuf message",
+            )
+        try:
+            return _headed(self.message(raw, schema), found), found
+        except ProtobufError as e:
+            raise self._unreadable(found, str(e)) from None
+
+    def opened(self, data: bytes, default: GroupVersionKind) -> tuple[GroupVersionKind, bytes]:
+        """The kind an envelope names, completed by the default, and the message in it.
+
+        Raises BadEnvelope.
+        """
+        envelope = open_envelope(data)
+        group, _, version = envelope.api_version.rpartition("/")
+        if not version or "/" in group:
+            group, version = default.group, default.version
+        return GroupVersionKind(group, version, envelope.kind or default.kind), envelope.raw
+
+    def message(self, raw: bytes, schema: Schema) -> Json:
+        """A message as its schema decodes it. Raises ProtobufError."""
+        value = self._readers.read(schema, raw)
+        try:
+            obj, _ = self._decoders.decode(schema, value)
+        except Mismatch:
+            exact = json_format.loads_exact(json_format.dumps(value))
+            raise ProtobufError(type_error(schema, exact) or "proto: cannot be read") from None
+        return obj if isinstance(obj, dict) else {}
 
     def kind_of(
         self, document: Document, data: bytes, default: GroupVersionKind
@@ -218,6 +265,13 @@ def _yaml_complaints(document: Document) -> list[str]:
     if not document.complaints:
         return []
     return ["yaml: unmarshal errors:\n  " + "\n  ".join(document.complaints)]
+
+
+def _headed(obj: Json, kind: GroupVersionKind) -> Json:
+    head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
+    head.update(obj)
+    head["kind"], head["apiVersion"] = kind.kind, kind.api_version
+    return head
 
 
 def not_registered(kind: GroupVersionKind) -> str:

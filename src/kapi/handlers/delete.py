@@ -9,6 +9,7 @@ from typing import Any
 from kapi import errors
 from kapi.codec.json_format import JsonSyntaxError
 from kapi.codec.negotiate import content_format
+from kapi.codec.protobuf_format import ProtobufError
 from kapi.codec.yaml_scalars import YamlError
 from kapi.errors import ApiError
 from kapi.handlers.decode import UNREADABLE_KIND, Decoder, not_registered, parse, read_body
@@ -67,6 +68,8 @@ class DeleteHandler:
     def _body(self, data: bytes, content_type: str, request: Request) -> Json:
         form = content_format(content_type)
         gvk = GroupVersionKind("", "v1", "DeleteOptions")
+        if form == "protobuf":
+            return self._from_protobuf(data, gvk)
         try:
             document = parse(data, form)
             kind = self._decoder.kind_of(document, data, gvk)
@@ -82,6 +85,15 @@ class DeleteHandler:
             )
         except ApiError as e:
             raise errors.bad_request(e.message.partition(": ")[2]) from None
+
+    def _from_protobuf(self, data: bytes, gvk: GroupVersionKind) -> Json:
+        try:
+            kind, raw = self._decoder.opened(data, gvk)
+            if kind.kind != "DeleteOptions":
+                raise errors.bad_request(not_registered(kind))
+            return self._decoder.message(raw, self._schema())
+        except ProtobufError as e:
+            raise errors.bad_request(str(e)) from None
 
 
 def success(target: Target, obj: Json) -> Json:

@@ -162,7 +162,8 @@ def test_errors_have_a_fallback() -> None:
         ("application", None),
         ("text/yaml", None),
         ("*/*", None),
-        ("application/vnd.kubernetes.protobuf", None),
+        ("application/vnd.kubernetes.protobuf", "protobuf"),
+        ("application/vnd.kubernetes.Protobuf;x=y", "protobuf"),
     ],
 )
 def test_content_format(content_type: str, form: str | None) -> None:

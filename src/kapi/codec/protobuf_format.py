@@ -1,0 +1,158 @@
+"""Protocol Buffers on the wire: varints, lengths, unknown fields, and the envelope of Kubernetes.
+
+A body is four bytes of magic and a runtime.Unknown: the kind, and the message of that kind as
+bytes. What is in those bytes the schema says: `schema/protobuf_reading.py` walks them with the
+functions here. Errors have the words of the real server's generated code; positions are offsets
+into the whole, never copies. https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAGIC = b"k8s\x00"
+VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)
+_FIXED = {FIXED64: 8, FIXED32: 4}
+_VARINT_BITS = 64
+_UINT64 = (1 << 64) - 1
+_INT64_MAX = (1 << 63) - 1
+_UINT32 = (1 << 32) - 1
+
+
+class ProtobufError(ValueError):
+    """The bytes are no such message; the text is Go's."""
+
+
+class BadEnvelope(ProtobufError):
+    """Not even the kind can be read."""
+
+
+def _cut() -> ProtobufError:
+    return ProtobufError("unexpected EOF")
+
+
+def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """The unsigned number at a position, and where it ends. Raises ProtobufError."""
+    if at < end and data[at] < 0x80:
+        return data[at], at + 1
+    value = shift = 0
+    while True:
+        if shift >= _VARINT_BITS:
+            raise ProtobufError("proto: integer overflow")
+        if at >= end:
+            raise _cut()
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & _UINT64, at
+        shift += 7
+
+
+def int64(value: int) -> int:
+    """An unsigned number read as Go's int64."""
+    return value if value <= _INT64_MAX else value - (1 << 64)
+
+
+def int32(value: int) -> int:
+    """An unsigned number cut to Go's int32."""
+    value &= _UINT32
+    return value if value < 1 << 31 else value - (1 << 32)
+
+
+def span(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """Where the bytes after a length start and stop. Raises ProtobufError."""
+    size, at = varint(data, at, end)
+    if size > _INT64_MAX:
+        raise ProtobufError("proto: negative length found during unmarshaling")
+    if at + size > end:
+        raise _cut()
+    return at, at + size
+
+
+def skip(data: bytes, at: int, end: int, tag: int, message: str) -> int:
+    """Behind the value of a field that the message lacks. Raises ProtobufError."""
+    wire, number = tag & 7, int32(tag >> 3)
+    if wire == END_GROUP:
+        raise ProtobufError(f"proto: {message}: wiretype end group for non-group")
+    if number <= 0:
+        raise ProtobufError(f"proto: {message}: illegal tag {number} (wire type {wire})")
+    depth = 0
+    while True:
+        if wire == VARINT:
+            _, at = varint(data, at, end)
+        elif wire == BYTES:
+            _, at = span(data, at, end)
+        elif wire in _FIXED:
+            at += _FIXED[wire]
+        elif wire == GROUP:
+            depth += 1
+        elif wire == END_GROUP:
+            depth -= 1
+        else:
+            raise ProtobufError(f"proto: illegal wireType {wire}")
+        if at > end:
+            raise _cut()
+        if depth == 0:
+            return at
+        tag, at = varint(data, at, end)
+        wire = tag & 7
+
+
+def wrong_wire_type(tag: int, go_field: str) -> ProtobufError:
+    return ProtobufError(f"proto: wrong wireType = {tag & 7} for field {go_field}")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A body taken out of its envelope; empty where it did not say."""
+
+    api_version: str
+    kind: str
+    raw: bytes
+
+
+def open_envelope(data: bytes) -> Envelope:
+    """What a body says it is, and its message. The last of repeated parts counts, types merge.
+
+    Raises BadEnvelope.
+    """
+    if not data.startswith(MAGIC):
+        raise BadEnvelope(
+            "provided data does not appear to be a protobuf message, "
+            f"expected prefix [{' '.join(str(byte) for byte in MAGIC)}]"
+        )
+    texts = {"APIVersion": "", "Kind": ""}
+    raw = b""
+    try:
+        for name, start, stop in _parts(data, len(MAGIC), len(data), "Unknown", _UNKNOWN):
+            if name == "Raw":
+                raw = data[start:stop]
+            elif name == "TypeMeta":
+                for field, first, last in _parts(data, start, stop, "TypeMeta", _TYPE_META):
+                    texts[field] = data[first:last].decode("utf-8", "replace")
+    except ProtobufError as error:
+        raise BadEnvelope(str(error)) from None
+    return Envelope(texts["APIVersion"], texts["Kind"], raw)
+
+
+_UNKNOWN = {1: "TypeMeta", 2: "Raw", 3: "ContentEncoding", 4: "ContentType"}
+_TYPE_META = {1: "APIVersion", 2: "Kind"}
+
+
+def _parts(
+    data: bytes, at: int, end: int, message: str, fields: dict[int, str]
+) -> list[tuple[str, int, int]]:
+    """The known fields of a small message, all of which are lengths and bytes."""
+    out = []
+    while at < end:
+        tag, at = varint(data, at, end)
+        name = fields.get(tag >> 3)
+        if name is None or tag & 7 == END_GROUP:
+            at = skip(data, at, end, tag, message)
+            continue
+        if tag & 7 != BYTES:
+            raise wrong_wire_type(tag, name)
+        start, at = span(data, at, end)
+        out.append((name, start, at))
+    return out
