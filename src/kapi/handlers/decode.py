@@ -225,10 +225,11 @@ class Decoder:
             raise self._unreadable(kind, words) from None
         if (unknown or repeated or document.complaints) and field_validation != "Ignore":
             exact = json_format.loads_exact(document.text) if exact is None else exact
-            found = _yaml_complaints(document) + strict_errors(schema, exact)
-            if field_validation == "Strict" and found:
-                raise self._unreadable(kind, "strict decoding error: " + ", ".join(found))
-            for text in found:
+            found = strict_errors(schema, exact)
+            refused = _yaml_complaints(document) + found
+            if field_validation == "Strict" and refused:
+                raise self._unreadable(kind, "strict decoding error: " + ", ".join(refused))
+            for text in document.complaints + found:
                 warn(text)
         return obj if isinstance(obj, dict) else {}
 

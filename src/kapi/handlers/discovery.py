@@ -63,7 +63,7 @@ class Discovery:
         """The answer where no resource is: plain text outside served groups, else ApiError 404."""
         parts = request.path.split("/")
         if parts[1] == "api" or (
-            parts[1] == "apis" and len(parts) > 2 and self.serves_group(parts[2])
+            parts[1] == "apis" and len(parts) > 2 and parts[2] and self.serves_group(parts[2])
         ):
             raise path_not_found()
         return plain_not_found()
