@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "schema codec managedfields selector",
         "storage",
         "cacher",
-        "admission authorization authentication",
+        "admission authorization authentication flowcontrol",
         "registry",
         "filters handlers controllers kinds",
         "identity in_process certificates flag_files",

@@ -323,10 +323,14 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.connections.discard(self)
         lines = [self.scope["method"].encode(), b" ", self.url, b" HTTP/1.1\r\n"]
+        offered: list[bytes] = []
         for name, value in self.scope["headers"]:
-            lines += [name, b": ", value, b"\r\n"]
+            if name == b"sec-websocket-protocol":
+                offered.append(value)
+            else:
+                lines += [name, b": ", value, b"\r\n"]
         lines.append(b"\r\n")
-        protocol = WebSocketProtocol(self._state, self._extensions)
+        protocol = WebSocketProtocol(self._state, self._extensions, offered)
         protocol.connection_made(self.transport)
         protocol.data_received(b"".join(lines))
         self.transport.set_protocol(protocol)
@@ -335,8 +339,12 @@ class HttpProtocol(HttpToolsProtocol):
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """One WebSocket connection, with the extensions of the HTTP connection it was before."""
 
-    def __init__(self, state: ListenerState, extensions: dict[str, Any]) -> None:
+    def __init__(
+        self, state: ListenerState, extensions: dict[str, Any], offered: list[bytes]
+    ) -> None:
+        """`offered`: the subprotocol headers, which the library reads more strictly than Go."""
         super().__init__(state.config, state.uvicorn, {})
+        self._offered = offered
         self.close_timeout = GOODBYE_SECONDS
         self._state = state
         self._extensions = extensions
@@ -345,7 +353,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Handshake) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:  # the application starts in the next turn of the loop
-            self.scope["extensions"] = {**self._extensions, **self.scope["extensions"]}
+            scope = self.scope
+            scope["extensions"] = {**self._extensions, **scope["extensions"]}
+            texts = [text for value in self._offered for text in value.decode("latin-1").split(",")]
+            scope["subprotocols"] = [text.strip() for text in texts if text.strip()]
+            headers = [(b"sec-websocket-protocol", value) for value in self._offered]
+            scope["headers"] = [*scope["headers"], *headers]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_write_timer()

@@ -270,6 +270,20 @@ async def test_websocket_messages() -> None:
     assert frames[10:] == b"\x88\x02\x03\xe8"  # close, 1000
 
 
+async def test_any_subprotocol_may_be_offered() -> None:
+    seen: list[tuple[str, ...] | None] = []
+
+    async def watching(request: Request) -> Response:
+        seen.append(request.websocket)
+        assert request.headers.get("sec-websocket-protocol") == "a=, b"
+        return Response(401, [], b"no")
+
+    async with serving(watching) as (_, port):
+        answer = await exchange(port, HANDSHAKE + b"Sec-WebSocket-Protocol: a=, b\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert seen == [("a=", "b")]
+
+
 @pytest.mark.parametrize(
     "broken",
     [

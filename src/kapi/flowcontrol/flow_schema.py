@@ -1,0 +1,143 @@
+"""Which flow schema, and so which priority level, a request belongs to.
+
+The first schema by precedence, then by name, one of whose rules fits the user and the request.
+Schemas come from a lister; what was found for a kind of request is kept until schemas or levels
+change. https://kubernetes.io/docs/concepts/cluster-administration/flow-control/"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kapi.messages import RequestInfo, UserInfo
+
+Json = dict[str, Any]
+Test = Callable[[UserInfo, RequestInfo], bool]
+
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+REMEMBERED_MAX = 10_000  # kinds of requests; at the bound all are forgotten
+
+
+class Lister(Protocol):
+    """The objects of one resource, in the watch cache."""
+
+    @property
+    def changed(self) -> int: ...
+
+    def list(self, namespace: str = "") -> Sequence[Json]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What a request belongs to."""
+
+    schema: str
+    schema_uid: str
+    level: str
+    level_uid: str
+
+
+class Classifier:
+    """Sorts requests by the live flow schemas."""
+
+    def __init__(self, schemas: Lister, levels: Lister) -> None:
+        self._schemas = schemas
+        self._levels = levels
+        self._seen = (-1, -1)
+        self._flows: list[tuple[Test, Flow]] = []
+        self._known: dict[tuple[object, ...], Flow | None] = {}
+
+    def flow(self, user: UserInfo, info: RequestInfo) -> Flow | None:
+        """None only where somebody removed the catch-all schema."""
+        now = (self._schemas.changed, self._levels.changed)
+        if now != self._seen or len(self._known) >= REMEMBERED_MAX:
+            self._load()
+            self._seen = now
+        key = (
+            user.name, user.groups, info.verb, info.group, info.resource, info.subresource,
+            info.namespace, "" if info.is_resource else info.path,
+        )  # fmt: skip
+        if key in self._known:
+            return self._known[key]
+        found = next((flow for test, flow in self._flows if test(user, info)), None)
+        self._known[key] = found
+        return found
+
+    def _load(self) -> None:
+        self._known.clear()
+        levels = {o["metadata"]["name"]: o["metadata"].get("uid", "") for o in self._levels.list()}
+        self._flows = []
+        for obj in sorted(self._schemas.list(), key=_precedence):
+            metadata, spec = obj["metadata"], obj["spec"]
+            level = spec["priorityLevelConfiguration"]["name"]
+            if level not in levels:
+                continue  # a dangling schema takes no requests
+            flow = Flow(metadata["name"], metadata.get("uid", ""), level, levels[level])
+            self._flows += [(_rule_test(rule), flow) for rule in spec.get("rules") or ()]
+
+
+def _precedence(obj: Json) -> tuple[int, str]:
+    return (obj["spec"].get("matchingPrecedence", 0), obj["metadata"]["name"])
+
+
+def _rule_test(rule: Json) -> Test:
+    subjects = [_subject_test(subject) for subject in rule.get("subjects") or ()]
+    resources = [_resource_test(r) for r in rule.get("resourceRules") or ()]
+    paths = [_path_test(r) for r in rule.get("nonResourceRules") or ()]
+
+    def test(user: UserInfo, info: RequestInfo) -> bool:
+        if not any(subject(user) for subject in subjects):
+            return False
+        return any(fits(info) for fits in (resources if info.is_resource else paths))
+
+    return test
+
+
+def _subject_test(subject: Json) -> Callable[[UserInfo], bool]:
+    kind = subject["kind"]
+    if kind == "User":
+        name = subject["user"]["name"]
+        return lambda user: name in ("*", user.name)
+    if kind == "Group":
+        group = subject["group"]["name"]
+        return lambda user: group == "*" or group in user.groups
+    account = subject["serviceAccount"]
+    prefix = f"{SERVICE_ACCOUNT_PREFIX}{account['namespace']}:"
+    if account["name"] == "*":
+        return lambda user: user.name.startswith(prefix)
+    return lambda user: user.name == prefix + account["name"]
+
+
+def _resource_test(rule: Json) -> Callable[[RequestInfo], bool]:
+    verbs, groups, resources = (
+        frozenset(rule.get(field) or ()) for field in ("verbs", "apiGroups", "resources")
+    )
+    namespaces = frozenset(rule.get("namespaces") or ())
+    cluster_scope = bool(rule.get("clusterScope"))
+
+    def test(info: RequestInfo) -> bool:
+        resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+        if not (_among(info.verb, verbs) and _among(info.group, groups)):
+            return False
+        if not _among(resource, resources):
+            return False
+        return _among(info.namespace, namespaces) if info.namespace else cluster_scope
+
+    return test
+
+
+def _path_test(rule: Json) -> Callable[[RequestInfo], bool]:
+    verbs = frozenset(rule.get("verbs") or ())
+    urls = rule.get("nonResourceURLs") or ()
+    exact = frozenset(urls)
+    prefixes = tuple(url[:-1] for url in urls if url.endswith("*"))
+
+    def test(info: RequestInfo) -> bool:
+        return _among(info.verb, verbs) and (info.path in exact or info.path.startswith(prefixes))
+
+    return test
+
+
+def _among(value: str, allowed: frozenset[str]) -> bool:
+    return "*" in allowed or value in allowed
