@@ -99,7 +99,7 @@ def test_exact_keeps_spelling_order_and_repetition() -> None:
     assert list(value) == ["b", "a"]
     assert value["b"] == JsonNumber("3")
     assert value.duplicates == ["b"]
-    assert [pair for pair in value.pairs if pair[0] == "b"][0] == ("b", "1.0")
+    assert value.pairs[0] == ("b", "1.0")
     assert value["a"].duplicates == ["c"]
     assert isinstance(value["a"]["c"], JsonNumber)
 
