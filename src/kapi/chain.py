@@ -16,6 +16,7 @@ from kapi.filters.audit import with_audit_id
 from kapi.filters.authentication import with_authentication
 from kapi.filters.authorization import with_authorization
 from kapi.filters.cors import with_cors
+from kapi.filters.flow_control import with_flow_control
 from kapi.filters.impersonation import with_impersonation
 from kapi.filters.max_in_flight import with_max_in_flight
 from kapi.filters.panic_recovery import with_panic_recovery
@@ -24,6 +25,7 @@ from kapi.filters.response_headers import with_response_headers
 from kapi.filters.timeout import with_timeout
 from kapi.filters.wait_group import WaitGroup, with_wait_group
 from kapi.filters.warning import with_warnings
+from kapi.flowcontrol.flow_schema import Classifier
 from kapi.messages import Handler
 from kapi.metrics import Metrics
 from kapi.options import Options
@@ -40,6 +42,7 @@ class Dependencies:
     anonymous: Authenticator | None
     proxy_headers: HeaderNames
     authorizer: Authorizer
+    classifier: Classifier
     draining: Callable[[], bool]
 
 
@@ -63,6 +66,7 @@ def build_chain(handler: Handler, d: Dependencies) -> Handler:
         else None,
         lambda h: with_authentication(h, d.authenticator, d.anonymous, d.proxy_headers),
         lambda h: with_impersonation(h, d.authorizer),
+        lambda h: with_flow_control(h, d.classifier),
         lambda h: with_max_in_flight(
             h,
             reading=options.max_requests_inflight,

@@ -21,6 +21,7 @@ from kapi.chain import Dependencies, build_chain
 from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
 from kapi.filters.wait_group import WaitGroup
+from kapi.flowcontrol.flow_schema import Classifier
 from kapi.handlers.discovery import Discovery
 from kapi.handlers.health import Check, Health, always_well
 from kapi.handlers.openapi import OpenApi
@@ -162,6 +163,10 @@ class Server:
                 anonymous=who.anonymous,
                 proxy_headers=who.proxy_headers,
                 authorizer=authority.authorizer,
+                classifier=Classifier(
+                    self._lister(_FLOW_CONTROL, "flowschemas"),
+                    self._lister(_FLOW_CONTROL, "prioritylevelconfigurations"),
+                ),
                 draining=lambda: self.stopping,
             ),
         )
@@ -226,6 +231,7 @@ class Server:
 
 
 _RBAC = "rbac.authorization.k8s.io"
+_FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
 
 
 async def _not_started(request: Request) -> Response:
