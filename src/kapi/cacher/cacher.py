@@ -81,7 +81,9 @@ class Cacher:
                 ("timers", self.timers.run),
             )
         ]
-        await self.wait_until(await self._storage.current_revision(), START_WAIT_S)
+        current = await self._storage.current_revision()
+        if not await self.wait_until(current, START_WAIT_S):
+            self.ready = False  # the next change that arrives turns it on
 
     async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
         """One of the tasks. That it fails is our own bug: say so at once; `stop` raises it."""
