@@ -9,7 +9,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from typing import Any
 
 from kapi.cacher.event import Event, Item
@@ -167,7 +167,7 @@ class Frames:
 
     def __init__(self, form: Form) -> None:
         self.form = form
-        self._key = form.key
+        self._key: Hashable = form.key
 
     def encode_all(self, batch: Sequence[Delivery]) -> list[bytes]:
         return [
