@@ -7,19 +7,17 @@ fresh, open store; `test_storage_conformance.py` does so for memory and SQLite.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from validators import check_watch, flat, resumable
+from storage_story import LEASE, POD, Writes, collect
+from storage_watch_suite import WatchSuite
+from validators import check_watch, flat
 
-from kapi.storage import watch as watch_module
 from kapi.storage.interface import (
     AlreadyExists,
     Compacted,
     Conflict,
-    Event,
     FutureRevision,
     NotFound,
     Record,
@@ -27,62 +25,8 @@ from kapi.storage.interface import (
     Unavailable,
 )
 
-POD = "/registry/pods/default/a"
-LEASE = "/registry/leases/kube-node-lease/n1"
 
-
-async def collect(watch: AsyncIterator[Sequence[Event]], upto: int) -> list[Sequence[Event]]:
-    """The batches of a watch until it has given revision `upto`."""
-    batches: list[Sequence[Event]] = []
-    async for batch in watch:
-        batches.append(batch)
-        if batch[-1].revision >= upto:
-            break
-    return batches
-
-
-async def silent(watch: AsyncIterator[Sequence[Event]]) -> bool:
-    """Whether the watch has nothing to give now."""
-    step = asyncio.ensure_future(anext(watch))
-    await asyncio.sleep(0.02)
-    if step.done():
-        return False
-    step.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await step
-    return True
-
-
-class Writes:
-    """A store, and the history that a test has made in it."""
-
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
-        self.history: list[Event] = []
-        self.now: dict[str, Record] = {}
-
-    async def create(self, key: str, value: bytes) -> int:
-        revision = await self.storage.create(key, value)
-        self.now[key] = Record(key, value, revision, revision)
-        self.history.append(Event("create", key, value, revision, None))
-        return revision
-
-    async def update(self, key: str, value: bytes) -> int:
-        old = self.now[key]
-        revision = await self.storage.update(key, value, expected_revision=old.revision)
-        self.now[key] = Record(key, value, revision, old.create_revision)
-        self.history.append(Event("update", key, value, revision, old))
-        return revision
-
-    async def delete(self, key: str) -> int:
-        old = self.now.pop(key)
-        removed, revision = await self.storage.delete(key, expected_revision=old.revision)
-        assert removed == old
-        self.history.append(Event("delete", key, old.value, revision, old))
-        return revision
-
-
-class StorageSuite:
+class StorageSuite(WatchSuite):
     """Inherit, and give a fixture `storage`."""
 
     # -- single keys ------------------------------------------------------------------------------
@@ -285,124 +229,6 @@ class StorageSuite:
         assert all(r is None or isinstance(r, Compacted) for r in results)
         assert await storage.compact_revision() == 600
         assert await storage.get(LEASE) == writes.now[LEASE]
-
-    # -- watches ----------------------------------------------------------------------------------
-
-    async def test_a_watch_sees_what_happens(self, storage: Storage) -> None:
-        writes = Writes(storage)
-        watch = storage.watch("/registry/", after_revision=1)
-        pods = storage.watch("/registry/pods/", after_revision=1)
-        await writes.create(POD, b"1")
-        await writes.create(LEASE, b"1")
-        await writes.update(POD, b"2")
-        await writes.delete(LEASE)
-        last = await writes.delete(POD)
-        check_watch(await collect(watch, last), writes.history, prefix="", after=1, upto=last)
-        check_watch(
-            await collect(pods, last), writes.history, prefix="/registry/pods/", after=1, upto=last
-        )
-        assert await silent(watch)
-
-    async def test_a_watch_replays_history(self, storage: Storage) -> None:
-        writes = Writes(storage)
-        for i in range(watch_module.BATCH_EVENTS_MAX + 50):
-            await writes.create(f"/registry/{'even' if i % 2 else 'odd'}/{i}", b"x")
-        last = writes.history[-1].revision
-        for after in (1, 2, 30, last - 1):
-            for prefix in ("/registry/", "/registry/even/"):
-                batches = await collect(storage.watch(prefix, after_revision=after), last)
-                check_watch(batches, writes.history, prefix=prefix, after=after, upto=last)
-
-    async def test_a_watch_is_not_behind_an_answer(self, storage: Storage) -> None:
-        watch = storage.watch("/registry/", after_revision=1)
-        for i in range(20):
-            step = asyncio.ensure_future(anext(watch))
-            await asyncio.sleep(0)
-            revision = await storage.create(f"/registry/{i}", b"x")
-            await asyncio.sleep(0)
-            assert step.done(), "the answer came a turn or more before the event"
-            assert step.result()[0].revision == revision
-
-    async def test_a_watch_from_a_future_revision_waits_for_it(self, storage: Storage) -> None:
-        watch = storage.watch("/registry/", after_revision=3)
-        for i in range(4):
-            await storage.create(f"/registry/{i}", b"x")
-        assert [e.revision for e in flat(await collect(watch, 5))] == [4, 5]
-
-    async def test_history_and_live_changes_join_without_seam(self, storage: Storage) -> None:
-        writes = Writes(storage)
-        await writes.create(LEASE, b"0")
-        watches = []
-
-        async def write() -> None:
-            for i in range(400):
-                await writes.update(LEASE, str(i).encode())
-                if i % 40 == 0:
-                    start = 1 + i // 2
-                    watch = storage.watch("/registry/", after_revision=start)
-                    watches.append((start, asyncio.ensure_future(collect(watch, 402))))
-
-        await write()
-        for start, seen in watches:
-            check_watch(await seen, writes.history, prefix="", after=start, upto=402)
-
-    async def test_a_watch_resumes(self, storage: Storage) -> None:
-        writes = Writes(storage)
-        await writes.create(LEASE, b"0")
-        for i in range(20):
-            await writes.update(LEASE, str(i).encode())
-        first = flat(await collect(storage.watch("/registry/", after_revision=1), 9))
-        await writes.delete(LEASE)
-        rest = storage.watch("/registry/", after_revision=first[-1].revision)
-        second = flat(await collect(rest, writes.history[-1].revision))
-        resumable(first, second, writes.history)
-
-    async def test_a_slow_reader_falls_back_to_history(
-        self, storage: Storage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(watch_module, "QUEUE_EVENTS_MAX", 16)
-        writes = Writes(storage)
-        slow = storage.watch("/registry/", after_revision=1)
-        await writes.create(LEASE, b"0")
-        for i in range(100):
-            await writes.update(LEASE, str(i).encode())
-        first = await collect(slow, 50)
-        for i in range(100):
-            await writes.update(LEASE, str(i).encode())
-        last = writes.history[-1].revision
-        batches = [*first, *await collect(slow, last)]
-        check_watch(batches, writes.history, prefix="", after=1, upto=last)
-
-    async def test_a_reader_slower_than_history_is_told(
-        self, storage: Storage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(watch_module, "QUEUE_EVENTS_MAX", 16)
-        writes = Writes(storage)
-        slow = storage.watch("/registry/", after_revision=1)
-        await writes.create(LEASE, b"0")
-        for i in range(100):
-            await writes.update(LEASE, str(i).encode())
-        await storage.compact(90)
-        with pytest.raises(Compacted) as error:
-            await anext(slow)
-        assert error.value.compact_revision == 90
-
-    async def test_a_watch_of_forgotten_history(self, storage: Storage) -> None:
-        writes = Writes(storage)
-        await writes.create(LEASE, b"0")
-        for i in range(8):
-            await writes.update(LEASE, str(i).encode())
-        await storage.compact(6)
-        with pytest.raises(Compacted):
-            await anext(storage.watch("/registry/", after_revision=5))
-        batches = await collect(storage.watch("/registry/", after_revision=6), 10)
-        check_watch(batches, writes.history, prefix="", after=6, upto=10)
-
-    async def test_a_dropped_watch_is_forgotten(self, storage: Storage) -> None:
-        watch = storage.watch("/registry/", after_revision=1)
-        assert storage.statistics()["watches"] == 1
-        del watch
-        assert storage.statistics()["watches"] == 0
 
     # -- many at once, and the end ----------------------------------------------------------------
 

@@ -1,34 +1,35 @@
-"""What only SQLite does: files, locks, versions, failures of the disk, recovery, housekeeping."""
+"""What only SQLite does: files, locks, versions, batches, what memory holds and the file."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import sqlite3
 import stat
-import subprocess
-import sys
-import textwrap
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kapi.storage import compaction, sqlite_upkeep, sqlite_writer
+from kapi.storage import sqlite_writer
 from kapi.storage.check import check_file
 from kapi.storage.interface import (
     Conflict,
     Corrupt,
     Event,
     InUse,
+    ListResult,
     Record,
     Unavailable,
     UnknownFormat,
 )
+from kapi.storage.recent import Recent
 from kapi.storage.sqlite import SqliteStorage
 from kapi.storage.sqlite_schema import DATABASE_NAME, SCHEMA_VERSION
+from kapi.storage.sqlite_writer import Batch
 
 POD = "/registry/pods/default/a"
 
@@ -259,196 +260,64 @@ async def test_records_beyond_the_memory_come_from_the_file(
     await storage.close()
 
 
-# -- a disk that fails ----------------------------------------------------------------------------
+# -- the loop may be behind the file --------------------------------------------------------------
 
 
-async def test_a_full_disk(storage: SqliteStorage) -> None:
-    revision = await storage.create(POD, b"before")
-    watch = storage.watch("", after_revision=revision)
-    [(pages,)] = await storage.call_in_writer(lambda c: c.execute(PAGES).fetchall())
-    await set_pragma(storage, f"max_page_count = {pages + 20}")
-    results = await asyncio.gather(
-        *(storage.create(f"/r/{i}", b"v" * 5000) for i in range(30)), return_exceptions=True
-    )
-    assert any(isinstance(r, Unavailable) for r in results)
-    assert all(isinstance(r, int | Unavailable) for r in results)
-    full = [r for r in results if isinstance(r, Unavailable)]
-    assert "full" in str(full[0])
-    # What is there can still be read, and what was refused is not there.
-    assert await storage.get(POD) == Record(POD, b"before", 2, 2)
-    made = sum(isinstance(r, int) for r in results)
-    assert len((await storage.list("/r/")).records) == made
-    assert await storage.current_revision() == 2 + made
-    # Space comes back: writes work again, and no revision was lost or used twice.
-    await set_pragma(storage, "max_page_count = 1000000")
-    assert await storage.create("/r/after", b"v" * 9000) == 3 + made
-    seen: list[Event] = []
-    while not seen or seen[-1].revision < 3 + made:
-        seen += await anext(watch)
-    assert [e.revision for e in seen] == list(range(3, 4 + made))
-
-
-async def test_a_read_only_file(storage: SqliteStorage) -> None:
-    await storage.create(POD, b"1")
-    await set_pragma(storage, "query_only = ON")
-    with pytest.raises(Unavailable, match="readonly"):
-        await storage.update(POD, b"2", expected_revision=2)
-    with pytest.raises(Unavailable):
-        await storage.compact(2)
-    assert await storage.get(POD) == Record(POD, b"1", 2, 2)
-    await set_pragma(storage, "query_only = OFF")
-    assert await storage.update(POD, b"2", expected_revision=2) == 3
-    await storage.compact(3)
-    assert storage.statistics()["write_failures"] == 1
-    assert storage.statistics()["upkeep_failures"] == 1
-
-
-class LostAnswer:
-    """A connection whose next insert is made, but reported as failed: a sync that went wrong."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._armed = True
-
-    def execute(self, sql: str, parameters: object = ()) -> sqlite3.Cursor:
-        cursor = self._connection.execute(sql, parameters)  # type: ignore[arg-type]
-        if self._armed and "INSERT" in sql:
-            self._armed = False
-            raise sqlite3.OperationalError("disk I/O error")
-        return cursor
-
-
-async def test_a_write_that_was_made_after_all(storage: SqliteStorage) -> None:
-    await storage.create(POD, b"1")
+async def test_a_write_on_top_of_one_that_the_loop_has_not_seen(
+    storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "BATCH_CALLS_MAX", 1)
+    await storage.create(POD, b"2")
     watch = storage.watch("", after_revision=2)
-    writer = storage._writer
-    connection = writer._connection
-    writer._connection = LostAnswer(connection)  # type: ignore[assignment]
-    results = await asyncio.gather(
-        storage.update(POD, b"2", expected_revision=2),
-        storage.create("/r/new", b"x"),
-        return_exceptions=True,
-    )
-    assert any(isinstance(r, Unavailable) for r in results)
-    writer._connection = connection
-    # The next write finds out: the lost ones become visible as events, none is repeated.
-    last = await storage.create("/r/next", b"x")
-    assert last == 5
-    events: list[Event] = []
-    while not events or events[-1].revision < last:
-        events += await anext(watch)
-    assert [(e.type, e.key, e.revision) for e in events] == [
-        ("update", POD, 3),
-        ("create", "/r/new", 4),
-        ("create", "/r/next", 5),
-    ]
-    assert await storage.get(POD) == Record(POD, b"2", 3, 2)
+    first = asyncio.ensure_future(storage.update(POD, b"3", expected_revision=2))
+    second = asyncio.ensure_future(storage.update(POD, b"4", expected_revision=3))
+    await asyncio.sleep(0)
+    time.sleep(0.1)  # noqa: ASYNC251 the loop stands still, the writer does not
+    assert [await first, await second] == [3, 4]
+    events = [*await anext(watch)]
+    assert [e.previous for e in events] == [Record(POD, b"2", 2, 2), Record(POD, b"3", 3, 2)]
 
 
-async def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
-    """The system itself refuses to let the files grow, in a process of its own, then allows it."""
-    program = textwrap.dedent(
-        """
-        import asyncio, resource, sys
-        from pathlib import Path
-        from kapi.storage.interface import Unavailable
-        from kapi.storage.sqlite import SqliteStorage
-
-        async def main(directory):
-            storage = await SqliteStorage.open(directory)
-            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
-            made, failed = [], 0
-            for i in range(300):
-                try:
-                    made.append(await storage.create(f"/r/{i}", b"v" * 5000))
-                except Unavailable:
-                    failed += 1
-            assert made and failed, (made, failed)
-            assert len((await storage.list("")).records) == len(made)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-            for i in range(300):
-                made.append(await storage.create(f"/s/{i}", b"v" * 5000))
-            assert made == list(range(2, 2 + len(made)))
-            assert len((await storage.list("")).records) == len(made)
-            await storage.close()
-
-        asyncio.run(main(Path(sys.argv[1])))
-        """
-    )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert check_file(tmp_path) == []
-
-
-async def test_damage_is_named(tmp_path: Path) -> None:
-    storage = await SqliteStorage.open(tmp_path)
-    for i in range(50):
-        await storage.create(f"/r/{i:02}", b"v" * 3000)
-    await storage.close()
-    data = bytearray((tmp_path / DATABASE_NAME).read_bytes())
-    data[4096:] = b"\xff" * (len(data) - 4096)
-    (tmp_path / DATABASE_NAME).write_bytes(data)
-    with pytest.raises(Corrupt):
-        await SqliteStorage.open(tmp_path)
-
-
-# -- housekeeping ---------------------------------------------------------------------------------
-
-
-async def test_history_is_bounded_by_its_size(
+async def test_nothing_is_shown_before_its_event(
     storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compaction, "HISTORY_BYTES_MIN", 100_000)
-    revision = await storage.create(POD, b"v" * 100)
-    for _ in range(3000):
-        revision = await storage.update(POD, b"v" * 100, expected_revision=revision)
-    sizes = storage.statistics()
-    assert sizes["history_bytes"] <= 101_000
-    assert sizes["compact_revision"] > 2500
-    assert sizes["revision"] == 3002
-    # What is kept is whole.
-    watch = storage.watch("", after_revision=sizes["compact_revision"])
-    seen = [e.revision for e in await anext(watch)]
-    assert seen == list(range(sizes["compact_revision"] + 1, 3003))
+    await storage.create(POD, b"2")
+    monkeypatch.setattr(storage, "_recent", Recent(0))
+    deliver = storage._writer._deliver
+
+    def late(batch: Batch) -> None:
+        asyncio.get_running_loop().call_later(0.1 if batch.events else 0, deliver, batch)
+
+    monkeypatch.setattr(storage._writer, "_deliver", late)
+    for read in (storage.get(POD), storage.list("")):
+        before = await storage.current_revision()
+        writing = asyncio.ensure_future(
+            storage.update(POD, b"x", expected_revision=await storage.current_revision())
+        )
+        await asyncio.sleep(0.02)  # in the file now, but not told yet
+        assert await storage.current_revision() == before
+        found = await read
+        record = found.records[0] if isinstance(found, ListResult) else found
+        assert record is not None
+        assert record.revision == before + 1
+        assert await storage.current_revision() == before + 1
+        await writing
 
 
-async def test_compaction_goes_in_small_pieces(
+async def test_an_old_answer_is_not_remembered(
     storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    revision = await storage.create(POD, b"0")
-    for _ in range(40):
-        revision = await storage.update(POD, b"v" * 1000, expected_revision=revision)
-    monkeypatch.setattr(sqlite_upkeep, "STEP_BYTES", 5000)
-    monkeypatch.setattr(sqlite_upkeep, "STEP_ROWS", 30)
-    seen: list[int] = []
-    step = storage._upkeep._compact
+    await storage.create(POD, b"2")
+    storage._recent.drop(POD)
+    run = storage._pool.run
 
-    def spied_step() -> None:
-        step()
-        seen.append(storage._upkeep.compact_revision)
+    async def overtaken(*args: Any) -> Any:
+        answer = await run(*args)
+        await storage.update(POD, b"3", expected_revision=2)
+        storage._recent.drop(POD)
+        return answer
 
-    monkeypatch.setattr(storage._upkeep, "_compact", spied_step)
-    await storage.compact(revision)
-    assert seen[0] == 7  # from 0: revisions 3 to 7 free 1 + 4 * 1000 bytes, 8 would exceed it
-    assert all(0 < b - a <= 6 for a, b in itertools.pairwise(seen))
-    assert seen[-1] == revision
-
-
-async def test_free_pages_go_back(storage: SqliteStorage, tmp_path: Path) -> None:
-    for i in range(30):
-        await storage.create(f"/r/{i}", b"v" * 1_000_000)
-    for i in range(30):
-        await storage.delete(f"/r/{i}", expected_revision=i + 2)
-    await storage.compact(await storage.current_revision())
-    for _ in range(200):  # each call is one piece of housekeeping later
-        [(pages,)] = await storage.call_in_writer(lambda c: c.execute(PAGES).fetchall())
-    assert pages < 1200
-
-
-async def test_the_log_starts_over(storage: SqliteStorage, tmp_path: Path) -> None:
-    revision = await storage.create(POD, b"0")
-    for _ in range(300):
-        revision = await storage.update(POD, b"v" * 100_000, expected_revision=revision)
-    assert (tmp_path / f"{DATABASE_NAME}-wal").stat().st_size < 16 * 1024 * 1024
+    with monkeypatch.context() as patch:
+        patch.setattr(storage._pool, "run", overtaken)
+        assert await storage.get(POD) == Record(POD, b"2", 2, 2)  # true when it was asked for
+    assert await storage.get(POD) == Record(POD, b"3", 3, 2)
