@@ -16,7 +16,6 @@ from kapi.codec.json_format import JsonNumber, JsonObject, JsonSyntaxError
 from kapi.codec.negotiate import content_format
 from kapi.codec.protobuf_format import BadEnvelope, ProtobufError, open_envelope
 from kapi.codec.yaml_scalars import YamlError
-from kapi.codec.yaml_format import YamlError
 from kapi.errors import ApiError
 from kapi.messages import Request
 from kapi.registry.resource import GroupVersionKind
@@ -74,7 +73,7 @@ class Decoder:
         """`go_types`: the Go type of any kind of the built-in API, "" for one that is not of it."""
         self._decoders = decoders
         self._go_types = go_types
-        self._readers = Readers()
+        self._readers = Readers(decoders)
 
     def decode(
         self,

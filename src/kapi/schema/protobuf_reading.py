@@ -33,7 +33,7 @@ from kapi.codec.protobuf_format import (
     varint,
     wrong_wire_type,
 )
-from kapi.schema.decoding import spell_duration
+from kapi.schema.decoding import Decoders, Unknown, spell_duration
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]
@@ -95,7 +95,8 @@ class _Message:
 class Readers:
     """Compiled readers by schema identity. One instance per server."""
 
-    def __init__(self) -> None:
+    def __init__(self, decoders: Decoders) -> None:
+        self._decoders = decoders
         self._made: dict[int, tuple[Schema, _Message]] = {}
 
     def read(self, schema: Schema, raw: bytes) -> Json:
@@ -128,7 +129,7 @@ class Readers:
             if schema.type == "number":
                 message.doubles[number << 3 | FIXED64] = name
                 return
-            if schema.type == "array" and p.repeated:
+            if schema.type == "array" and (p.repeated or schema.go_type.startswith("[]")):
                 self._add_list(message, p, owner)
                 return
         message.stores[number << 3 | BYTES] = self._store(name, schema, owner)
@@ -238,23 +239,26 @@ class Readers:
         _, _, name = schema.go_type.partition("JSONSchemaPropsOr")
         if not name:
             return None
+        # What stands in such a field is not decoded any more: empty fields are dropped here.
+        decode = self._decoders.decoder(owner)
         message = _Message(f"JSONSchemaPropsOr{name}")
         number = 2 if name == "Bool" else 1
         message.stores[number << 3 | BYTES] = self._store_message("schema", owner)
-        other: Schema | None = None
-        if name == "Array":
-            other = Schema("array", items=owner)
-        elif name == "StringArray":
-            other = Schema("array", items=Schema("string"))
-        if other is not None:
-            self._add_list(message, Property("other", other, number=2), owner)
+        if name != "Bool":
+            items = owner if name == "Array" else _STRING
+            self._add_list(
+                message, Property("other", Schema("array", items=items), number=2), owner
+            )
         else:
             message.numbers[1 << 3 | VARINT] = _scalar("other", Schema("boolean"))
 
         def read(data: bytes, start: int, stop: int) -> Any:
             out: Json = {}
             message.read(data, start, stop, out)
-            return out.get("schema", out.get("other"))
+            if "schema" in out:
+                return decode(out["schema"], Unknown())
+            other = out.get("other")
+            return [decode(x, Unknown()) for x in other] if name == "Array" and other else other
 
         return read
 
@@ -304,7 +308,7 @@ def _base64(data: bytes, start: int, stop: int) -> str:
 def _small(name: str, *fields: Property) -> Callable[[bytes, int, int], Json]:
     """A reader of one of the messages that have a JSON form of their own."""
     schema = Schema("object", go_type=name, properties={p.name: p for p in fields})
-    message = Readers()._message(schema)
+    message = Readers(Decoders())._message(schema)
 
     def read(data: bytes, start: int, stop: int) -> Json:
         out: Json = {}
