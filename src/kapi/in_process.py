@@ -5,6 +5,7 @@ Writes go through the same pipeline as a request's; objects are decoded and defa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kapi import errors
@@ -94,6 +95,11 @@ class InProcess:
     async def update(self, group: str, plural: str, namespace: str, obj: Json) -> None:
         """Raises ApiError 409 if it changed meanwhile, 404 if it is gone."""
         await self._writer.commit(self._change(group, plural, namespace, obj, "update"))
+
+    async def update_status(self, group: str, plural: str, namespace: str, obj: Json) -> None:
+        """The status of an object at its resourceVersion. Raises ApiError 409, 404."""
+        change = self._change(group, plural, namespace, obj, "update")
+        await self._writer.commit(replace(change, subresource="status"))
 
     async def delete(self, group: str, plural: str, namespace: str, name: str) -> None:
         """Gone, also if it never was."""

@@ -105,6 +105,7 @@ class Server:
                 options=options,
                 authorizer=authority.authorizer,
                 live=objects.live,
+                write_quota=objects.write_quota,
                 extra=(RbacEscalation(authority.rbac, authority.authorizer),),
             )
         )
@@ -262,6 +263,10 @@ class _Late:
     async def live(self, plural: str, namespace: str, name: str) -> dict[str, Any] | None:
         assert self._inner is not None
         return await self._inner.get("", plural, namespace, name)
+
+    async def write_quota(self, namespace: str, quota: dict[str, Any]) -> None:
+        assert self._inner is not None
+        await self._inner.update_status("", "resourcequotas", namespace, quota)
 
     async def create(self, group: str, plural: str, obj: dict[str, Any]) -> None:
         assert self._inner is not None

@@ -1,0 +1,129 @@
+"""ResourceQuota: a namespace never holds more than its quotas allow, however many create at once.
+
+The last of the plugins that may refuse: what it charges is meant to be written. The new usage goes
+into the quota's status by compare-and-swap; who loses the race looks again. Usage falls only when a
+controller counts anew. https://kubernetes.io/docs/concepts/policy/resource-quotas/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from kapi import errors
+from kapi.admission.listers import Lister
+from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.quota_usage import Usage, counts_updates, in_scope, unspecified, usage
+from kapi.errors import ApiError
+from kapi.schema import quantity
+
+Json = dict[str, Any]
+Live = Callable[[str, str, str], Awaitable[Json | None]]
+# Writes the status of a quota that carries its resourceVersion; raises ApiError 409 if it changed
+# meanwhile.
+WriteStatus = Callable[[str, Json], Awaitable[None]]
+
+ATTEMPTS_MAX = 32  # lost races in a row, as many as writers may meet in one namespace
+_IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
+
+
+class ResourceQuotaPlugin:
+    name = "ResourceQuota"
+
+    def __init__(self, quotas: Lister, live: Live, write_status: WriteStatus) -> None:
+        self._quotas = quotas
+        self._live = live
+        self._write_status = write_status
+
+    def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
+        if operation == "UPDATE" and (group, resource, subresource) == ("", "pods", "resize"):
+            return True
+        if subresource or (group, resource) in _IGNORED:
+            return False
+        return operation == "CREATE" or (operation == "UPDATE" and counts_updates(group, resource))
+
+    async def validate(self, attributes: Attributes) -> None:
+        a = attributes
+        if not a.namespace or a.object is None:
+            return
+        for quota in self._quotas.list(a.namespace):
+            if in_scope(quota, a.resource, a.object):
+                await self._charge(a, quota["metadata"]["name"])
+
+    async def _charge(self, a: Attributes, name: str) -> None:
+        for _ in range(ATTEMPTS_MAX):
+            quota = await self._live("resourcequotas", a.namespace, name)
+            if quota is None:
+                return
+            used = self._new_usage(a, quota)
+            if used is None or a.dry_run:
+                return
+            status = quota.get("status") or {}
+            try:
+                await self._write_status(a.namespace, {**quota, "status": {**status, "used": used}})
+            except ApiError as error:
+                if error.code != 409:
+                    raise
+                continue
+            return
+        raise errors.conflict("", "resourcequotas", name, errors.OBJECT_MODIFIED)
+
+    def _new_usage(self, a: Attributes, quota: Json) -> Json | None:
+        """The usage with the object in it; None if it uses nothing of this quota. Raises ApiError
+        403.
+        """
+        name = quota["metadata"]["name"]
+        status = quota.get("status") or {}
+        hard, used = status.get("hard") or {}, status.get("used") or {}
+        assert a.object is not None
+        if a.operation == "CREATE" and a.resource == "pods" and not a.group:
+            missing = unspecified(hard, a.object)
+            if missing:
+                raise self._refused(a, f"failed quota: {name}: {missing}")
+        wanted = _limited(usage(a.group, a.resource, a.object), hard)
+        if a.operation == "UPDATE" and a.old is not None:
+            wanted = _difference(wanted, _limited(usage(a.group, a.resource, a.old), hard))
+        wanted = {k: v for k, v in wanted.items() if v != "0"}
+        if not wanted:
+            return None
+        unknown = sorted(wanted.keys() - used.keys())
+        if unknown:
+            text = f"status unknown for quota: {name}, resources: {','.join(unknown)}"
+            raise self._refused(a, text)
+        total = {k: _plus(used[k], v) for k, v in wanted.items()}
+        over = sorted(
+            k
+            for k in wanted
+            if quantity.value(total[k]) > quantity.value(hard[k]) and quantity.value(wanted[k]) > 0
+        )
+        if over:
+            text = (
+                f"exceeded quota: {name}, requested: {_listed(wanted, over)}, "
+                f"used: {_listed(used, over)}, limited: {_listed(hard, over)}"
+            )
+            raise self._refused(a, text)
+        merged = {**used, **total}
+        return {k: merged[k] for k in sorted(merged)}
+
+    def _refused(self, a: Attributes, text: str) -> ApiError:
+        return errors.forbidden(a.group, a.resource, a.name, text)
+
+
+def _limited(amounts: Usage, hard: Mapping[str, str]) -> Usage:
+    return {k: v for k, v in amounts.items() if k in hard}
+
+
+def _difference(new: Usage, old: Usage) -> Usage:
+    return {
+        k: _plus(new.get(k, "0"), old.get(k, "0"), sign=-1) for k in sorted(new.keys() | old.keys())
+    }
+
+
+def _plus(a: str, b: str, sign: int = 1) -> str:
+    first, family = quantity.parse(a)
+    second, other = quantity.parse(b)
+    return quantity.spell(first + sign * second, other if a == "0" else family)
+
+
+def _listed(amounts: Mapping[str, str], names: Iterable[str]) -> str:
+    return ",".join(f"{name}={amounts[name]}" for name in names)

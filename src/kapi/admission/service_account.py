@@ -1,0 +1,126 @@
+"""ServiceAccount: a pod runs as an account of its namespace and gets a token for it mounted.
+
+https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#serviceaccount
+https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#serviceaccount-admission-controller
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from kapi import errors
+from kapi.admission.listers import Lister
+from kapi.admission.plugin import Attributes, Operation
+from kapi.clock import Entropy
+
+Json = dict[str, Any]
+Live = Callable[[str, str, str], Awaitable[Json | None]]
+
+MIRROR_POD = "kubernetes.io/config.mirror"
+VOLUME_PREFIX = "kube-api-access-"
+MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_SECONDS = 3607  # an hour, and enough to be told from the common one
+_FILE_MODE = 0o644
+_SUFFIX_LENGTH = 5
+
+
+class ServiceAccountPlugin:
+    name = "ServiceAccount"
+
+    def __init__(self, accounts: Lister, live: Live, entropy: Entropy) -> None:
+        self._accounts = accounts
+        self._live = live
+        self._entropy = entropy
+
+    def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
+        return (operation, group, resource, subresource) == ("CREATE", "", "pods", "")
+
+    async def admit(self, attributes: Attributes) -> None:
+        a = attributes
+        pod = a.object
+        assert pod is not None
+        spec = pod.setdefault("spec", {})
+        if MIRROR_POD in (pod["metadata"].get("annotations") or {}):
+            self._check_mirror(a, spec)
+            return
+        name = spec.get("serviceAccountName") or "default"
+        account = await self._account(a, name)
+        spec["serviceAccountName"] = spec["serviceAccount"] = name
+        if _automounts(spec, account):
+            self._mount(spec)
+        if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+            secrets = account["imagePullSecrets"]
+            spec["imagePullSecrets"] = [{"name": s.get("name", "")} for s in secrets]
+
+    async def _account(self, a: Attributes, name: str) -> Json:
+        account = self._accounts.get(a.namespace, name)
+        if account is None:
+            account = await self._live("serviceaccounts", a.namespace, name)
+        if account is None:
+            text = (
+                f"error looking up service account {a.namespace}/{name}: "
+                f"serviceaccount {errors.quote(name)} not found"
+            )
+            raise errors.forbidden(a.group, a.resource, a.name, text)
+        return account
+
+    def _check_mirror(self, a: Attributes, spec: Json) -> None:
+        """A pod that mirrors a file of a node has nothing to do with accounts."""
+        text = ""
+        if spec.get("serviceAccountName"):
+            text = "a mirror pod may not reference service accounts"
+        for volume in spec.get("volumes") or ():
+            if volume.get("secret") is not None:
+                text = "a mirror pod may not reference secrets"
+            for source in (volume.get("projected") or {}).get("sources") or ():
+                if source.get("serviceAccountToken") is not None:
+                    text = "a mirror pod may not use ServiceAccountToken volume projections"
+        if text:
+            raise errors.forbidden(a.group, a.resource, a.name, text)
+
+    def _mount(self, spec: Json) -> None:
+        volumes = spec.get("volumes") or []
+        name = next((v["name"] for v in volumes if v["name"].startswith(VOLUME_PREFIX)), "")
+        present = bool(name)
+        if not present:
+            name = VOLUME_PREFIX + self._entropy.name_suffix(_SUFFIX_LENGTH)
+        needed = False
+        for field in ("initContainers", "containers"):
+            for container in spec.get(field) or ():
+                mounts = container.get("volumeMounts") or []
+                if all(m.get("mountPath") != MOUNT_PATH for m in mounts):
+                    mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}
+                    container["volumeMounts"] = [*mounts, mount]
+                    needed = True
+        if needed and not present:
+            spec["volumes"] = [*volumes, token_volume(name)]
+
+
+def _automounts(spec: Json, account: Json) -> bool:
+    for said in (spec, account):
+        choice = said.get("automountServiceAccountToken")
+        if choice is not None:
+            return bool(choice)
+    return True
+
+
+def token_volume(name: str) -> Json:
+    """A token, the certificate to trust the server by, and the name of the namespace."""
+    namespace = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    return {
+        "name": name,
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+                {
+                    "configMap": {
+                        "name": "kube-root-ca.crt",
+                        "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                    }
+                },
+                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": namespace}]}},
+            ],
+            "defaultMode": _FILE_MODE,
+        },
+    }
