@@ -138,7 +138,7 @@ def test_schemas_within_schemas() -> None:
         (24, message((1, text))),
         (29, message((1, "p"), (2, message((30, message((1, 1))))))),
         (29, message((1, "q"), (2, message((30, message((1, 0), (2, text))))))),
-        (33, message((1, "d"), (2, message((2, "x"), (2, "y"))))),
+        (32, message((1, "d"), (2, message((2, "x"), (2, "y"))))),
         (20, message((1, "1"))),
         (20, message((1, '"two"'))),
     )
