@@ -20,6 +20,7 @@ from kapi.errors import (
 from kapi.kinds import checks
 from kapi.kinds import webhook_rules as rules
 from kapi.kinds.bases import SPEC_AND_METADATA, Plain
+from kapi.kinds.expressions import expression
 from kapi.registry import names
 from kapi.registry.strategy import Context
 
@@ -32,6 +33,7 @@ AUDIT_ANNOTATIONS_MAX = 20
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
 _PATCH_TYPES = ("ApplyConfiguration", "JSONPatch")
 _MUTATED = ("*", "CONNECT", "CREATE", "UPDATE")
+_NAMES = (*rules.WEBHOOK_NAMES, "namespaceObject", "params", "variables")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -96,7 +98,7 @@ def _common(spec: Json) -> list[FieldError]:
         out += match_resources(constraints, "spec.matchConstraints")
         if not constraints.get("resourceRules"):
             out.append(required("spec.matchConstraints.resourceRules"))
-    out += rules.match_conditions(spec.get("matchConditions") or [], "spec.matchConditions")
+    out += rules.match_conditions(spec.get("matchConditions") or [], "spec.matchConditions", _NAMES)
     seen: set[str] = set()
     for i, variable in enumerate(spec.get("variables") or ()):
         out += _variable(variable, f"spec.variables[{i}]", seen)
@@ -165,6 +167,13 @@ def _resource_names(listed: list[str], path: str) -> list[FieldError]:
     return out
 
 
+def _expression(holder: Json, path: str, missing: str) -> list[FieldError]:
+    text = holder.get("expression", "")
+    if not text.strip():
+        return [required(f"{path}.expression", missing)]
+    return expression(text, f"{path}.expression", _NAMES)
+
+
 def _variable(variable: Json, path: str, seen: set[str]) -> list[FieldError]:
     out: list[FieldError] = []
     name = variable.get("name", "")
@@ -176,16 +185,14 @@ def _variable(variable: Json, path: str, seen: set[str]) -> list[FieldError]:
         if name in seen:
             out.append(duplicate(f"{path}.name", name))
         seen.add(name)
-    if not variable.get("expression", "").strip():
-        out.append(required(f"{path}.expression", "expression is not specified"))
+    out += _expression(variable, path, "expression is not specified")
     return out
 
 
 def _validation(validation: Json, path: str) -> list[FieldError]:
     out: list[FieldError] = []
     message, by_expression = validation.get("message", ""), validation.get("messageExpression", "")
-    if not validation.get("expression", "").strip():
-        out.append(required(f"{path}.expression", "expression is not specified"))
+    out += _expression(validation, path, "expression is not specified")
     if by_expression and not by_expression.strip():
         text = "must be non-empty if specified"
         out.append(invalid_value(f"{path}.messageExpression", by_expression, text))
@@ -234,8 +241,8 @@ def _mutation(mutation: Json, path: str) -> list[FieldError]:
     out: list[FieldError] = []
     if mutation.get(mine) is None:
         out.append(required(f"{path}.{mine}", f"must be specified when patchType is {kind}"))
-    elif not mutation[mine].get("expression", "").strip():
-        out.append(required(f"{path}.{mine}.expression"))
+    else:
+        out += _expression(mutation[mine], f"{path}.{mine}", "")
     if mutation.get(other) is not None:
         text = f"must not be specified when patchType is {kind}"
         out.append(invalid_value(f"{path}.{other}", f"{{{other}}}", text))

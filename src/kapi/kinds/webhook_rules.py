@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from kapi.errors import (
     too_many,
 )
 from kapi.kinds import checks
+from kapi.kinds.expressions import expression
 from kapi.registry import names
 
 Json = dict[str, Any]
@@ -26,6 +27,7 @@ Json = dict[str, Any]
 OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 REVIEW_VERSIONS = ("v1", "v1beta1")
 MATCH_CONDITIONS_MAX = 64
+WEBHOOK_NAMES = ("object", "oldObject", "request", "authorizer")
 _SCOPES = ("*", "Cluster", "Namespaced")
 _URL_FORM = "; desired format: https://host[/path]"
 
@@ -200,14 +202,20 @@ def review_versions(versions: list[str], path: str) -> list[FieldError]:
     return out
 
 
-def match_conditions(conditions: list[Json], path: str) -> list[FieldError]:
+def match_conditions(
+    conditions: list[Json], path: str, known: Collection[str] = WEBHOOK_NAMES
+) -> list[FieldError]:
+    """`known`: the names that an expression may use."""
     if len(conditions) > MATCH_CONDITIONS_MAX:
         return [too_many(path, len(conditions), MATCH_CONDITIONS_MAX)]
     out: list[FieldError] = []
     seen: set[str] = set()
     for i, condition in enumerate(conditions):
         where, name = f"{path}[{i}]", condition.get("name", "")
-        if not condition.get("expression", "").strip():
+        text = condition.get("expression", "")
+        if text.strip():
+            out += expression(text, f"{where}.expression", known)
+        else:
             out.append(required(f"{where}.expression"))
         if name:
             out += checks.qualified_name(name, f"{where}.name")
