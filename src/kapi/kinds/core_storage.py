@@ -156,9 +156,9 @@ def validate_volume_spec(spec: Json, path: str, *, inline: bool = False) -> list
     mode = spec.get("volumeMode")
     if mode is not None and not inline and mode not in claim_specs.VOLUME_MODES:
         out.append(not_supported(f"{path}.volumeMode", mode, claim_specs.VOLUME_MODES))
-    name = spec.get("volumeAttributesClassName")
-    if name is not None and not inline:
-        out += checks.dns_subdomain(name, f"{path}.volumeAttributesClassName")
+    attributes = spec.get("volumeAttributesClassName")
+    if attributes is not None and not inline:
+        out += checks.dns_subdomain(attributes, f"{path}.volumeAttributesClassName")
         if spec.get("csi") is None:
             text = "has to be specified when using volumeAttributesClassName"
             out.append(required(f"{path}.csi", text))

@@ -319,7 +319,6 @@ def _attribute(value: Json, path: str) -> list[FieldError]:
         text = "exactly one value must be specified"
         return [invalid_value(path, checks.go_json(value), text)]
     for name in ("string", "version"):
-        text = value.get(name)
-        if text is not None and len(text.encode()) > TEXT_BYTES_MAX:
+        if len((value.get(name) or "").encode()) > TEXT_BYTES_MAX:
             return [too_long(f"{path}.{name}", TEXT_BYTES_MAX)]
     return []

@@ -11,11 +11,14 @@ from types import ModuleType
 from typing import Any
 
 from kapi.kinds import (
+    admissionregistration,
+    apiextensions,
     apiregistration,
     apps,
     authentication,
     autoscaling,
     batch,
+    certificates,
     coordination,
     core_config,
     core_nodes,
@@ -24,12 +27,15 @@ from kapi.kinds import (
     core_storage,
     discovery,
     events,
+    flowcontrol,
     networking,
     node,
     policy,
     rbac,
+    resource,
     scheduling,
     storage,
+    storagemigration,
 )
 from kapi.kinds.types import Defaults
 from kapi.registry.resource import Column, Convert
@@ -38,11 +44,14 @@ from kapi.registry.strategy import Strategy
 Json = dict[str, Any]
 
 MODULES: tuple[ModuleType, ...] = (
+    admissionregistration,
+    apiextensions,
     apiregistration,
     apps,
     authentication,
     autoscaling,
     batch,
+    certificates,
     coordination,
     core_config,
     core_nodes,
@@ -51,12 +60,15 @@ MODULES: tuple[ModuleType, ...] = (
     core_storage,
     discovery,
     events,
+    flowcontrol,
     networking,
     node,
     policy,
     rbac,
+    resource,
     scheduling,
     storage,
+    storagemigration,
 )
 
 
