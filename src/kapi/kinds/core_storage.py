@@ -153,9 +153,9 @@ def validate_volume_spec(spec: Json, path: str, *, inline: bool = False) -> list
             out.append(_not_inline(f"{path}.storageClassName"))
         else:
             out += checks.dns_subdomain(name, f"{path}.storageClassName")
-    mode = spec.get("volumeMode")
-    if mode is not None and not inline and mode not in claim_specs.VOLUME_MODES:
-        out.append(not_supported(f"{path}.volumeMode", mode, claim_specs.VOLUME_MODES))
+    kind = spec.get("volumeMode")
+    if kind is not None and not inline and kind not in claim_specs.VOLUME_MODES:
+        out.append(not_supported(f"{path}.volumeMode", kind, claim_specs.VOLUME_MODES))
     attributes = spec.get("volumeAttributesClassName")
     if attributes is not None and not inline:
         out += checks.dns_subdomain(attributes, f"{path}.volumeAttributesClassName")
