@@ -365,7 +365,8 @@ class Walkers:
             if schema.list_type != "atomic":
                 return ListWalker(self, schema)
         elif schema.type == "any" and schema.format != "int-or-string":
-            return self._deduced()
+            # A RawExtension is owned as one thing, what has no schema at all member by member.
+            return Walker(exact=True) if schema.typed else self._deduced()
         return Walker(exact=True) if self.reaches_untyped(schema) else self._leaf
 
     def reaches_untyped(self, schema: Schema | None) -> bool:

@@ -40,7 +40,7 @@ class Strategy:
     # Top-level fields (or longer paths) that a write of the object itself may not change ...
     reset_main: Sequence[Path] = (("status",),)
     # ... and those that a write of the status subresource may not change.
-    reset_status: Sequence[Path] = (("spec",), ("metadata", "labels"))
+    reset_status: Sequence[Path] = (("spec",),)
     # Subresources of the same kind that may change these paths and nothing else.
     sets: Mapping[str, Sequence[Path]] = MappingProxyType({})
     orphans_by_default = False  # a deletion without propagation policy leaves dependents alone

@@ -10,14 +10,22 @@ from typing import Any
 
 import orjson
 
+from kapi.codec import json_format
 from kapi.registry.resource import ResourceType, Version
 from kapi.schema.decoding import Decoders, emitted
 from kapi.schema.defaulting import Defaulters
+from kapi.schema.settling import Settlers
 from kapi.schema.structural import Schema
 from kapi.storage.interface import Record
 
 Json = dict[str, Any]
 MISSING = object()
+
+
+def sorted_keys(obj: Json) -> Json:
+    """The same object with the keys of all its maps in byte order, as custom objects are written."""
+    out: Json = orjson.loads(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS))
+    return out
 
 
 class Versions:
@@ -30,6 +38,7 @@ class Versions:
         self.meta_order = tuple(meta_order)
         self.decoders = decoders
         self.defaulters = defaulters
+        self.settlers = Settlers()
 
     def decode_stored(self, resource: ResourceType, record: Record) -> Json:
         """The stored object, the caller's own, with its resourceVersion."""
@@ -43,8 +52,8 @@ class Versions:
         version = meta.pop("resourceVersion", None)
         try:
             if resource.custom:
-                return orjson.dumps(stored, option=orjson.OPT_SORT_KEYS)
-            return orjson.dumps(stored)
+                return json_format.dumps(sorted_keys(stored))
+            return json_format.dumps(stored)
         finally:
             if version is not None:
                 meta["resourceVersion"] = version

@@ -95,6 +95,7 @@ class Writer:
         # 4 who owns which field
         if change.mode != "apply":
             self._manage(change, proposed, live)
+        self._versions.settlers.settle(change.version.schema(), proposed)
         # 5 admission may change it
         attributes = self._attributes(change, proposed, live)
         await self._admission.admit(attributes)
@@ -225,7 +226,7 @@ class Writer:
                     "metadata.resourceVersion", 0, "must be specified for an update"
                 )
             ]
-            raise errors.invalid(r.group, r.kind, change.name, found)
+            raise errors.invalid(r.group, r.plural, change.name, found)
         uid = meta.get("uid")
         if uid and uid != old["uid"]:
             raise self._uid_conflict(change, uid, old)

@@ -211,13 +211,10 @@ def emitted(p: Property) -> bool:
 
 
 def _vanishes(p: Property) -> bool:
-    """Whether an empty value makes the field vanish.
-
-    Lists and maps that are not optional print null once they have been stored, as absent ones do.
-    """
+    """Whether an empty value makes the field vanish. (What is not optional stays: settling.py.)"""
     if p.pointer or p.schema.type == "object" or p.schema.format in _STRUCT_ZERO:
         return False
-    return p.omit_empty or p.omit_zero or p.schema.type in ("array", "map")
+    return p.omit_empty or p.omit_zero
 
 
 def _string(value: Any, unknown: Unknown) -> Any:

@@ -16,6 +16,7 @@ from kapi.schema.decoding import (
     spell_duration,
 )
 from kapi.schema.decoding_errors import strict_errors, type_error
+from kapi.schema.settling import Settlers
 from kapi.schema.structural import Schema
 
 TYPES = TypeTable()
@@ -53,9 +54,13 @@ def test_plain_structs_and_zero_values_appear() -> None:
     assert decode("Pod", {"spec": {}})["spec"] == {"containers": None}
 
 
-def test_a_list_that_is_not_optional_prints_null_when_empty() -> None:
-    role = DECODERS.decode(TYPES.schema("io.k8s.api.rbac.v1.Role"), {"rules": []})[0]
+def test_a_list_that_is_not_optional_stays_until_it_is_stored() -> None:
+    schema = TYPES.schema("io.k8s.api.rbac.v1.Role")
+    role = DECODERS.decode(schema, {"rules": []})[0]
+    assert role["rules"] == []
+    Settlers().settle(schema, role)
     assert role["rules"] is None
+    assert DECODERS.decode(schema, {})[0]["rules"] is None
 
 
 def test_pointers_keep_their_zero_value() -> None:
