@@ -55,7 +55,7 @@ def _in_order(d: PluginDependencies) -> Iterator[Plugin]:
     yield LimitRanger(d.lister("", "limitranges"))
     yield ServiceAccountPlugin(d.lister("", "serviceaccounts"), d.live, d.entropy)
     yield TaintNodesByCondition()
-    yield PodSecurity(d.lister("", "namespaces"))
+    yield PodSecurity(d.lister("", "namespaces"), d.lister("", "pods"))
     yield Priority(d.lister("scheduling.k8s.io", "priorityclasses"))
     yield DefaultTolerationSeconds(
         o.default_not_ready_toleration_seconds, o.default_unreachable_toleration_seconds

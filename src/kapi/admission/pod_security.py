@@ -6,6 +6,7 @@ https://kubernetes.io/docs/concepts/security/pod-security-admission/
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kapi import errors
@@ -33,18 +34,24 @@ _POD_WRITES = ("", "ephemeralcontainers")
 class PodSecurity:
     name = "PodSecurity"
 
-    def __init__(self, namespaces: Lister) -> None:
+    def __init__(self, namespaces: Lister, pods: Lister) -> None:
         self._namespaces = namespaces
+        self._pods = pods
 
     def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
         if operation not in ("CREATE", "UPDATE"):
             return False
         if (group, resource) == ("", "pods"):
             return subresource in _POD_WRITES
+        if (group, resource) == ("", "namespaces"):
+            return not subresource
         return not subresource and (group, resource) in _TEMPLATES
 
     async def validate(self, attributes: Attributes) -> None:
         a = attributes
+        if (a.group, a.resource) == ("", "namespaces"):
+            self._namespace(a)
+            return
         namespace = self._namespaces.get("", a.namespace)
         labels = (namespace or {}).get("metadata", {}).get("labels") or {}
         if not any(label.startswith(_LABEL) for label in labels):
@@ -76,6 +83,53 @@ class PodSecurity:
         found = violations(level, meta, spec)
         if found:
             a.warn(f'would violate PodSecurity "{level}:{version}": {found}')
+
+    def _namespace(self, a: Attributes) -> None:
+        """The labels of a namespace name levels and versions; pods that are there already are
+        warned of.
+        """
+        new = (a.object or {})["metadata"].get("labels") or {}
+        old = (a.old or {}).get("metadata", {}).get("labels") or {}
+        found = _label_findings(new)
+        if found and (a.operation == "CREATE" or found != _label_findings(old)):
+            raise errors.invalid("", "Namespace", a.name, found)
+        level, version = _policy(new, "enforce")
+        if a.operation == "CREATE" or (level, version) == _policy(old, "enforce"):
+            return
+        groups: dict[str, list[str]] = {}
+        for pod in self._pods.list(a.name):
+            reasons = violations(level, pod["metadata"], pod.get("spec") or {}, where=False)
+            if reasons:
+                groups.setdefault(reasons, []).append(pod["metadata"]["name"])
+        if groups:
+            a.warn(
+                f"existing pods in namespace {errors.quote(a.name)} violate the new PodSecurity "
+                f'enforce level "{level}:{version}"'
+            )
+        for reasons, names in sorted(groups.items(), key=lambda group: min(group[1])):
+            names.sort()
+            more = len(names) - 1
+            plural = "s" if more > 1 else ""
+            others = f" (and {more} other pod{plural})" if more else ""
+            a.warn(f"{names[0]}{others}: {reasons}")
+
+
+_VERSION = re.compile(r"latest\Z|v1\.(0|[1-9][0-9]*)\Z", re.ASCII)
+
+
+def _label_findings(labels: Json) -> list[errors.FieldError]:
+    out: list[errors.FieldError] = []
+    for mode in ("enforce", "audit", "warn"):
+        key = _LABEL + mode
+        where = f"metadata.labels[{key}]"
+        level, version = labels.get(key), labels.get(f"{key}-version")
+        if level is not None and level not in LEVELS:
+            text = f"must be one of {', '.join(LEVELS)}"
+            out.append(errors.invalid_value(where, level, text))
+        if version is not None and not _VERSION.match(version):
+            text = 'must be "latest" or "v1.x"'
+            out.append(errors.invalid_value(f"metadata.labels[{key}-version]", version, text))
+    return out
 
 
 def _policy(labels: Json, mode: str) -> tuple[str, str]:

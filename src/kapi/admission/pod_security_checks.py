@@ -383,9 +383,9 @@ LEVELS: Mapping[str, tuple[Check, ...]] = {
 }
 
 
-def violations(level: str, meta: Json, spec: Json) -> str:
+def violations(level: str, meta: Json, spec: Json, *, where: bool = True) -> str:
     """What a pod does against a level: `privileged (container "c" …), hostPort (…)`; empty for
     nothing.
     """
     found = [f for check in LEVELS.get(level, ()) if (f := check(meta, spec)) is not None]
-    return ", ".join(f"{title} ({where})" if where else title for title, where in found)
+    return ", ".join(f"{title} ({at})" if where and at else title for title, at in found)

@@ -75,9 +75,10 @@ class Form:
 
     def partial(self, item: Item, version: str) -> bytes:
         """The object as PartialObjectMetadata of meta.k8s.io/`version`."""
+        hidden = self.resource.hidden_annotations
         return item.encoded(
             ("partial", version),
-            lambda i: json_format.dumps(partial_metadata(i.peek(), version)),
+            lambda i: json_format.dumps(partial_metadata(i.peek(), version, hidden)),
         )
 
     def zero(self) -> Json:

@@ -98,7 +98,8 @@ class Responder:
                 status, self._table_of(request, form, target, obj, accepted), accepted
             )
         if accepted.as_kind == PARTIAL:
-            partial = table.partial_metadata(obj, accepted.as_version)
+            hidden = form.resource.hidden_annotations
+            partial = table.partial_metadata(obj, accepted.as_version, hidden)
             return self._answer(status, json_format.dumps(partial), accepted)
         raise not_a_list(target.resource)
 
@@ -205,7 +206,8 @@ class Responder:
         if include == "Object":
             row["object"] = obj
         elif include != "None":
-            row["object"] = table.partial_metadata(obj, accepted.as_version)
+            hidden = target.resource.hidden_annotations
+            row["object"] = table.partial_metadata(obj, accepted.as_version, hidden)
         version = obj["metadata"].get("resourceVersion")
         meta = {"resourceVersion": version} if version else {}
         before, after = around_table(target.resource, meta, accepted)

@@ -15,6 +15,7 @@ from kapi import errors
 from kapi.errors import FieldError
 from kapi.kinds import apps_columns, checks
 from kapi.kinds.apps_sets import (
+    TEMPLATE_GENERATION,
     DaemonSetStrategy,
     StatefulSetStrategy,
     daemon_defaults,
@@ -42,6 +43,16 @@ _APPS = "io.k8s.api.apps.v1."
 
 class DeploymentStrategy(PodController):
     word = "ReplicaSet"
+    reset_status = (("spec",), ("metadata", "labels"))
+
+    def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
+        """Unlike for other kinds, a change of annotations counts as a new generation."""
+        super().prepare(obj, old, context)
+        if old is None or context.subresource:
+            return
+        before, meta = old["metadata"], obj["metadata"]
+        if (before.get("annotations") or {}) != (meta.get("annotations") or {}):
+            meta["generation"] = before.get("generation", 0) + 1
 
     def validate_spec(self, spec: Json) -> Findings:
         out = negative(spec, "replicas")
@@ -126,7 +137,6 @@ class ReplicaSetStrategy(PodController):
 
 
 class ControllerRevisionStrategy(Strategy):
-    generation = False
     reset_main = ()
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> Findings:
@@ -172,6 +182,10 @@ STRATEGIES: Mapping[tuple[str, str], Strategy] = {
 }
 
 COLUMNS = apps_columns.COLUMNS
+
+HIDDEN_ANNOTATIONS: Mapping[tuple[str, str], frozenset[str]] = {
+    ("apps", "daemonsets"): frozenset({TEMPLATE_GENERATION}),
+}
 
 FIELD_SELECTORS: Mapping[tuple[str, str], Mapping[str, Callable[[Json], str]]] = {
     ("apps", "replicasets"): {

@@ -139,6 +139,7 @@ class Catalog:
         self._strategies = groups.strategies()
         self._columns = groups.columns()
         self._row_conditions = groups.row_conditions()
+        self._hidden_annotations = groups.hidden_annotations()
         self._selectors = groups.field_selectors()
         self._conversions = groups.conversions()
         self._entries = list(_entries("discovery-all.json"))
@@ -212,6 +213,7 @@ class Catalog:
             categories=tuple(facts.get("categories", ())),
             columns=self._columns.get(key, ()),
             row_conditions=self._row_conditions.get(key),
+            hidden_annotations=self._hidden_annotations.get(key, frozenset()),
             field_selectors=self._selectors.get(key, {}),
             stored_in_store="watch" in facts["verbs"],
             generation=key in _GENERATION,

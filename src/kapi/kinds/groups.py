@@ -103,6 +103,11 @@ def row_conditions() -> Mapping[tuple[str, str], Callable[[Json], list[Json]]]:
     return _merged("ROW_CONDITIONS")
 
 
+def hidden_annotations() -> Mapping[tuple[str, str], frozenset[str]]:
+    """(group, plural) → annotations that stand for fields of the server's own types."""
+    return _merged("HIDDEN_ANNOTATIONS")
+
+
 def field_selectors() -> Mapping[tuple[str, str], Mapping[str, Callable[[Json], str]]]:
     """(group, plural) → field label → its text in the stored form."""
     return _merged("FIELD_SELECTORS")

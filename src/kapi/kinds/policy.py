@@ -26,6 +26,7 @@ UNHEALTHY = ("AlwaysAllow", "IfHealthyBudget")
 
 class BudgetStrategy(Strategy):
     name_rule = staticmethod(names.path_segment)
+    standard_finalizers = False
     unconditional_update = False
     reset_status = (("spec",),)
 

@@ -150,13 +150,16 @@ def _maps_and_owners(meta: Json, path: str, out: list[FieldError]) -> None:
 
 
 def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
+    """Findings about a map of labels; a value that two labels share is found once."""
     out: list[FieldError] = []
+    seen: set[str] = set()
     for key, value in labels.items():
         complaints = names.qualified_name(key)
         if complaints:
             out += [errors.invalid_value(path, key, c) for c in complaints]
         complaints = names.label_value(value)
-        if complaints:
+        if complaints and value not in seen:
+            seen.add(value)
             out += [errors.invalid_value(path, value, c) for c in complaints]
     return out
 

@@ -83,6 +83,8 @@ class ResourceType:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()  # empty: Name and Created At
+    # Annotations that are fields inside the server: metadata alone goes out without them.
+    hidden_annotations: frozenset[str] = frozenset()
     # What a row of a Table says beside its cells; over the stored form.
     row_conditions: Callable[[Json], list[Json]] | None = None
     field_selectors: Mapping[str, Callable[[Json], str]] = field(

@@ -102,9 +102,16 @@ _MANAGED_ORDER = (
 )  # fmt: skip
 
 
-def partial_metadata(obj: Json, version: str) -> Json:
-    """The object as PartialObjectMetadata of meta.k8s.io/`version`; shares what is inside."""
+def partial_metadata(obj: Json, version: str, hidden: frozenset[str] = frozenset()) -> Json:
+    """The object as PartialObjectMetadata of meta.k8s.io/`version`; shares what is inside.
+
+    `hidden`: annotations to leave out.
+    """
     meta = _ordered(obj.get("metadata") or {}, _META_ORDER)
+    if hidden and "annotations" in meta:
+        meta["annotations"] = {k: v for k, v in meta["annotations"].items() if k not in hidden}
+        if not meta["annotations"]:
+            del meta["annotations"]
     for field, order in (("ownerReferences", _OWNER_ORDER), ("managedFields", _MANAGED_ORDER)):
         if field in meta:
             meta[field] = [_ordered(entry, order) for entry in meta[field]]

@@ -326,10 +326,15 @@ class Writer:
         r, strategy, meta = change.resource, change.resource.strategy, stored["metadata"]
         if current is None:
             found = object_meta.validate_create(
-                meta, namespaced=r.namespaced, name_rule=strategy.name_rule
+                meta,
+                namespaced=r.namespaced,
+                name_rule=strategy.name_rule,
+                standard_finalizers=strategy.standard_finalizers,
             )
         else:
-            found = object_meta.validate_update(meta, current["metadata"])
+            found = object_meta.validate_update(
+                meta, current["metadata"], standard_finalizers=strategy.standard_finalizers
+            )
         found += strategy.validate(stored, current, context)
         if found:
             kind = r.kind
