@@ -15,7 +15,6 @@ from kapi.errors import FieldError, field_forbidden, invalid_value, not_supporte
 from kapi.kinds import cells, checks, claim_specs, go_view
 from kapi.kinds import device_claims as claims
 from kapi.kinds.bases import SPEC_AND_METADATA, Plain
-from kapi.kinds.device_conversions import CONVERSIONS as CONVERSIONS
 from kapi.kinds.pod_scheduling import validate_node_selector
 from kapi.kinds.texts import described
 from kapi.registry import names
