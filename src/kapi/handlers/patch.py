@@ -116,15 +116,15 @@ class PatchHandler:
         else:
             patched = json_patch(current, patch.value, lenient=lenient)
         text = orjson.dumps(patched)
-        document = Document(orjson.loads(text), text, [])
+        # A strategic patch has directives besides fields: what is unknown shows in its result.
+        repeated = self._decoder.repeated(patch, schema) if form == "strategic" else []
+        document = Document(orjson.loads(text), text, repeated)
         try:
-            if form == "strategic":
-                self._check_patch(patch, schema, options, request)
             obj = self._decoder.typed(
                 document,
                 schema,
                 kind,
-                field_validation=options.field_validation if form != "strategic" else "Ignore",
+                field_validation=options.field_validation,
                 warn=request.warn,
             )
         except ApiError as e:
@@ -182,18 +182,6 @@ class PatchHandler:
         head["kind"], head["apiVersion"] = kind.kind, kind.api_version
         head.setdefault("metadata", {})["managedFields"] = out.managed
         return head
-
-    def _check_patch(
-        self, patch: Document, schema: Schema, options: WriteOptions, request: Request
-    ) -> None:
-        """Unknown and repeated fields of a strategic patch, which the patch itself names."""
-        if options.field_validation == "Ignore":
-            return
-        found = self._decoder.strict_findings(patch, schema)
-        if found and options.field_validation == "Strict":
-            raise errors.bad_request(f": strict decoding error: {', '.join(found)}")
-        for text in found:
-            request.warn(text)
 
 
 def parse_patch(data: bytes, form: PatchFormat) -> Document:
