@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,16 @@ _log = log.get("server")
 class Server:
     """One API server in one event loop. `handler` serves once `start` has returned."""
 
-    def __init__(self, options: Options, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        options: Options,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        open_storage: Callable[[Options], Awaitable[Storage]] | None = None,
+    ) -> None:
+        """`open_storage`: instead of the store that the options name; the server closes it."""
+        self._open_storage = open_storage or _open
         self.options = options
         self.clock = clock
         self.entropy = entropy
@@ -71,7 +80,7 @@ class Server:
     async def start(self) -> None:
         """Open the store, load the cache, make the fixed objects. Raises StorageError, OSError."""
         options = self.options
-        storage = await _open(options)
+        storage = await self._open_storage(options)
         self._storage = storage
         try:
             await self._start(storage)
@@ -85,9 +94,7 @@ class Server:
         catalog = Catalog()
         config = {k: v not in ("false", "0") for k, v in options.runtime_config.items()}
         for resource in catalog.resources(config):
-            self.table.add(resource)
-            if resource.stored_in_store:
-                cacher.register(resource)
+            self.serve(resource)
         await cacher.start()
         reader = Reader(cacher, storage)
         meta = catalog.types.schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
@@ -200,6 +207,25 @@ class Server:
             await self.cacher.stop()
         if self._storage is not None:
             await self._storage.close()
+
+    # -- resources ---------------------------------------------------------------------------------
+
+    def serve(self, resource: ResourceType) -> None:
+        """Serve a resource from now on, or a new form of one that is served."""
+        assert self.cacher is not None, "a server that was not started serves nothing"
+        if resource.stored_in_store:
+            self.cacher.register(resource)
+        self.table.add(resource)
+
+    def unserve(self, group: str, plural: str) -> None:
+        """Serve it no more: its watches end; the store keeps its objects."""
+        resource = self.table.get(group, plural)
+        if resource is None:
+            return
+        self.table.remove(group, plural)
+        if resource.stored_in_store:
+            assert self.cacher is not None
+            self.cacher.unregister(resource)
 
     # -- parts ------------------------------------------------------------------------------------
 
