@@ -14,6 +14,7 @@ from kapi.codec import json_format
 from kapi.registry.resource import ResourceType, Version
 from kapi.schema.decoding import Decoders, emitted
 from kapi.schema.defaulting import Defaulters
+from kapi.schema.ordering import Orders
 from kapi.schema.settling import Settlers
 from kapi.schema.structural import Schema
 from kapi.storage.interface import Record
@@ -38,6 +39,7 @@ class Versions:
         self.meta_order = tuple(meta_order)
         self.decoders = decoders
         self.defaulters = defaulters
+        self._orders = Orders()
         self.settlers = Settlers()
 
     def decode_stored(self, resource: ResourceType, record: Record) -> Json:
@@ -45,6 +47,11 @@ class Versions:
         obj: Json = orjson.loads(record.value)
         obj["metadata"]["resourceVersion"] = str(record.revision)
         return obj
+
+    def arrange(self, resource: ResourceType, stored: Json) -> None:
+        """Put the fields of a stored object in the order of its Go struct."""
+        if not resource.custom:
+            self._orders.arrange(resource.stored_schema(), stored)
 
     def encode_stored(self, resource: ResourceType, stored: Json) -> bytes:
         """The bytes to store; custom kinds with their keys sorted, as the real server writes them."""

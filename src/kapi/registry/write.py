@@ -114,6 +114,7 @@ class Writer:
             attributes.object, attributes.old = stored, current
             await self._admission.validate(attributes)
             # 8 nothing to do, or only asked what would happen
+            self._versions.arrange(change.resource, stored)
             value = self._versions.encode_stored(change.resource, stored)
             if record is not None and value == record.value:
                 return self._written(change, stored, record.revision)
