@@ -182,6 +182,8 @@ class Server:
             in_process, fixed_objects.load(), _bootstrap_settings(options), clock
         )
         await self._settle(storage, cacher)
+        if not options.etcd_compaction_interval:
+            return  # keep all history
         compactor = Compactor(storage, clock, interval=options.etcd_compaction_interval)
         self._tasks = [asyncio.get_running_loop().create_task(compactor.run(), name="compactor")]
 

@@ -89,7 +89,7 @@ def _merge_map(original: Json, patch: Json, schema: Schema | None) -> Json:
         elif value is None:
             out.pop(name, None)
         else:
-            here = out.get(name)
+            here: Any = out.get(name)
             # Scalars replace; so does anything where the types differ.
             if here.__class__ is not value.__class__:
                 out[name] = _without_directives(value)
