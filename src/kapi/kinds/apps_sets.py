@@ -199,14 +199,12 @@ class DaemonSetStrategy(PodController):
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         super().prepare(obj, old, context)
-        if context.subresource:
-            return
         if old is None:
             generation = max(_generation(obj), 1)
         else:
             before, after = old.get("spec") or {}, obj.get("spec") or {}
             changed = before.get("template") != after.get("template")
-            generation = _generation(old) + changed
+            generation = _generation(old) + (changed and not context.subresource)
         meta = obj["metadata"]
         meta["annotations"] = _with_generation(meta.get("annotations") or {}, generation)
 

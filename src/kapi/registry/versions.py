@@ -48,6 +48,15 @@ class Versions:
         obj["metadata"]["resourceVersion"] = str(record.revision)
         return obj
 
+    def settled(self, resource: ResourceType, version: Version, obj: Json) -> Json:
+        """The object as its version shows it once it went through the stored form: what cannot be
+        said in this version stands in annotations from here on. It may be the argument itself."""
+        if version.to_stored is None or version.from_stored is None:
+            return obj
+        out = self.from_stored(resource, version, self.to_stored(resource, version, obj))
+        assert out is not None
+        return out
+
     def arrange(self, resource: ResourceType, stored: Json) -> None:
         """Put the fields of a stored object in the order of its Go struct."""
         if not resource.custom:
