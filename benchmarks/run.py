@@ -1,0 +1,127 @@
+"""`make bench`: measure kapi, and if asked an older kapi or a real API server beside it.
+
+    make bench                                  this tree
+    make bench ARGS="--against main~20"         ratios to another commit, run beside it
+    make bench ARGS="--rows get,list"           some rows only (those that need pods create them)
+
+KAPI_BENCH_PEER_APISERVER and KAPI_BENCH_PEER_ETCD name binaries of a real API server and etcd to
+compare with. Every row is run on one server after the other, so that what else the machine does
+hits all alike. The report goes to benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import uvloop
+from report import Report
+from rows import ROWS, Result
+from targets import Failed, Kapi, Peer, Target
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+SECONDS = 3.0
+PORT = 18180
+ALWAYS = ("start", "create", "stop")  # what the other rows stand on
+
+
+def main() -> int:
+    arguments = _arguments()
+    wanted = set(arguments.rows.split(",")) | set(ALWAYS) if arguments.rows else None
+    unknown = (wanted or set()) - {row for row, _, _ in ROWS}
+    if unknown:
+        print(f"no such rows: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    report = Report()
+    with ExitStack() as stack:
+        targets: list[Target] = [Kapi("this tree", ROOT / "src", arguments.port)]
+        if arguments.against:
+            source = _worktree(arguments.against, stack)
+            targets.append(Kapi(arguments.against, source, arguments.port + 1))
+        peer = _peer(arguments.port + 2, report)
+        if peer is not None:
+            targets.append(peer)
+        for target in targets:
+            stack.callback(target.close)
+        report.names = [target.name for target in targets]
+        uvloop.run(_measure(targets, arguments.seconds, wanted, report))
+        for target in targets:
+            if isinstance(target, Kapi) and not wanted:
+                _measure_pipeline(target, report)
+    path = report.write(Path(arguments.out))
+    print(report.markdown())
+    print(f"written to {path}")
+    return 1 if report.failures else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description="Measure kapi.")
+    parser.add_argument("--against", default="", help="a commit to compare with")
+    parser.add_argument("--rows", default="", help="only these rows, by their short names")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="length of a load")
+    parser.add_argument("--port", type=int, default=PORT, help="first of the ports used")
+    parser.add_argument("--out", default=str(RESULTS), help="where the report goes")
+    return parser.parse_args()
+
+
+async def _measure(
+    targets: list[Target], seconds: float, wanted: set[str] | None, report: Report
+) -> None:
+    broken: set[str] = set()
+    for row, title, measure in ROWS:
+        if wanted is not None and row not in wanted:
+            continue
+        for target in targets:
+            if target.name in broken:
+                continue
+            try:
+                result: Result = await measure(target, seconds)
+            except (Failed, OSError) as error:
+                report.failures.append(f"{title} on {target.name}: {error}")
+                if row in ALWAYS:
+                    broken.add(target.name)
+                continue
+            report.add(row, title, target.name, result)
+            print(f"{row:12} {target.name:16} {result.value:12.2f} {result.unit}", flush=True)
+
+
+def _measure_pipeline(target: Kapi, report: Report) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "pipeline.py")]
+    environment = {**os.environ, "PYTHONPATH": str(target.source)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        report.failures.append(f"the pipeline of {target.name}: {done.stderr[-2000:]}")
+        return
+    report.pipeline[target.name] = json.loads(done.stdout)
+
+
+def _worktree(ref: str, stack: ExitStack) -> Path:
+    """The sources of a commit, in a worktree that is removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="kapi-bench-tree-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    tree = folder / "tree"
+    git = ["git", "-C", str(ROOT), "worktree"]
+    subprocess.run([*git, "add", "--quiet", "--detach", str(tree), ref], check=True)
+    stack.callback(subprocess.run, [*git, "remove", "--force", str(tree)], check=False)
+    return tree / "src"
+
+
+def _peer(port: int, report: Report) -> Peer | None:
+    names = ("KAPI_BENCH_PEER_APISERVER", "KAPI_BENCH_PEER_ETCD")
+    apiserver, etcd = (os.environ.get(name, "") for name in names)
+    if not apiserver or not etcd:
+        report.skipped.append(f"the comparison with a real API server: set {' and '.join(names)}")
+        return None
+    return Peer(apiserver, etcd, port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
