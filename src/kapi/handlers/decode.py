@@ -42,6 +42,7 @@ class Document:
     value: Any
     text: bytes  # JSON; of a YAML body its conversion
     complaints: list[str]  # found while parsing YAML
+    before: tuple[str, ...] = ()  # complaints about the patch that made it
 
 
 async def read_body(request: Request) -> bytes:
@@ -222,22 +223,23 @@ class Decoder:
             exact = json_format.loads_exact(document.text) if exact is None else exact
             words = type_error(schema, exact) or "json: cannot unmarshal"
             raise self._unreadable(kind, words) from None
-        if (unknown or repeated or document.complaints) and field_validation != "Ignore":
+        suspect = unknown or repeated or document.complaints or document.before
+        if suspect and field_validation != "Ignore":
             exact = json_format.loads_exact(document.text) if exact is None else exact
             found = strict_errors(schema, exact)
-            refused = _yaml_complaints(document) + found
+            refused = [*document.before, *_yaml_complaints(document), *found]
             if field_validation == "Strict" and refused:
                 raise self._unreadable(kind, "strict decoding error: " + ", ".join(refused))
-            for text in document.complaints + found:
+            for text in (*document.before, *document.complaints, *found):
                 warn(text)
         return obj if isinstance(obj, dict) else {}
 
-    def repeated(self, document: Document, schema: Schema) -> list[str]:
+    def repeated(self, document: Document, schema: Schema) -> tuple[str, ...]:
         """The repeated fields of a document, named; what it does not know is not of interest."""
         if not json_format.has_duplicates(document.text, document.value):
-            return []
+            return ()
         found = strict_errors(schema, json_format.loads_exact(document.text))
-        return [text for text in found if text.startswith("duplicate ")]
+        return tuple(text for text in found if text.startswith("duplicate "))
 
     def _unreadable(self, kind: GroupVersionKind, words: str) -> ApiError:
         return errors.bad_request(

@@ -116,9 +116,9 @@ class PatchHandler:
         else:
             patched = json_patch(current, patch.value, lenient=lenient)
         text = orjson.dumps(patched)
-        # A strategic patch has directives besides fields: what is unknown shows in its result.
-        repeated = self._decoder.repeated(patch, schema) if form == "strategic" else []
-        document = Document(orjson.loads(text), text, repeated)
+        # What a patch does not know shows in its result; what it says twice only in itself.
+        repeated = self._decoder.repeated(patch, schema) if form != "json" else ()
+        document = Document(orjson.loads(text), text, [], repeated)
         try:
             obj = self._decoder.typed(
                 document,
