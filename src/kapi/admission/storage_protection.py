@@ -13,16 +13,17 @@ Json = dict[str, Any]
 _PROTECTION = {
     "persistentvolumeclaims": "kubernetes.io/pvc-protection",
     "persistentvolumes": "kubernetes.io/pv-protection",
+    "volumeattributesclasses": "kubernetes.io/vac-protection",
 }
 
 
 class StorageObjectInUseProtection:
-    """Volumes and claims stay until nobody uses them: a finalizer."""
+    """Volumes, claims and classes of attributes stay until nobody uses them: a finalizer."""
 
     name = "StorageObjectInUseProtection"
 
     def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
-        return operation == "CREATE" and not group and not subresource and resource in _PROTECTION
+        return operation == "CREATE" and not subresource and resource in _PROTECTION
 
     async def admit(self, attributes: Attributes) -> None:
         assert attributes.object is not None

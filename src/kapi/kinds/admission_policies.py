@@ -38,6 +38,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class ValidatingPolicyStrategy(Plain):
+    standard_finalizers = False
     unconditional_update = False
     reset_status = SPEC_AND_METADATA
 
@@ -58,6 +59,7 @@ class ValidatingPolicyStrategy(Plain):
 
 
 class MutatingPolicyStrategy(Plain):
+    standard_finalizers = False
     unconditional_update = False
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
@@ -255,6 +257,7 @@ _ACTIONS = ("Audit", "Deny", "Warn")
 
 
 class BindingStrategy(Plain):
+    standard_finalizers = False
     unconditional_update = False
 
     def __init__(self, *, mutating: bool) -> None:

@@ -26,6 +26,7 @@ TIMEOUT_SECONDS_MAX = 30
 
 
 class WebhookStrategy(Plain):
+    standard_finalizers = False
     unconditional_update = False
 
     def __init__(self, *, mutating: bool) -> None:

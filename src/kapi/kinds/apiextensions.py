@@ -37,6 +37,7 @@ def _spec_defaults(spec: Json) -> None:
 
 
 class DefinitionStrategy(Plain):
+    standard_finalizers = False
     name_rule = staticmethod(any_name)
     unconditional_update = False
     reset_status = SPEC_AND_METADATA

@@ -33,6 +33,7 @@ def any_name(name: str, prefix: bool = False) -> list[str]:
 
 
 class APIServiceStrategy(Plain):
+    standard_finalizers = False
     name_rule = staticmethod(any_name)
     unconditional_update = False
     reset_status = SPEC_AND_METADATA

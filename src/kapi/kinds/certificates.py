@@ -86,6 +86,7 @@ def signer_name(name: str, path: str) -> list[FieldError]:
 
 
 class SigningRequestStrategy(Plain):
+    unowned = (("spec",),)
     name_rule = staticmethod(names.path_segment)
     sets: Mapping[str, Sequence[Path]] = MappingProxyType({"approval": (("status", "conditions"),)})
 

@@ -18,6 +18,7 @@ GROUP = "coordination.k8s.io"
 
 
 class LeaseStrategy(Plain):
+    standard_finalizers = False
     create_on_update = True
     unconditional_update = False
 

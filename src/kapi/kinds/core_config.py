@@ -226,6 +226,9 @@ class NamespaceStrategy(Strategy):
         """A namespace waits, terminating, until nobody holds it by a finalizer in its spec."""
         obj["metadata"].setdefault("deletionTimestamp", now)
         obj.setdefault("status", {})["phase"] = "Terminating"
+        return self.held(obj) or bool(obj["metadata"].get("finalizers"))
+
+    def held(self, obj: Json) -> bool:
         return bool((obj.get("spec") or {}).get("finalizers"))
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:

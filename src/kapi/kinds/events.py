@@ -15,6 +15,7 @@ from kapi.errors import FieldError, invalid_value, required
 from kapi.kinds import cells, checks
 from kapi.kinds.bases import Plain
 from kapi.kinds.texts import described
+from kapi.registry import names
 from kapi.registry.resource import Column, Convert
 from kapi.registry.strategy import Context, Strategy
 
@@ -79,9 +80,13 @@ def from_core(event: Json) -> Json:
 class EventStrategy(Plain):
     create_on_update = True
     reset_main = ()
+    standard_finalizers = False
+    propagates = False
 
     def __init__(self, *, core: bool) -> None:
         self._core = core
+        if core:
+            self.name_rule = names.path_segment
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         out = _common(obj, "reportingComponent" if self._core else "reportingController")

@@ -17,6 +17,7 @@ from kapi.errors import (
     too_long,
 )
 from kapi.kinds import cells, checks
+from kapi.kinds.bases import SPEC_AND_METADATA
 from kapi.kinds.core_services import ingress_status
 from kapi.kinds.network_policies import NetworkPolicyStrategy, policy_defaults
 from kapi.kinds.service_columns import addresses, endpoint_text
@@ -241,6 +242,8 @@ def _scope(parameters: Json, path: str) -> list[FieldError]:
 
 
 class ServiceCIDRStrategy(Strategy):
+    reset_status = SPEC_AND_METADATA
+
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         if context.subresource == "status":
             return []
@@ -288,10 +291,7 @@ def _range_changes(ranges: list[str] | None, old: list[str]) -> list[FieldError]
 
 
 def _address_name(name: str, prefix: bool = False) -> list[str]:
-    address = checks.parse_ip(name)
-    if address is None:
-        return [f'ParseAddr("{name}"): unable to parse IP']
-    return [] if str(address) == name else ["must be a canonical format IP address"]
+    return [e.detail for e in checks.canonical_ip(name, "")]
 
 
 class IPAddressStrategy(Strategy):

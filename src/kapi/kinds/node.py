@@ -20,6 +20,7 @@ GROUP = "node.k8s.io"
 
 
 class RuntimeClassStrategy(Plain):
+    standard_finalizers = False
     create_on_update = True
     unconditional_update = False
 

@@ -75,7 +75,18 @@ class ResourceClaimTemplateStrategy(Plain):
         return out + claims.repeated_requests(devices, path)
 
 
+def _class_name(name: str, prefix: bool = False) -> list[str]:
+    """A name of 253 bytes, not characters; it makes no difference but in words."""
+    long = names.max_length(names.DNS_SUBDOMAIN_MAX)
+    return [
+        text.replace("characters", "bytes") if text == long else text
+        for text in names.dns_subdomain(name, prefix)
+    ]
+
+
 class DeviceClassStrategy(Plain):
+    name_rule = staticmethod(_class_name)
+
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec = obj.get("spec") or {}
         out = claims.selectors(spec.get("selectors") or [], "spec.selectors")

@@ -1,6 +1,8 @@
-"""Deletion: preconditions, grace period, finalizers and propagation decide between "mark" and "remove".
+"""Deletion: preconditions, grace period, finalizers and propagation decide between "mark" and
+"remove".
 
-The same loop as `registry/write.py`: read, decide, let admission refuse, write if nobody was faster.
+The same loop as `registry/write.py`: read, decide, let admission refuse, write if nobody was
+faster.
 https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 """
 
@@ -44,7 +46,9 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """The object as it was left or as it last was, in the version of the request; and whether it is gone."""
+    """The object as it was left or as it last was, in the version of the request; and whether it is
+    gone.
+    """
 
     object: Json
     gone: bool
@@ -132,7 +136,7 @@ class Deleter:
                 set_deletion(meta, rfc3339(began + grace), grace)
                 return None if grace == 0 and not meta.get("finalizers") else obj
             self._propagate(deletion, meta)
-            return obj if meta.get("finalizers") else None
+            return obj if meta.get("finalizers") or strategy.held(obj) else None
         period = strategy.grace_period(obj, grace)
         self._propagate(deletion, meta)
         if period is not None:
@@ -150,6 +154,8 @@ class Deleter:
     def _propagate(self, deletion: Deletion, meta: Json) -> None:
         """Turn the propagation policy into finalizers for the garbage collector."""
         options, strategy = deletion.options, deletion.resource.strategy
+        if not strategy.propagates:
+            return
         held = meta.get("finalizers") or []
         orphan = foreground = False
         if options.orphan_dependents is not None:

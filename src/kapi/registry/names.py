@@ -1,7 +1,9 @@
-"""What names may look like: DNS labels and subdomains, qualified names, path segments. Pure; complaints in the real words.
+"""What names may look like: DNS labels and subdomains, qualified names, path segments. Pure;
+complaints in the real words.
 
+Each `rule(name, prefix)` returns complaints; with `prefix` the name is a generateName (may end in a
+dash).
 https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
-Each `rule(name, prefix)` returns complaints; with `prefix` the name is a generateName (may end in a dash).
 """
 
 from __future__ import annotations
@@ -43,27 +45,31 @@ DNS_LABEL_MESSAGE = _regex(
     "123-abc",
 )
 DNS_SUBDOMAIN_MESSAGE = _regex(
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+    "'.', "
     "and must start and end with an alphanumeric character",
     _LABEL + r"(\." + _LABEL + r")*",
     "example.com",
 )
 DNS_1035_MESSAGE = _regex(
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+    "alphabetic "
     "character, and end with an alphanumeric character",
     _LABEL_1035,
     "my-name",
     "abc-123",
 )
 QUALIFIED_MESSAGE = _regex(
-    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character",
     _QUALIFIED,
     "MyName",
     "my.name",
     "123-abc",
 )
 VALUE_MESSAGE = _regex(
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
+    "'.', and must start and "
     "end with an alphanumeric character",
     "(" + _QUALIFIED + ")?",
     "MyValue",
@@ -83,7 +89,8 @@ def dns_label(name: str, prefix: bool = False) -> list[str]:
     if len(name.encode()) > DNS_LABEL_MAX:
         out.append(max_length(DNS_LABEL_MAX))
     if not _LABEL_RE.match(name):
-        out.append(DNS_LABEL_MESSAGE)
+        dotted = _SUBDOMAIN_RE.match(name)
+        out.append("must not contain dots" if dotted else DNS_LABEL_MESSAGE)
     return out
 
 

@@ -1,7 +1,9 @@
-"""`Strategy`: the hooks a kind may override. All work on the stored form, as plain dicts, and never block.
+"""`Strategy`: the hooks a kind may override. All work on the stored form, as plain dicts, and never
+block.
 
-The write pipeline calls them in this order: `prepare` (reset what a client may not set, fill what only the server
-knows), then `validate` (every finding at once), then `warnings`. A kind says here only what its schema cannot say.
+The write pipeline calls them in this order: `prepare` (reset what a client may not set, fill what
+only the server knows), then `validate` (every finding at once), then `warnings`. A kind says here
+only what its schema cannot say.
 """
 
 from __future__ import annotations
@@ -44,6 +46,9 @@ class Strategy:
     reset_status: Sequence[Path] = (("spec",),)
     # Subresources of the same kind that may change these paths and nothing else.
     sets: Mapping[str, Sequence[Path]] = MappingProxyType({})
+    # What nobody owns in metadata.managedFields: the server's own from the moment it is written.
+    unowned: Sequence[Path] = ()
+    propagates = True  # a propagation policy turns into finalizers for the garbage collector
     orphans_by_default = False  # a deletion without propagation policy leaves dependents alone
     deletion_warning = ""  # said when a deletion names no propagation policy
 
@@ -68,4 +73,8 @@ class Strategy:
     def mark_deleted(self, obj: Json, now: str) -> bool:
         """Mark an object that something of its own kind holds (a namespace with finalizers in its
         spec). True if it was marked and must stay."""
+        return False
+
+    def held(self, obj: Json) -> bool:
+        """Whether something of its own kind, beyond metadata.finalizers, holds a deleted object."""
         return False

@@ -1,9 +1,12 @@
-"""THE WRITE PIPELINE. Every create, update, patch and apply of every kind goes through `Writer.commit`.
+"""THE WRITE PIPELINE. Every create, update, patch and apply of every kind goes through
+`Writer.commit`.
 
-The order of its steps is the order of the real server, and stands in that one function. A step that holds for many
-kinds is here; what one kind needs is in its strategy. Deletion is the same loop in `registry/delete.py`.
+The order of its steps is the order of the real server, and stands in that one function. A step that
+holds for many kinds is here; what one kind needs is in its strategy. Deletion is the same loop in
+`registry/delete.py`.
 
-An attempt works on objects of its own: `current` is decoded anew for each one, nothing is shared with the cache.
+An attempt works on objects of its own: `current` is decoded anew for each one, nothing is shared
+with the cache.
 """
 
 from __future__ import annotations
@@ -22,7 +25,6 @@ from kapi.managedfields.manager import FieldManager
 from kapi.registry import object_meta
 from kapi.registry.change import Change, Written
 from kapi.registry.hooks import Reservation, WriteHook
-from kapi.registry.resource import ResourceType
 from kapi.registry.strategy import Context
 from kapi.registry.versions import MISSING, Versions
 from kapi.storage import keys
@@ -94,6 +96,7 @@ class Writer:
         self._wipe(change, proposed, live)
         # 4 who owns which field
         if change.mode != "apply":
+            proposed = self._versions.settled(change.resource, change.version, proposed)
             self._manage(change, proposed, live)
         self._versions.settlers.settle(change.version.schema(), proposed)
         # 5 admission may change it
@@ -172,7 +175,8 @@ class Writer:
         namespace = meta.get("namespace", "")
         if namespace and namespace != change.namespace:
             raise errors.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
+                "the namespace of the provided object does not match the namespace sent on the "
+                "request"
             )
         if change.namespace and not namespace:
             meta["namespace"] = change.namespace
@@ -251,9 +255,10 @@ class Writer:
     # -- 4 and 5 ----------------------------------------------------------------------------------
 
     def _manage(self, change: Change, proposed: Json, live: Json | None) -> None:
+        unowned = change.resource.strategy.unowned
         entries = self._fields.updated(
-            live=live,
-            new=proposed,
+            live=without(live, unowned) if live else None,
+            new=without(proposed, unowned),
             schema=change.version.schema(),
             api_version=change.version.kind.api_version,
             manager=change.manager,
@@ -361,7 +366,7 @@ class Writer:
                 revision = await storage_call(self._storage.create(key, value))
                 return self._written(change, stored, revision, created=True)
             expected = record.revision
-            if _finished(meta):
+            if _finished(meta) and not change.resource.strategy.held(stored):
                 _, revision = await storage_call(
                     self._storage.delete(key, expected_revision=expected)
                 )
@@ -504,6 +509,23 @@ def _changed(stored: Json, current: Json) -> bool:
         ):
             return True
     return False
+
+
+def without(obj: Json, paths: Sequence[tuple[str, ...]]) -> Json:
+    """The object without what stands at the paths; it shares the rest."""
+    for path in paths:
+        obj = _without(obj, path)
+    return obj
+
+
+def _without(obj: Json, path: tuple[str, ...]) -> Json:
+    name = path[0]
+    if name not in obj:
+        return obj
+    if len(path) == 1:
+        return {k: v for k, v in obj.items() if k != name}
+    inner = obj[name]
+    return {**obj, name: _without(inner, path[1:])} if isinstance(inner, dict) else obj
 
 
 def _finished(meta: Json) -> bool:
