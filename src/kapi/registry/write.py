@@ -95,10 +95,12 @@ class Writer:
         unconditional = self._check_version(change, proposed, live)
         self._wipe(change, proposed, live)
         # 4 who owns which field
-        if change.mode != "apply":
+        if change.unmanaged:
+            keep(proposed["metadata"], live["metadata"] if live else {}, "managedFields")
+        elif change.mode != "apply":
             proposed = self._versions.settled(change.resource, change.version, proposed)
             self._manage(change, proposed, live)
-        self._versions.settlers.settle(change.version.schema(), proposed)
+        self._restrict(change, proposed, live)
         # 5 admission may change it
         attributes = self._attributes(change, proposed, live)
         await self._admission.admit(attributes)
@@ -118,6 +120,8 @@ class Writer:
             await self._admission.validate(attributes)
             # 8 nothing to do, or only asked what would happen
             self._versions.arrange(change.resource, stored)
+            if not change.options.dry_run:
+                self._versions.settlers.settle(change.resource.stored_schema(), stored)
             value = self._versions.encode_stored(change.resource, stored)
             if record is not None and value == record.value:
                 return self._written(change, stored, record.revision)
@@ -173,7 +177,9 @@ class Writer:
                     f"({change.name})"
                 )
         namespace = meta.get("namespace", "")
-        if namespace and namespace != change.namespace:
+        if not change.resource.namespaced:
+            meta.pop("namespace", None)
+        elif namespace and namespace != change.namespace:
             raise errors.bad_request(
                 "the namespace of the provided object does not match the namespace sent on the "
                 "request"
@@ -188,9 +194,6 @@ class Writer:
             schema = change.version.schema()
             for path in paths:
                 restore(proposed, live, path, self._versions.absent(schema, path))
-        elif change.subresource in strategy.sets:
-            assert live is not None
-            restrict(proposed, live, strategy.sets[change.subresource])
         meta = proposed["metadata"]
         if live is None:
             for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "uid"):
@@ -206,12 +209,21 @@ class Writer:
         if "deletionGracePeriodSeconds" in old and "deletionGracePeriodSeconds" not in meta:
             meta["deletionGracePeriodSeconds"] = old["deletionGracePeriodSeconds"]
 
+    def _restrict(self, change: Change, proposed: Json, live: Json | None) -> None:
+        """A subresource that may change a few fields only; its writer owns what it asked for, though."""
+        paths = change.resource.strategy.sets.get(change.subresource)
+        if paths is not None:
+            assert live is not None, "a subresource is of something"
+            restrict(proposed, live, paths)
+
     def _check_version(self, change: Change, proposed: Json, live: Json | None) -> bool:
         """Optimistic concurrency. True if the client named no version: then a lost race is tried again."""
         meta, r = proposed["metadata"], change.resource
         wanted = meta.pop("resourceVersion", "")
         if live is None:
-            if wanted and wanted != "0" and change.mode == "create" and wanted.isdigit():
+            if wanted.isdigit() and wanted != "0" and not change.options.dry_run:
+                if change.mode == "apply":
+                    return True
                 raise ApiError(
                     500, "", "resourceVersion should not be set on objects to be created"
                 )
@@ -233,11 +245,12 @@ class Writer:
             ]
             raise errors.invalid(r.group, r.plural, change.name, found)
         uid = meta.get("uid")
-        if uid and uid != old["uid"]:
+        if uid and uid != old["uid"] and change.mode == "update":
             raise self._uid_conflict(change, uid, old)
         if not unconditional and wanted != current:
             raise errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
-        keep(meta, old, "uid")
+        if not uid:
+            meta["uid"] = old["uid"]
         return unconditional or (change.mode in ("patch", "apply") and not change.extra.get("rv"))
 
     def _uid_conflict(self, change: Change, uid: str, old: Json) -> ApiError:
@@ -323,7 +336,8 @@ class Writer:
     ) -> None:
         strategy, meta = change.resource.strategy, stored["metadata"]
         strategy.prepare(stored, current, context)
-        if current is not None and change.resource.generation and _changed(stored, current):
+        counts = change.resource.generation and not change.unmanaged
+        if current is not None and counts and _changed(stored, current):
             meta["generation"] = current["metadata"].get("generation", 0) + 1
 
     def _validate(
@@ -343,8 +357,8 @@ class Writer:
             )
         found += strategy.validate(stored, current, context)
         if found:
-            kind = r.kind
-            raise errors.invalid(r.group, kind, meta.get("name", ""), found)
+            # The kind as it is stored: findings about events.k8s.io are about an Event of core.
+            raise errors.invalid(r.stored.group, r.kind, meta.get("name", ""), found)
         strategy.complete(stored, current, context)
         for text in strategy.warnings(stored, current, context):
             change.warn(text)
