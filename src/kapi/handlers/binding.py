@@ -90,6 +90,7 @@ class BindingHandler:
                 user=request.user,
                 manager=manager_name(request, options.field_manager),
                 subresource="binding",
+                unmanaged=True,
                 warn=request.warn,
                 annotate=request.audit.annotations.__setitem__,
             )
@@ -110,7 +111,8 @@ class BindingHandler:
             raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
         if current["spec"].get("nodeName"):
             raise _refused(
-                name, f"pod {name} is already assigned to node {errors.quote(current['spec']['nodeName'])}"
+                name,
+                f"pod {name} is already assigned to node {errors.quote(current['spec']['nodeName'])}",
             )
         if current["spec"].get("schedulingGates"):
             raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
@@ -121,13 +123,10 @@ class BindingHandler:
                 pod["metadata"].setdefault(field, {}).update(meta[field])
         condition = {
             "type": "PodScheduled",
-            "observedGeneration": pod["metadata"].get("generation", 0),
             "status": "True",
             "lastProbeTime": None,
             "lastTransitionTime": rfc3339(self._clock.now()),
         }
-        if not condition["observedGeneration"]:
-            del condition["observedGeneration"]
         status = pod.setdefault("status", {})
         others = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]
         status["conditions"] = [*others, condition]

@@ -143,6 +143,7 @@ class DeleteCollectionHandler:
                             name=name,
                             options=options,
                             user=request.user,
+                            warn=request.warn,
                         )
                     )
                 except ApiError as e:

@@ -141,6 +141,7 @@ class EvictionHandler:
                 user=request.user,
                 manager=manager_name(request, ""),
                 subresource="status",
+                unmanaged=True,
             )
         )
 

@@ -36,8 +36,8 @@ class Change:
     annotate: Callable[[str, str], None] = lambda key, value: None
     # Called before an update turns into a create: is this user allowed to create it?
     authorize_create: Callable[[], Any] | None = None
-    # managedFields of an apply come with the proposal instead of being worked out from it.
-    manages_itself: bool = False
+    # The server's own doing: nobody's fields, and no new generation.
+    unmanaged: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
