@@ -165,7 +165,9 @@ class PatchHandler:
             force=options.force,
             now=rfc3339(self._clock.now()),
             convert=self._versions.converter(resource),
-            reset=FieldSet.of(*(tuple(f"f:{name}" for name in path) for path in paths)),
+            reset=FieldSet.of(
+                *(tuple(f"f:{name}" for name in path) for path in (*paths, *strategy.unowned))
+            ),
         )
         out = applied(self._fields, current, patch.value, asked)
         text = orjson.dumps(out.object)
