@@ -5,8 +5,10 @@
 
 DIR holds `golden.py`, the suites `*.jsonl` and `tokens.csv`. A server is started on an empty
 store, with throw-away certificates; the suites are replayed one after the other.
-`tests/golden/floors.json` says how many steps of each suite must be equal; what differs is
-written to `.cache/golden/<suite>.json`. A traceback in the server's log fails, too."""
+`tests/golden/floors.json` says which suites, and how many steps of each must be equal; `--suite`
+names others. What differs is written to `.cache/golden/<suite>.json`. A traceback in the server's
+log fails, too.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +28,9 @@ FLOORS = ROOT / "tests" / "golden" / "floors.json"
 REPORTS = ROOT / ".cache" / "golden"
 READY_SECONDS = 30
 REPLAY_SECONDS = 900  # for all suites
+SUITE_SECONDS = 300
+STOP_SECONDS = 30
+TRACEBACK = "Traceback (most recent call last)"
 TALLY = re.compile(r"^(\S+)\s+(\d+)/(\d+) steps equal", re.MULTILINE)
 
 
@@ -91,39 +96,73 @@ def wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
     raise SystemExit(f"kapi was not ready after {READY_SECONDS} s")
 
 
-def replay(conversations: Path, port: int, suites: list[str]) -> dict[str, tuple[int, int]]:
-    """Equal steps and steps of each suite."""
+def replay(conversations: Path, port: int, suite: str, seconds: float) -> tuple[int, int] | None:
+    """Equal steps and steps of a suite; None if it was not done in time."""
     REPORTS.mkdir(parents=True, exist_ok=True)
-    equal: dict[str, tuple[int, int]] = {}
-    end = time.monotonic() + REPLAY_SECONDS
-    for suite in suites:
-        report = REPORTS / f"{suite}.json"
-        words = [
-            sys.executable, str(conversations / "golden.py"), "replay", "--suite", suite,
-            "--server", f"https://127.0.0.1:{port}", "--show", "0", "--json", str(report),
-        ]  # fmt: skip
-        left = max(1.0, end - time.monotonic())
-        done = subprocess.run(words, capture_output=True, text=True, timeout=left, check=True)
-        for name, ok, count in TALLY.findall(done.stdout):
-            equal[name] = (int(ok), int(count))
-    return equal
+    words = [
+        sys.executable, str(conversations / "golden.py"), "replay", "--suite", suite,
+        "--server", f"https://127.0.0.1:{port}", "--show", "0",
+        "--json", str(REPORTS / f"{suite}.json"),
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=True)
+    except subprocess.TimeoutExpired:
+        return None
+    found = TALLY.search(done.stdout)
+    assert found is not None, done.stdout
+    return int(found[2]), int(found[3])
 
 
-def judge(equal: dict[str, tuple[int, int]]) -> bool:
-    floors: dict[str, int] = json.loads(FLOORS.read_text()) if FLOORS.exists() else {}
+def judge(suite: str, result: tuple[int, int] | None, floor: int) -> bool:
+    """Print how a suite went; whether it holds its floor."""
+    if result is None:
+        print(f"{suite:18} NOT DONE in time", flush=True)
+        return False
+    ok, count = result
+    word = ""
+    if ok < floor:
+        word = f"  BELOW its floor of {floor}: {REPORTS / suite}.json says what differs"
+    elif ok > floor:
+        word = f"  above its floor of {floor}; --raise-floors keeps that"
+    share = 100 * ok / count
+    print(f"{suite:18} {ok:5} of {count:5} steps equal ({share:5.1f} %){word}", flush=True)
+    return ok >= floor
+
+
+def judge_log(text: str, code: int) -> bool:
+    """Whether the server ended well and had nothing to trace."""
+    at = text.find(TRACEBACK)
+    if at >= 0:
+        print(f"the server's log holds {text.count(TRACEBACK)} tracebacks; the first:")
+        print(text[max(0, at - 300) : at + 3000])
+    if code != 0:
+        print(f"the server ended with {code}:\n{text[-2000:]}")
+    return at < 0 and code == 0
+
+
+def run(conversations: Path, port: int, suites: list[str], floors: dict[str, int]) -> bool:
+    """Start a server, replay, stop it. Raised floors are left in `floors`."""
     good = True
-    for suite, (ok, count) in equal.items():
-        floor = floors.get(suite, 0)
-        word = ""
-        if ok < floor:
-            word, good = (
-                f"  BELOW its floor of {floor}: {REPORTS / suite}.json says what differs",
-                False,
-            )
-        elif ok > floor:
-            word = f"  above its floor of {floor}; --raise-floors keeps that"
-        print(f"{suite:18} {ok:5} of {count:5} steps equal ({100 * ok / count:5.1f} %){word}")
-    return good
+    with tempfile.TemporaryDirectory(prefix="kapi-golden-") as name:
+        directory = Path(name)
+        make_certificates(directory)
+        log = directory / "log"
+        with log.open("wb") as output:
+            words = command(directory, port, conversations / "tokens.csv")
+            process = subprocess.Popen(words, stdout=output, stderr=output, cwd=ROOT)
+            try:
+                wait_ready(process, port)
+                end = time.monotonic() + REPLAY_SECONDS
+                for suite in suites:
+                    seconds = max(1.0, min(SUITE_SECONDS, end - time.monotonic()))
+                    result = replay(conversations, port, suite, seconds)
+                    good = judge(suite, result, floors.get(suite, 0)) and good
+                    if result is not None:
+                        floors[suite] = max(result[0], floors.get(suite, 0))
+            finally:
+                process.send_signal(signal.SIGTERM)
+                code = process.wait(timeout=STOP_SECONDS)
+        return judge_log(log.read_text(errors="replace"), code) and good
 
 
 def main() -> int:
@@ -133,37 +172,15 @@ def main() -> int:
     parser.add_argument("--suite", action="append", default=[])
     parser.add_argument("--raise-floors", action="store_true")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped, too
     conversations = args.conversations.resolve()
-    suites = args.suite or sorted(path.stem for path in conversations.glob("*.jsonl"))
-    with tempfile.TemporaryDirectory(prefix="kapi-golden-") as name:
-        directory = Path(name)
-        make_certificates(directory)
-        log = directory / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command(directory, args.port, conversations / "tokens.csv"),
-                stdout=output, stderr=output, cwd=ROOT,
-            )  # fmt: skip
-            try:
-                wait_ready(process, args.port)
-                equal = replay(conversations, args.port, suites)
-            finally:
-                process.send_signal(signal.SIGTERM)
-                code = process.wait(timeout=30)
-        text = log.read_text(errors="replace")
-    good = judge(equal)
-    if "Traceback (most recent call last)" in text:
-        start = text.index("Traceback (most recent call last)")
-        print(f"the server's log holds {text.count('Traceback')} tracebacks; the first:")
-        print(text[max(0, start - 300) : start + 3000])
-        good = False
-    if code != 0:
-        print(f"the server ended with {code}:\n{text[-2000:]}")
-        good = False
+    floors: dict[str, int] = json.loads(FLOORS.read_text()) if FLOORS.exists() else {}
+    suites = args.suite or sorted(floors)
+    good = run(conversations, args.port, suites, floors)
+    without = sorted({path.stem for path in conversations.glob("*.jsonl")} - set(floors))
+    if without and not args.suite:
+        print(f"no floor yet, not replayed: {', '.join(without)}")
     if args.raise_floors:
-        floors = json.loads(FLOORS.read_text()) if FLOORS.exists() else {}
-        for suite, (ok, _) in equal.items():
-            floors[suite] = max(ok, floors.get(suite, 0))
         FLOORS.write_text(json.dumps(dict(sorted(floors.items())), indent=2) + "\n")
     return 0 if good else 1
 
