@@ -29,6 +29,7 @@ from kapi.handlers.watch import WatchHandler
 from kapi.identity import Authority, Identity
 from kapi.in_process import InProcess
 from kapi.kinds import authentication, authorization
+from kapi.kinds import scale as scale_kind
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
 from kapi.messages import Request
@@ -97,7 +98,9 @@ def build_verbs(d: VerbDependencies) -> Verbs:
     patch = PatchHandler(decoder, d.versions, d.writer, respond, authorize, d.fields, d.clock)
     options_schema = d.catalog.schema("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
     delete = DeleteHandler(decoder, d.deleter, respond, options_schema)
-    scale = ScaleHandler(decoder, d.versions, d.writer, d.reader, respond, patch)
+    scale = ScaleHandler(
+        decoder, d.versions, d.writer, d.reader, respond, patch, scale_kind.COLUMNS
+    )
     components = ComponentStatusHandler(respond, d.healthy)
     connect = ConnectHandlers(d.reader)
     eviction = EvictionHandler(decoder, d.writer, d.deleter, d.reader, respond, d.table, d.clock)

@@ -20,7 +20,7 @@ from kapi.handlers.decode import Decoder, Document, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.handlers.update import Authorize
-from kapi.managedfields.apply import Apply, applied
+from kapi.managedfields.apply import Applied, Apply, applied
 from kapi.managedfields.fieldset import FieldSet
 from kapi.managedfields.manager import FieldManager
 from kapi.messages import Request, Response
@@ -139,6 +139,29 @@ class PatchHandler:
         head.update(obj)
         head["kind"], head["apiVersion"] = kind.kind, kind.api_version
         return head
+
+    def laid_over(
+        self,
+        live: Json,
+        config: Any,
+        schema: Schema,
+        kind: GroupVersionKind,
+        options: WriteOptions,
+        manager: str,
+        subresource: str,
+    ) -> Applied:
+        """A configuration of a subresource's own kind laid over its live object."""
+        asked = Apply(
+            schema=schema,
+            api_version=kind.api_version,
+            kind=kind.kind,
+            manager=manager,
+            subresource=subresource,
+            force=options.force,
+            now=rfc3339(self._clock.now()),
+            convert=lambda obj, version: (obj, schema) if version == kind.api_version else None,
+        )
+        return applied(self._fields, live, config, asked)
 
     def _applied(
         self,

@@ -162,6 +162,8 @@ class Responder:
         else:
             head = {"kind": kind, "apiVersion": f"meta.k8s.io/{version}", "metadata": meta}
             before, after = json_format.dumps(head)[:-1] + b',"items":[', b"]}"
+            if not items:  # a Go list that was never filled
+                before, after = before[:-1] + b"null", b"}"
         yield (before,)
         for at, part in _parts(items, DECODED_PER_STEP):
             if kind == TABLE:

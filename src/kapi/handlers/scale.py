@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kapi import errors
-from kapi.codec.negotiate import patch_format
+from kapi.codec.negotiate import Accepted, patch_format
 from kapi.handlers.decode import Decoder, Document, read_body
 from kapi.handlers.patch import PatchHandler, parse_patch
 from kapi.handlers.respond import Responder
@@ -14,7 +15,13 @@ from kapi.messages import Request, Response
 from kapi.registry.change import Change
 from kapi.registry.options import WriteOptions, write_options
 from kapi.registry.read import Reader
-from kapi.registry.scale import to_scale, validate_scale
+from kapi.registry.resource import Column
+from kapi.registry.scale import (
+    owners_for_scale,
+    owners_from_scale,
+    to_scale,
+    validate_scale,
+)
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer, copied
 
@@ -30,7 +37,9 @@ class ScaleHandler:
         reader: Reader,
         respond: Responder,
         patches: PatchHandler,
+        columns: tuple[Column, ...],
     ) -> None:
+        self._columns = columns
         self._decoder = decoder
         self._versions = versions
         self._writer = writer
@@ -41,7 +50,16 @@ class ScaleHandler:
     async def get(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True)
         item = await self._reader.get(target.resource, target.namespace, target.name, request.query)
-        return self._respond.object(request, target, to_scale(item.object()), accepted)
+        return self._answer(request, target, item.object(), accepted)
+
+    def _answer(
+        self, request: Request, target: Target, parent: Json, accepted: Accepted
+    ) -> Response:
+        if accepted.as_kind:
+            # As a Table it has columns of its own, whatever it is the scale of.
+            resource = replace(target.resource, columns=self._columns, row_conditions=None)
+            target = replace(target, resource=resource)
+        return self._respond.object(request, target, to_scale(parent), accepted)
 
     async def update(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True)
@@ -74,15 +92,46 @@ class ScaleHandler:
         assert subresource is not None and subresource.schema is not None
         schema = subresource.schema()
 
+        manager = manager_name(request, options.field_manager)
+
         def propose(current: Json | None) -> Json:
             assert current is not None
             before = to_scale(current)
+            if form == "apply":
+                return self._applied(target, document, options, manager, current, before)
             after = self._patches.patched(
                 request, subresource.kind, schema, form, document, options, before
             )
             return scaled(current, after)
 
-        return await self._commit(request, target, propose, options, "patch", accepted)
+        mode = "apply" if form == "apply" else "patch"
+        return await self._commit(request, target, propose, options, mode, accepted)
+
+    def _applied(
+        self,
+        target: Target,
+        document: Document,
+        options: WriteOptions,
+        manager: str,
+        current: Json,
+        scale: Json,
+    ) -> Json:
+        """The parent after a Scale was laid over its own, with the owners of both."""
+        subresource = target.subresource
+        assert subresource is not None, "the mux found a subresource"
+        assert subresource.schema is not None, "a Scale is a kind of its own"
+        managed = current["metadata"].get("managedFields") or []
+        scale["metadata"]["managedFields"] = owners_for_scale(managed)
+        kind = subresource.kind
+        out = self._patches.laid_over(
+            scale, document.value, subresource.schema(), kind, options, manager, "scale"
+        )
+        obj = scaled(current, out.object)
+        meta = obj["metadata"]
+        meta["managedFields"] = owners_from_scale(
+            managed, out.managed, target.version.kind.api_version
+        )
+        return obj
 
     async def _commit(
         self,
@@ -110,7 +159,7 @@ class ScaleHandler:
                 annotate=request.audit.annotations.__setitem__,
             )
         )
-        return self._respond.object(request, target, to_scale(written.object), accepted)
+        return self._answer(request, target, written.object, accepted)
 
 
 def scaled(current: Json, scale: Json) -> Json:

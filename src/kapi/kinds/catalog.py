@@ -69,6 +69,7 @@ _RETURNS_DELETED = frozenset(
         ("resource.k8s.io", "resourceslices"),
     }
 )
+_UNKNOWN_FIELD = {("batch", "jobs"): 'field label "{}" not supported for Job'}
 # Kinds whose metadata.generation counts changes of what is wanted.
 _GENERATION = frozenset(
     {
@@ -216,6 +217,7 @@ class Catalog:
             hidden_annotations=self._hidden_annotations.get(key, frozenset()),
             field_selectors=self._selectors.get(key, {}),
             stored_in_store="watch" in facts["verbs"],
+            unknown_field=_UNKNOWN_FIELD.get(key, "field label not supported: {}"),
             generation=key in _GENERATION,
             returns_deleted=key in _RETURNS_DELETED,
         )

@@ -69,7 +69,7 @@ def check_fields(resource: ResourceType, selector: field_selectors.Selector) -> 
     supported = {field_selectors.NAME, *resource.field_selectors}
     if resource.namespaced or not known:
         supported.add(field_selectors.NAMESPACE)
-    selector.check(supported, known=known)
+    selector.check(supported, known=known, words=resource.unknown_field)
 
 
 # -- decoding -------------------------------------------------------------------------------------

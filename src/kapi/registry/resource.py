@@ -90,6 +90,7 @@ class ResourceType:
     field_selectors: Mapping[str, Callable[[Json], str]] = field(
         default_factory=dict
     )  # beyond metadata.name and .namespace; over the stored form
+    unknown_field: str = "field label not supported: {}"  # how another field selector is refused
     generation: bool = True  # metadata.generation counts changes outside metadata and status
     returns_deleted: bool = (
         False  # DELETE answers with the object where others answer with a Status

@@ -62,3 +62,49 @@ def validate_scale(scale: Json) -> list[FieldError]:
             errors.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
         ]
     return []
+
+
+# -- who owns the replicas ------------------------------------------------------------------------
+
+_REPLICAS: Json = {"f:spec": {"f:replicas": {}}}
+_KEY = ("manager", "operation", "subresource")
+
+
+def _owns_replicas(entry: Json) -> bool:
+    spec = (entry.get("fieldsV1") or {}).get("f:spec") or {}
+    return "f:replicas" in spec
+
+
+def _key(entry: Json) -> tuple[str, ...]:
+    return tuple(entry.get(name, "") for name in _KEY)
+
+
+def owners_for_scale(managed: list[Json]) -> list[Json]:
+    """The owners of an object's replicas, as managedFields of its Scale."""
+    return [
+        {**entry, "apiVersion": "autoscaling/v1", "fieldsV1": _REPLICAS}
+        for entry in managed
+        if _owns_replicas(entry)
+    ]
+
+
+def owners_from_scale(managed: list[Json], scale: list[Json], api_version: str) -> list[Json]:
+    """The object's managedFields after those of its Scale changed; these carry no time."""
+    now = {_key(entry): entry for entry in scale}
+    out = []
+    for entry in managed:
+        mine = now.pop(_key(entry), None)
+        if mine is None and _owns_replicas(entry):
+            spec = {k: v for k, v in entry["fieldsV1"]["f:spec"].items() if k != "f:replicas"}
+            fields = {**entry["fieldsV1"], "f:spec": spec}
+            if not spec:
+                del fields["f:spec"]
+            if fields:
+                out.append({**entry, "fieldsV1": fields})
+            continue
+        out.append(entry)
+    for entry in now.values():
+        fresh = {**entry, "apiVersion": api_version, "fieldsV1": _REPLICAS}
+        fresh.pop("time", None)
+        out.append(fresh)
+    return out

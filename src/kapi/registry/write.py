@@ -279,6 +279,8 @@ class Writer:
             now=rfc3339(self._clock.now()),
             convert=self._versions.converter(change.resource),
         )
+        if change.subresource == "scale":  # entries of a Scale carry no time
+            entries = [timeless(e) if e.get("subresource") == "scale" else e for e in entries]
         meta = proposed["metadata"]
         if entries:
             meta["managedFields"] = entries
@@ -523,6 +525,10 @@ def _changed(stored: Json, current: Json) -> bool:
         ):
             return True
     return False
+
+
+def timeless(entry: Json) -> Json:
+    return {name: value for name, value in entry.items() if name != "time"}
 
 
 def without(obj: Json, paths: Sequence[tuple[str, ...]]) -> Json:

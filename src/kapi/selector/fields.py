@@ -53,7 +53,13 @@ class Selector:
         """The terms about these fields."""
         return Selector(tuple(t for t in self.terms if t.field in fields))
 
-    def check(self, supported: Container[str], *, known: bool) -> None:
+    def check(
+        self,
+        supported: Container[str],
+        *,
+        known: bool,
+        words: str = "field label not supported: {}",
+    ) -> None:
         """Raise ApiError 400 for the first field that is not supported.
 
         `known`: the resource declares its fields, and says no to others in words of its own.
@@ -62,7 +68,7 @@ class Selector:
             if term.field in supported:
                 continue
             if known:
-                raise bad_request(f"field label not supported: {term.field}")
+                raise bad_request(words.format(term.field))
             raise bad_request(
                 f'"{term.field}" is not a known field selector: '
                 'only "metadata.name", "metadata.namespace"'
