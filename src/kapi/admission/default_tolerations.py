@@ -1,6 +1,6 @@
 """DefaultTolerationSeconds: pods stay some minutes on a node that is not ready or out of reach.
 
-https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#defaulttolerationseconds
+https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
 """
 
 from __future__ import annotations

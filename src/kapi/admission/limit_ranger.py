@@ -64,8 +64,7 @@ def _limits(limit_range: Json, kind: str) -> list[Json]:
     return [item for item in items if item.get("type") == kind]
 
 
-# -- defaults
-# -----------------------------------------------------------------------------------------
+# -- defaults -------------------------------------------------------------------------------------
 
 
 def _set_defaults(spec: Json, limit_range: Json) -> list[str]:
@@ -107,8 +106,7 @@ def _in_order(resources: Json) -> None:
             resources[field] = resources.pop(field)
 
 
-# -- bounds
-# -------------------------------------------------------------------------------------------
+# -- bounds ---------------------------------------------------------------------------------------
 
 
 def _pod_findings(pod: Json, limit_range: Json) -> list[str]:

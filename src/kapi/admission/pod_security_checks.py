@@ -35,8 +35,7 @@ def _bad(spec: Json, wrong: Callable[[Json], bool]) -> list[str]:
     return [c.get("name", "") for c in _containers(spec) if wrong(_context(c))]
 
 
-# -- baseline
-# -----------------------------------------------------------------------------------------
+# -- baseline -------------------------------------------------------------------------------------
 
 
 def _app_armor(meta: Json, spec: Json) -> Finding:
@@ -237,8 +236,7 @@ def _windows_host_process(meta: Json, spec: Json) -> Finding:
     return "hostProcess", f"{' and '.join(bad)} {text}"
 
 
-# -- restricted
-# ---------------------------------------------------------------------------------------
+# -- restricted -----------------------------------------------------------------------------------
 
 
 def _is_windows(spec: Json) -> bool:

@@ -2,7 +2,7 @@
 overhead.
 
 Called by LimitRanger and ResourceQuota.
-https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
+https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
 """
 
 from __future__ import annotations

@@ -92,8 +92,7 @@ def _claim(spec: Json) -> Usage:
     return out
 
 
-# -- which quotas are meant
-# ---------------------------------------------------------------------------
+# -- which quotas are meant -----------------------------------------------------------------------
 
 
 def in_scope(quota: Json, resource: str, obj: Json) -> bool:

@@ -1,7 +1,6 @@
 """ServiceAccount: a pod runs as an account of its namespace and gets a token for it mounted.
 
-https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#serviceaccount
-https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#serviceaccount-admission-controller
+https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
 """
 
 from __future__ import annotations

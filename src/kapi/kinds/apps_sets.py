@@ -278,7 +278,7 @@ def _daemon_strategy(strategy: Json, path: str) -> Findings:
 def daemon_defaults(obj: Json) -> None:
     meta = obj["metadata"]
     if TEMPLATE_GENERATION not in (meta.get("annotations") or {}):
-        # A number inside the server, an annotation outside: so it is there, and owned, from the first.
+        # A number inside the server, an annotation outside: it is there, and owned, from the first.
         meta["annotations"] = _with_generation(meta.get("annotations") or {}, 0)
     spec = obj.get("spec") or {}
     strategy = spec.setdefault("updateStrategy", {})

@@ -7,7 +7,7 @@ https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from kapi import errors
@@ -190,8 +190,7 @@ def _target(target: Json, path: str) -> Findings:
     return out
 
 
-# -- behaviour
-# --------------------------------------------------------------------------------------
+# -- behaviour ------------------------------------------------------------------------------------
 
 
 def _rules(rules: Json, path: str) -> Findings:
@@ -235,8 +234,7 @@ def _policy(policy: Json, path: str) -> Findings:
     return out
 
 
-# -- defaults and conversion
-# --------------------------------------------------------------------------
+# -- defaults and conversion ----------------------------------------------------------------------
 
 
 def _default_metric() -> Json:
@@ -300,8 +298,7 @@ CONVERSIONS: Mapping[tuple[str, str, str], tuple[Convert | None, Convert | None]
 }
 
 
-# -- columns
-# ----------------------------------------------------------------------------------------
+# -- columns --------------------------------------------------------------------------------------
 
 _METRICS_SHOWN_MAX = 2
 
@@ -382,25 +379,3 @@ COLUMNS: Mapping[tuple[str, str], tuple[Column, ...]] = {
         cells.age_column(),
     ),
 }
-
-
-def _scale_columns() -> Sequence[Column]:
-    return (
-        cells.name_column(format_name=""),
-        cells.column(
-            "Desired",
-            "integer",
-            cells.field("spec", "replicas", default=0),
-            described("io.k8s.api.autoscaling.v1.ScaleSpec", "replicas"),
-        ),
-        cells.column(
-            "Available",
-            "integer",
-            cells.field("status", "replicas", default=0),
-            described("io.k8s.api.autoscaling.v1.ScaleStatus", "replicas"),
-        ),
-        cells.age_column(),
-    )
-
-
-SCALE_COLUMNS = tuple(_scale_columns())  # of the scale subresource of every kind

@@ -164,8 +164,7 @@ def _is_utilization(metric: Json) -> bool:
     return _is_cpu(metric) and target.get("averageUtilization") is not None
 
 
-# -- behaviour: the annotation holds the server's own type, with Go names
-# ---------------------------
+# -- behaviour: the annotation holds the server's own type, with Go names -------------------------
 
 
 def _behavior(text: str | None) -> Json:

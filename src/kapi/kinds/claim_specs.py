@@ -1,7 +1,7 @@
 """The spec of a persistent volume claim, wherever it stands: a claim, a StatefulSet's template, an
 ephemeral volume.
 
-https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/persistent-volume-claim-v1/
+https://kubernetes.io/docs/concepts/storage/persistent-volumes/#persistentvolumeclaims
 """
 
 from __future__ import annotations

@@ -136,8 +136,7 @@ def _restart_policy(spec: Json, template: Json, path: str) -> Findings:
     return out
 
 
-# -- pod failure policy
-# -----------------------------------------------------------------------------
+# -- pod failure policy ---------------------------------------------------------------------------
 
 
 def _failure_policy(spec: Json, path: str) -> Findings:
@@ -228,8 +227,7 @@ def _conditions(patterns: Sequence[Json], path: str) -> Findings:
     return out
 
 
-# -- jobs
-# -------------------------------------------------------------------------------------------
+# -- jobs -----------------------------------------------------------------------------------------
 
 
 def validate_job(job: Json) -> Findings:

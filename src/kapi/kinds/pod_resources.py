@@ -167,8 +167,7 @@ def validate_resize_policy(policies: Sequence[Json], path: str, restart_policy: 
     return out
 
 
-# -- quality of service
-# -----------------------------------------------------------------------------
+# -- quality of service ---------------------------------------------------------------------------
 
 _COUNTED = ("cpu", "memory")
 

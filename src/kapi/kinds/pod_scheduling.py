@@ -27,8 +27,7 @@ EMPTY = "can not be empty"
 NOT_POSITIVE = "must be greater than zero"
 
 
-# -- node selectors
-# ---------------------------------------------------------------------------------
+# -- node selectors -------------------------------------------------------------------------------
 
 
 def validate_node_selector(selector: Json, path: str) -> Findings:
@@ -98,8 +97,7 @@ def _field_requirement(requirement: Json, path: str) -> Findings:
     return out
 
 
-# -- affinity
-# ---------------------------------------------------------------------------------------
+# -- affinity -------------------------------------------------------------------------------------
 
 
 def validate_affinity(affinity: Json, path: str) -> Findings:
@@ -171,8 +169,7 @@ def _match_keys(term: Json, path: str) -> Findings:
     return out
 
 
-# -- tolerations
-# ------------------------------------------------------------------------------------
+# -- tolerations ----------------------------------------------------------------------------------
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
@@ -214,8 +211,7 @@ def validate_tolerations(tolerations: Sequence[Json], path: str) -> Findings:
     return out
 
 
-# -- spreading
-# --------------------------------------------------------------------------------------
+# -- spreading ------------------------------------------------------------------------------------
 
 _ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
 _INCLUSION = ("Honor", "Ignore")
@@ -280,8 +276,7 @@ def _spread_keys(constraint: Json, path: str) -> Findings:
     return out
 
 
-# -- gates
-# ------------------------------------------------------------------------------------------
+# -- gates ----------------------------------------------------------------------------------------
 
 
 def validate_scheduling_gates(gates: Sequence[Json], path: str) -> Findings:

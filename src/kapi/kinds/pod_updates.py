@@ -193,8 +193,7 @@ def _affinity(new: Json, old: Json) -> Findings:
     return out
 
 
-# -- ephemeral containers
-# -----------------------------------------------------------------------------
+# -- ephemeral containers -------------------------------------------------------------------------
 
 
 def validate_ephemeral_change(new: Json, old: Json) -> Findings:
@@ -215,8 +214,7 @@ def validate_ephemeral_change(new: Json, old: Json) -> Findings:
     return out
 
 
-# -- resize
-# -------------------------------------------------------------------------------------------
+# -- resize ---------------------------------------------------------------------------------------
 
 _RESIZABLE = frozenset({"cpu", "memory"})
 
@@ -295,8 +293,7 @@ def _fixed_amounts(container: Json) -> dict[str, Json]:
     }
 
 
-# -- status
-# -------------------------------------------------------------------------------------------
+# -- status ---------------------------------------------------------------------------------------
 
 
 def validate_status_change(new: Json, old: Json) -> Findings:
