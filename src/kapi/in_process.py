@@ -15,8 +15,9 @@ from kapi.registry.change import Change
 from kapi.registry.delete import Deleter, Deletion
 from kapi.registry.options import DeleteOptions, WriteOptions
 from kapi.registry.resource import ResourceTable, ResourceType, Version
+from kapi.registry.storing import storage_call
 from kapi.registry.versions import Versions
-from kapi.registry.write import Writer, storage_call
+from kapi.registry.write import Writer
 from kapi.storage import keys
 from kapi.storage.interface import Storage
 

@@ -15,9 +15,10 @@ from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.messages import Request, Response
 from kapi.registry.change import Change
+from kapi.registry.edits import copied
 from kapi.registry.options import WriteOptions, write_options
 from kapi.registry.resource import ResourceTable
-from kapi.registry.write import Writer, copied
+from kapi.registry.write import Writer
 
 Json = dict[str, Any]
 

@@ -17,10 +17,11 @@ from kapi.handlers.target import Target, manager_name
 from kapi.messages import Query, Request, Response
 from kapi.registry.change import Change
 from kapi.registry.delete import Deleter, Deletion
+from kapi.registry.edits import copied
 from kapi.registry.options import DeleteOptions, WriteOptions, delete_options, write_options
 from kapi.registry.read import Reader
 from kapi.registry.resource import GroupVersionKind, ResourceTable, ResourceType
-from kapi.registry.write import Writer, copied
+from kapi.registry.write import Writer
 from kapi.selector.label_selector import from_selector
 
 Json = dict[str, Any]

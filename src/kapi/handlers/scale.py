@@ -13,6 +13,7 @@ from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.messages import Request, Response
 from kapi.registry.change import Change
+from kapi.registry.edits import copied
 from kapi.registry.options import WriteOptions, write_options
 from kapi.registry.read import Reader
 from kapi.registry.resource import Column
@@ -23,7 +24,7 @@ from kapi.registry.scale import (
     validate_scale,
 )
 from kapi.registry.versions import Versions
-from kapi.registry.write import Writer, copied
+from kapi.registry.write import Writer
 
 Json = dict[str, Any]
 

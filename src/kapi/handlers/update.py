@@ -69,7 +69,6 @@ class UpdateHandler:
             user=request.user,
             manager=manager_name(request, options.field_manager),
             subresource=target.subresource_name,
-            unmanaged=target.subresource_name == "finalize",
             may_create=target.resource.strategy.create_on_update and not target.subresource,
             warn=request.warn,
             annotate=request.audit.annotations.__setitem__,

@@ -16,6 +16,7 @@ https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -113,15 +114,13 @@ class ServiceAllocation:
         for service in services:
             spec, meta = service.get("spec") or {}, service["metadata"]
             where = f"{meta.get('namespace')}/{meta.get('name')}"
-            try:
-                for text in service_addresses(spec):
-                    found = self._ranges.get(addresses.ip_family(text))
-                    if found is not None:
-                        found.take(text)
-                for number in service_ports(spec):
-                    self._ports.take(number)
-            except AllocationError as e:
-                out.append(f"{where}: {e}")
+            takes = [functools.partial(self._take_address, a) for a in service_addresses(spec)]
+            takes += [functools.partial(self._ports.take, n) for n in service_ports(spec)]
+            for take in takes:
+                try:
+                    take()
+                except AllocationError as e:
+                    out.append(f"{where}: {e}")
         return out
 
     async def missing_objects(self, services: Iterable[Json], present: Iterable[str]) -> None:
@@ -180,6 +179,11 @@ class ServiceAllocation:
 
     # -- addresses --------------------------------------------------------------------------------
 
+    def _take_address(self, text: str) -> None:
+        found = self._ranges.get(addresses.ip_family(text))
+        if found is not None:
+            found.take(text)
+
     def _free_address(self, text: str) -> None:
         found = self._ranges.get(addresses.ip_family(text))
         if found is not None:
@@ -210,10 +214,9 @@ class ServiceAllocation:
             words = f"failed to allocate IP {wanted}: {e}"
             found = [invalid_value("spec.clusterIPs", obj["spec"].get("clusterIPs") or [], words)]
             raise invalid("", "Service", obj["metadata"].get("name", ""), found) from e
-        taken = wanted
-        reservation.took(lambda: pool.free(taken))
-        reservation.added.append(taken)
-        return taken
+        reservation.took(functools.partial(pool.free, wanted))
+        reservation.added.append(wanted)
+        return wanted
 
     def _address_changes(self, obj: Json, old: Json, reservation: Reservation) -> None:
         spec = obj["spec"]
@@ -238,7 +241,7 @@ class ServiceAllocation:
 
     def _leave(self, listed: Sequence[str], reservation: Reservation) -> None:
         for text in listed:
-            reservation.leaves(lambda text=text: self._free_address(text))  # type: ignore[misc]
+            reservation.leaves(functools.partial(self._free_address, text))
             reservation.removed.append(text)
 
     # -- ports ------------------------------------------------------------------------------------
@@ -254,9 +257,8 @@ class ServiceAllocation:
                 raise internal_error(f"failed to allocate a nodePort: {e}") from e
             found = [invalid_value(f"spec.ports[{index}].nodePort", wanted, str(e))]
             raise invalid("", "Service", obj["metadata"].get("name", ""), found) from e
-        number = wanted
-        reservation.took(lambda: self._ports.free(number))
-        return number
+        reservation.took(functools.partial(self._ports.free, wanted))
+        return wanted
 
     def _new_ports(self, obj: Json, reservation: Reservation) -> None:
         """Ports with the same number in two protocols share one node port."""
@@ -299,7 +301,7 @@ class ServiceAllocation:
                 now.add(wanted)
         for number in dict.fromkeys(before):
             if number not in now:
-                reservation.leaves(lambda number=number: self._ports.free(number))  # type: ignore[misc]
+                reservation.leaves(functools.partial(self._ports.free, number))
         self._health_changes(obj, old, reservation)
 
     def _health_changes(self, obj: Json, old: Json, reservation: Reservation) -> None:
@@ -332,8 +334,7 @@ class ServiceAllocation:
                 f"requested HealthCheck NodePort {wanted}" if wanted else "a HealthCheck NodePort"
             )
             raise internal_error(f"failed to allocate {words}: {e}") from e
-        number = wanted
-        reservation.took(lambda: self._ports.free(number))
+        reservation.took(functools.partial(self._ports.free, wanted))
 
 
 def service_addresses(spec: Mapping[str, Any]) -> list[str]:

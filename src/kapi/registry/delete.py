@@ -17,11 +17,13 @@ from kapi.admission.plugin import AdmissionChain, Attributes
 from kapi.clock import Clock, rfc3339
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
+from kapi.registry.edits import with_version
 from kapi.registry.hooks import DeleteHook
 from kapi.registry.options import DeleteOptions
 from kapi.registry.resource import ResourceType, Version
+from kapi.registry.storing import storage_call
 from kapi.registry.versions import Versions
-from kapi.registry.write import ATTEMPTS_MAX, storage_call, with_version
+from kapi.registry.write import ATTEMPTS_MAX
 from kapi.schema.decoding import parse_time
 from kapi.storage import keys
 from kapi.storage.interface import Conflict, NotFound, Record, Storage

@@ -32,7 +32,7 @@ from kapi.messages import Query
 from kapi.registry import list_options, paging
 from kapi.registry.list_options import EXACT, BadVersion, ListOptions
 from kapi.registry.resource import ResourceType
-from kapi.registry.write import storage_call
+from kapi.registry.storing import storage_call
 from kapi.selector import fields as field_selectors
 from kapi.storage import keys
 from kapi.storage.interface import Compacted, FutureRevision, Storage

@@ -45,7 +45,13 @@ class Versions:
     def decode_stored(self, resource: ResourceType, record: Record) -> Json:
         """The stored object, the caller's own, with its resourceVersion."""
         obj: Json = orjson.loads(record.value)
-        obj["metadata"]["resourceVersion"] = str(record.revision)
+        meta = obj["metadata"]
+        obj["metadata"] = ordered = {}
+        for name, value in meta.items():
+            ordered[name] = value
+            if name == "uid":
+                ordered["resourceVersion"] = str(record.revision)
+        ordered.setdefault("resourceVersion", str(record.revision))
         return obj
 
     def settled(self, resource: ResourceType, version: Version, obj: Json) -> Json:

@@ -12,10 +12,7 @@ with the cache.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from typing import Any
-
-import orjson
 
 from kapi import errors
 from kapi.admission.plugin import AdmissionChain, Attributes
@@ -24,9 +21,23 @@ from kapi.errors import ApiError
 from kapi.managedfields.manager import FieldManager
 from kapi.registry import object_meta
 from kapi.registry.change import Change, Written
+from kapi.registry.conditions import check_version, match_path
+from kapi.registry.edits import (
+    finished,
+    in_order,
+    keep,
+    replicas_owned,
+    restore,
+    restrict,
+    timeless,
+    wanted_changed,
+    with_version,
+    without,
+)
 from kapi.registry.hooks import Reservation, WriteHook
+from kapi.registry.storing import storage_call
 from kapi.registry.strategy import Context
-from kapi.registry.versions import MISSING, Versions
+from kapi.registry.versions import Versions
 from kapi.storage import keys
 from kapi.storage.interface import (
     AlreadyExists,
@@ -34,7 +45,6 @@ from kapi.storage.interface import (
     NotFound,
     Record,
     Storage,
-    Unavailable,
 )
 
 Json = dict[str, Any]
@@ -90,12 +100,12 @@ class Writer:
         # 2 what is asked for
         live = self._versions.from_stored(change.resource, change.version, current)
         proposed = change.propose(live)
-        self._match_path(change, proposed)
+        match_path(change, proposed)
         # 3 what the client may not set
-        unconditional = self._check_version(change, proposed, live)
+        unconditional = check_version(change, proposed, live)
         self._wipe(change, proposed, live)
         # 4 who owns which field
-        if change.unmanaged:
+        if change.unmanaged or (change.subresource == "scale" and not replicas_owned(live)):
             keep(proposed["metadata"], live["metadata"] if live else {}, "managedFields")
         elif change.mode != "apply":
             proposed = self._versions.settled(change.resource, change.version, proposed)
@@ -126,6 +136,7 @@ class Writer:
             if record is not None and value == record.value:
                 return self._written(change, stored, record.revision)
             if change.options.dry_run:
+                await self._check_free(change, record, stored)
                 revision = record.revision if record else 0
                 return self._written(change, stored, revision, created=record is None)
             # 9 write it, if nobody was faster
@@ -160,33 +171,6 @@ class Writer:
 
     # -- 2 and 3 ----------------------------------------------------------------------------------
 
-    def _match_path(self, change: Change, proposed: Json) -> None:
-        meta = proposed.get("metadata")
-        if meta is None:
-            meta = proposed["metadata"] = {}
-        name = meta.get("name", "")
-        if change.mode != "create" or (change.name and change.subresource):
-            if not name:
-                raise errors.bad_request(
-                    f"the name of the object ({change.name} based on URL) was undeterminable: "
-                    "name must be provided"
-                )
-            if name != change.name:
-                raise errors.bad_request(
-                    f"the name of the object ({name}) does not match the name on the URL "
-                    f"({change.name})"
-                )
-        namespace = meta.get("namespace", "")
-        if not change.resource.namespaced:
-            meta.pop("namespace", None)
-        elif namespace and namespace != change.namespace:
-            raise errors.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the "
-                "request"
-            )
-        if change.namespace and not namespace:
-            meta["namespace"] = change.namespace
-
     def _wipe(self, change: Change, proposed: Json, live: Json | None) -> None:
         strategy = change.resource.strategy
         paths = strategy.reset_status if change.subresource == "status" else strategy.reset_main
@@ -215,55 +199,6 @@ class Writer:
         if paths is not None:
             assert live is not None, "a subresource is of something"
             restrict(proposed, live, paths)
-
-    def _check_version(self, change: Change, proposed: Json, live: Json | None) -> bool:
-        """Optimistic concurrency. True if the client named no version: then a lost race is tried again."""
-        meta, r = proposed["metadata"], change.resource
-        wanted = meta.pop("resourceVersion", "")
-        if live is None:
-            if wanted.isdigit() and wanted != "0" and not change.options.dry_run:
-                if change.mode == "apply":
-                    return True
-                raise ApiError(
-                    500, "", "resourceVersion should not be set on objects to be created"
-                )
-            if wanted and change.mode != "create":
-                raise errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
-            return True
-        old = live["metadata"]
-        current = old["resourceVersion"]
-        if wanted and not wanted.isdigit():
-            raise ApiError(
-                500, "", f"strconv.ParseUint: parsing {errors.quote(wanted)}: invalid syntax"
-            )
-        unconditional = wanted in ("", "0")
-        if unconditional and change.mode == "update" and not r.strategy.unconditional_update:
-            found = [
-                errors.invalid_value(
-                    "metadata.resourceVersion", 0, "must be specified for an update"
-                )
-            ]
-            raise errors.invalid(r.group, r.plural, change.name, found)
-        uid = meta.get("uid")
-        if uid and uid != old["uid"] and change.mode == "update":
-            raise self._uid_conflict(change, uid, old)
-        if not unconditional and wanted != current:
-            raise errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
-        if not uid:
-            meta["uid"] = old["uid"]
-        return unconditional or (change.mode in ("patch", "apply") and not change.extra.get("rv"))
-
-    def _uid_conflict(self, change: Change, uid: str, old: Json) -> ApiError:
-        r = change.resource
-        key = keys.object_key(r, change.namespace, change.name)
-        return errors.conflict(
-            r.group,
-            r.plural,
-            change.name,
-            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, "
-            f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
-            f"UID in object meta: {old['uid']}",
-        )
 
     # -- 4 and 5 ----------------------------------------------------------------------------------
 
@@ -339,7 +274,7 @@ class Writer:
         strategy, meta = change.resource.strategy, stored["metadata"]
         strategy.prepare(stored, current, context)
         counts = change.resource.generation and not change.unmanaged
-        if current is not None and counts and _changed(stored, current):
+        if current is not None and counts and wanted_changed(stored, current):
             meta["generation"] = current["metadata"].get("generation", 0) + 1
 
     def _validate(
@@ -367,6 +302,13 @@ class Writer:
 
     # -- 9 ----------------------------------------------------------------------------------------
 
+    async def _check_free(self, change: Change, record: Record | None, stored: Json) -> None:
+        """A dry create of a name that is taken is refused as a real one."""
+        name = stored["metadata"]["name"]
+        key = keys.object_key(change.resource, change.namespace, name)
+        if record is None and await storage_call(self._storage.get(key)) is not None:
+            raise _Taken(change.mode == "create" and not change.name, name)
+
     async def _put(
         self,
         change: Change,
@@ -382,7 +324,7 @@ class Writer:
                 revision = await storage_call(self._storage.create(key, value))
                 return self._written(change, stored, revision, created=True)
             expected = record.revision
-            if _finished(meta) and not change.resource.strategy.held(stored):
+            if finished(meta) and not change.resource.strategy.held(stored):
                 _, revision = await storage_call(
                     self._storage.delete(key, expected_revision=expected)
                 )
@@ -430,128 +372,3 @@ class _Taken(Exception):
 
     def __init__(self, generated: bool, name: str) -> None:
         self.generated, self.name = generated, name
-
-
-async def storage_call(call: Any) -> Any:
-    """Await a storage call; a backend that cannot answer now is a 503."""
-    try:
-        return await call
-    except Unavailable as e:
-        raise errors.service_unavailable(f"storage is unavailable: {e}", retry_after=1) from e
-
-
-def in_order(meta: Json, order: Sequence[str]) -> None:
-    """Put the fields of an ObjectMeta where Go's struct has them, in place."""
-    items = dict(meta)
-    meta.clear()
-    for name in order:
-        if name in items:
-            meta[name] = items.pop(name)
-    meta.update(items)
-
-
-def with_version(obj: Json, revision: int) -> Json:
-    """Set metadata.resourceVersion where it belongs: after the uid."""
-    meta = obj["metadata"]
-    if not revision:
-        meta.pop("resourceVersion", None)
-    elif "resourceVersion" in meta:
-        meta["resourceVersion"] = str(revision)
-    else:
-        items = list(meta.items())
-        meta.clear()
-        for name, value in items:
-            meta[name] = value
-            if name == "uid":
-                meta["resourceVersion"] = str(revision)
-    return obj
-
-
-def copied(value: Any) -> Any:
-    """A deep copy of a JSON value."""
-    return orjson.loads(orjson.dumps(value)) if value.__class__ in (dict, list) else value
-
-
-def keep(meta: Json, old: Json, name: str) -> None:
-    if name in old:
-        meta[name] = old[name]
-    else:
-        meta.pop(name, None)
-
-
-def restore(proposed: Json, live: Json | None, path: tuple[str, ...], absent: Any) -> None:
-    """Put back what a path held before; where it held nothing, what a field never set prints."""
-    target, source = proposed, live or {}
-    for name in path[:-1]:
-        source = source.get(name) or {}
-        if not isinstance(target.get(name), dict):
-            if not source:
-                return
-            target[name] = {}
-        target = target[name]
-    last = path[-1]
-    if last in source:
-        target[last] = copied(source[last])
-    elif absent is not MISSING:
-        target[last] = absent
-    else:
-        target.pop(last, None)
-
-
-def restrict(proposed: Json, live: Json, paths: Sequence[tuple[str, ...]]) -> None:
-    """Keep of `proposed` only what lies at `paths`, and its version: everything else stays as it is."""
-    kept: Json = copied(live)
-    for path in paths:
-        source, target = proposed, kept
-        for name in path[:-1]:
-            source = source.get(name) or {}
-            target = target.setdefault(name, {})
-        if path[-1] in source:
-            target[path[-1]] = source[path[-1]]
-        else:
-            target.pop(path[-1], None)
-    meta = proposed["metadata"]
-    for name in ("name", "uid", "resourceVersion", "managedFields"):
-        keep(kept["metadata"], meta, name)
-    proposed.clear()
-    proposed.update(kept)
-
-
-def _changed(stored: Json, current: Json) -> bool:
-    """Whether anything but metadata and status differs."""
-    for name in stored.keys() | current.keys():
-        if name not in ("metadata", "status", "kind", "apiVersion") and (
-            stored.get(name) != current.get(name)
-        ):
-            return True
-    return False
-
-
-def timeless(entry: Json) -> Json:
-    return {name: value for name, value in entry.items() if name != "time"}
-
-
-def without(obj: Json, paths: Sequence[tuple[str, ...]]) -> Json:
-    """The object without what stands at the paths; it shares the rest."""
-    for path in paths:
-        obj = _without(obj, path)
-    return obj
-
-
-def _without(obj: Json, path: tuple[str, ...]) -> Json:
-    name = path[0]
-    if name not in obj:
-        return obj
-    if len(path) == 1:
-        return {k: v for k, v in obj.items() if k != name}
-    inner = obj[name]
-    return {**obj, name: _without(inner, path[1:])} if isinstance(inner, dict) else obj
-
-
-def _finished(meta: Json) -> bool:
-    """A deleted object whose last finalizer is gone."""
-    return (
-        "deletionTimestamp" in meta
-        and not meta.get("finalizers")
-        and meta.get("deletionGracePeriodSeconds", 0) == 0
-    )

@@ -1,0 +1,138 @@
+"""Small edits of objects that the write pipeline and deletion share. Pure but for the object they are told to edit.
+
+Objects are JSON as dicts; a path is a tuple of names. Fields of ObjectMeta keep the order of Go's struct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from kapi.registry.scale import owners_for_scale
+from kapi.registry.versions import MISSING
+
+Json = dict[str, Any]
+
+
+def in_order(meta: Json, order: Sequence[str]) -> None:
+    """Put the fields of an ObjectMeta where Go's struct has them, in place."""
+    items = dict(meta)
+    meta.clear()
+    for name in order:
+        if name in items:
+            meta[name] = items.pop(name)
+    meta.update(items)
+
+
+def with_version(obj: Json, revision: int) -> Json:
+    """Set metadata.resourceVersion where it belongs: after the uid."""
+    meta = obj["metadata"]
+    if not revision:
+        meta.pop("resourceVersion", None)
+    elif "resourceVersion" in meta:
+        meta["resourceVersion"] = str(revision)
+    else:
+        items = list(meta.items())
+        meta.clear()
+        for name, value in items:
+            meta[name] = value
+            if name == "uid":
+                meta["resourceVersion"] = str(revision)
+    return obj
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of a JSON value."""
+    return orjson.loads(orjson.dumps(value)) if value.__class__ in (dict, list) else value
+
+
+def keep(meta: Json, old: Json, name: str) -> None:
+    if name in old:
+        meta[name] = old[name]
+    else:
+        meta.pop(name, None)
+
+
+def restore(proposed: Json, live: Json | None, path: tuple[str, ...], absent: Any) -> None:
+    """Put back what a path held before; where it held nothing, what a field never set prints."""
+    target, source = proposed, live or {}
+    for name in path[:-1]:
+        source = source.get(name) or {}
+        if not isinstance(target.get(name), dict):
+            if not source:
+                return
+            target[name] = {}
+        target = target[name]
+    last = path[-1]
+    if last in source:
+        target[last] = copied(source[last])
+    elif absent is not MISSING:
+        target[last] = absent
+    else:
+        target.pop(last, None)
+
+
+def restrict(proposed: Json, live: Json, paths: Sequence[tuple[str, ...]]) -> None:
+    """Keep of `proposed` only what lies at `paths`, and its version: everything else stays as it is."""
+    kept: Json = copied(live)
+    for path in paths:
+        source, target = proposed, kept
+        for name in path[:-1]:
+            source = source.get(name) or {}
+            target = target.setdefault(name, {})
+        if path[-1] in source:
+            target[path[-1]] = source[path[-1]]
+        else:
+            target.pop(path[-1], None)
+    meta = proposed["metadata"]
+    for name in ("name", "uid", "resourceVersion", "managedFields"):
+        keep(kept["metadata"], meta, name)
+    proposed.clear()
+    proposed.update(kept)
+
+
+def wanted_changed(stored: Json, current: Json) -> bool:
+    """Whether anything but metadata and status differs."""
+    for name in stored.keys() | current.keys():
+        if name not in ("metadata", "status", "kind", "apiVersion") and (
+            stored.get(name) != current.get(name)
+        ):
+            return True
+    return False
+
+
+def replicas_owned(live: Json | None) -> bool:
+    """Whether anybody owns the replicas: where nobody does, nobody starts to by scaling."""
+    return live is not None and bool(owners_for_scale(live["metadata"].get("managedFields") or []))
+
+
+def timeless(entry: Json) -> Json:
+    return {name: value for name, value in entry.items() if name != "time"}
+
+
+def without(obj: Json, paths: Sequence[tuple[str, ...]]) -> Json:
+    """The object without what stands at the paths; it shares the rest."""
+    for path in paths:
+        obj = _without(obj, path)
+    return obj
+
+
+def _without(obj: Json, path: tuple[str, ...]) -> Json:
+    name = path[0]
+    if name not in obj:
+        return obj
+    if len(path) == 1:
+        return {k: v for k, v in obj.items() if k != name}
+    inner = obj[name]
+    return {**obj, name: _without(inner, path[1:])} if isinstance(inner, dict) else obj
+
+
+def finished(meta: Json) -> bool:
+    """A deleted object whose last finalizer is gone."""
+    return (
+        "deletionTimestamp" in meta
+        and not meta.get("finalizers")
+        and meta.get("deletionGracePeriodSeconds", 0) == 0
+    )
