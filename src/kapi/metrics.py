@@ -30,7 +30,6 @@ LATENCY_BUCKETS = (
 )  # fmt: skip
 SLI_BUCKETS = LATENCY_BUCKETS[2:]
 SIZE_BUCKETS = tuple(1000.0 * 10**i for i in range(7))
-EVENT_SIZE_BUCKETS = tuple(1024.0 * 2**i for i in range(8))
 ATTEMPT_BUCKETS = tuple(0.001 * 2**i for i in range(15))
 
 _RESOURCE = ("verb", "group", "version", "resource", "subresource", "scope", "component")
@@ -167,20 +166,12 @@ SPECS = {
         _spec("apiserver_longrunning_requests", "gauge", _R, "Long-running requests now open."),
         _spec("apiserver_request_terminations_total", "counter", _R + " code",
               "Requests refused in self-defence: too many, or timed out."),
-        _spec("apiserver_requested_deprecated_apis", "gauge",
-              "group version resource subresource removed_release",
-              "1 for each deprecated API that was asked for."),
         _spec("apiserver_resource_objects", "gauge", "group resource", "Objects stored."),
         _spec("apiserver_storage_size_bytes", "gauge", "storage_cluster_id", "Size of the store."),
         _spec("apiserver_watch_events_total", "counter", "group version resource",
               "Events sent to watchers."),
-        _spec("apiserver_watch_events_sizes", "histogram", "group version resource",
-              "Bytes of events sent to watchers.", EVENT_SIZE_BUCKETS),
         _spec("apiserver_watch_cache_events_received_total", "counter", "group resource",
               "Events that the watch cache took from the store."),
-        _spec("apiserver_watch_cache_events_dispatched_total", "counter", "group resource",
-              "Events that the watch cache gave to watchers."),
-        _spec("apiserver_audit_event_total", "counter", "", "Audit events sent to a backend."),
         _spec("authentication_attempts", "counter", "result",
               "Requests that were authenticated: success, failure or error."),
         _spec("authentication_duration_seconds", "histogram", "result",
@@ -242,14 +233,10 @@ class Metrics:
         self.inflight = self._metric("apiserver_current_inflight_requests")
         self.longrunning = self._metric("apiserver_longrunning_requests")
         self.terminations = self._metric("apiserver_request_terminations_total")
-        self.deprecated_apis = self._metric("apiserver_requested_deprecated_apis")
         self.resource_objects = self._metric("apiserver_resource_objects")
         self.storage_size = self._metric("apiserver_storage_size_bytes")
         self.watch_events = self._metric("apiserver_watch_events_total")
-        self.watch_event_sizes = self._histogram("apiserver_watch_events_sizes")
         self.cache_events_received = self._metric("apiserver_watch_cache_events_received_total")
-        self.cache_events_dispatched = self._metric("apiserver_watch_cache_events_dispatched_total")
-        self.audit_events = self._metric("apiserver_audit_event_total")
         self.authentication_attempts = self._metric("authentication_attempts")
         self.authentication_duration = self._histogram("authentication_duration_seconds")
         self.authorization_attempts = self._metric("authorization_attempts_total")

@@ -155,8 +155,8 @@ class Options:
     delete_collection_workers: int = _int(1,
         "Kept for command lines: collections are deleted in one go.", at_least(1), later=True)
     enable_garbage_collector: bool = _bool(True,
-        "Answer deletions as a cluster with a garbage collector does.")
-    event_ttl: float = _duration(3600, "How long events are kept.", at_least(1))
+        "Answer deletions as a cluster with a garbage collector does.", later=True)
+    event_ttl: float = _duration(3600, "How long events are kept.", at_least(1), later=True)
 
     # -- authentication --
     anonymous_auth: bool = _bool(True, "Let requests without credentials in as system:anonymous.")
@@ -176,7 +176,7 @@ class Options:
     service_account_extend_token_expiration: bool = _bool(True,
         "Let injected tokens live a year for clients that do not reload them.")
     service_account_lookup: bool = _bool(True,
-        "Check that the service account of a token still exists.")
+        "Check that the service account of a token still exists.", later=True)
     service_account_jwks_uri: str = _string("", "URI of the keys in the OpenID discovery document.")
     api_audiences: tuple[str, ...] = _list((),
         "Audiences that a token must be for one of. Default: the issuer.")
@@ -204,7 +204,7 @@ class Options:
     authorization_webhook_config_file: str = _file(flags.YAML,
         "Access review elsewhere.", later=True)
     enable_admission_plugins: tuple[str, ...] = _list((),
-        "Admission plugins beside the default ones.", one_of(*ADMISSION_PLUGINS))
+        "Admission plugins beside the default ones.", one_of(*ADMISSION_PLUGINS), later=True)
     disable_admission_plugins: tuple[str, ...] = _list((),
         "Default admission plugins to leave out.", one_of(*ADMISSION_PLUGINS))
     admission_control_config_file: str = _file(flags.YAML,

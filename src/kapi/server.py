@@ -30,6 +30,7 @@ from kapi.handlers.root_paths import Served, root_paths
 from kapi.in_process import InProcess
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
+from kapi.measures import MeasuredAuthenticator, MeasuredAuthorizer, watch_parts
 from kapi.messages import Handler, Request, Response
 from kapi.metrics import Metrics
 from kapi.mux import Mux
@@ -140,6 +141,7 @@ class Server:
                 clock=clock,
                 entropy=entropy,
                 options=options,
+                metrics=self.metrics,
                 identity=who,
                 authority=authority,
                 in_process=in_process,
@@ -167,10 +169,12 @@ class Server:
                 entropy=entropy,
                 metrics=self.metrics,
                 requests=self.requests,
-                authenticator=who.authenticator,
+                authenticator=MeasuredAuthenticator(
+                    who.authenticator, self.metrics, clock, anonymous=options.anonymous_auth
+                ),
                 anonymous=who.anonymous,
                 proxy_headers=who.proxy_headers,
-                authorizer=authority.authorizer,
+                authorizer=MeasuredAuthorizer(authority.authorizer, self.metrics, clock),
                 classifier=Classifier(
                     self._lister(_FLOW_CONTROL, "flowschemas"),
                     self._lister(_FLOW_CONTROL, "prioritylevelconfigurations"),
@@ -182,6 +186,7 @@ class Server:
             in_process, fixed_objects.load(), _bootstrap_settings(options), clock
         )
         await self._settle(storage, cacher)
+        watch_parts(self.metrics, cacher, storage)
         if not options.etcd_compaction_interval:
             return  # keep all history
         compactor = Compactor(storage, clock, interval=options.etcd_compaction_interval)

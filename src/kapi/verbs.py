@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kapi import errors
-from kapi.clock import Clock, Entropy
 from kapi.authorization.authorizer import Decision, refusal
+from kapi.clock import Clock, Entropy
 from kapi.filters.authorization import attributes
 from kapi.handlers.binding import BindingHandler
 from kapi.handlers.component_status import ComponentStatusHandler
@@ -33,6 +33,7 @@ from kapi.kinds import scale as scale_kind
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
 from kapi.messages import Request
+from kapi.metrics import Metrics
 from kapi.mux import ResourceHandler, SubresourceHandlers
 from kapi.options import Options
 from kapi.registry.delete import Deleter
@@ -54,6 +55,7 @@ class VerbDependencies:
     clock: Clock
     entropy: Entropy
     options: Options
+    metrics: Metrics
     identity: Identity
     authority: Authority
     in_process: InProcess
@@ -108,7 +110,14 @@ def build_verbs(d: VerbDependencies) -> Verbs:
     objects: dict[str, ResourceHandler] = {
         "get": GetHandler(d.reader, respond),
         "list": ListHandler(d.reader, respond),
-        "watch": WatchHandler(d.reader, respond, d.clock, d.entropy),
+        "watch": WatchHandler(
+            d.reader,
+            respond,
+            d.clock,
+            d.entropy,
+            d.metrics,
+            min_timeout=d.options.min_request_timeout,
+        ),
         "create": create,
         "update": UpdateHandler(decoder, d.versions, d.writer, respond, authorize),
         "patch": patch,

@@ -26,6 +26,7 @@ from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target
 from kapi.handlers.watch import WatchHandler
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request, RequestInfo, Response
+from kapi.metrics import Metrics
 from kapi.registry.read import Reader
 from kapi.registry.resource import GroupVersionKind, ResourceType, Version
 from kapi.registry.strategy import Strategy
@@ -237,7 +238,7 @@ class Handlers:
         self._verbs: dict[str, Callable[[Request, Target], Awaitable[Response]]] = {
             "get": GetHandler(w.reader, respond),
             "list": ListHandler(w.reader, respond),
-            "watch": WatchHandler(w.reader, respond, w.clock, w.entropy),
+            "watch": WatchHandler(w.reader, respond, w.clock, w.entropy, Metrics()),
         }
 
     @staticmethod

@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "admission authorization authentication flowcontrol",
         "registry",
         "filters handlers controllers kinds",
-        "identity in_process certificates flag_files",
+        "identity in_process certificates flag_files measures",
         "chain mux local_credentials option_parser",
         "verbs",
         "server",

@@ -33,6 +33,7 @@ class ResourceCache:
         self.changed = (
             0  # the revision of the last change; a read as of a later one is a read of now
         )
+        self.received = 0  # changes taken in since the start
         self.loaded = asyncio.Event()
         self.removed = False
         self._aside: list[storage.Event] = []
@@ -107,6 +108,7 @@ class ResourceCache:
         if previous is not None:
             previous.forget()
         self.changed = change.revision
+        self.received += 1
         self.history.append(event)
         self.watchers.publish(event)
 

@@ -30,21 +30,32 @@ from kapi.handlers.respond import (
 )
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
+from kapi.metrics import Cell, Metrics
 from kapi.registry import list_options, table
 from kapi.registry.list_options import ListOptions
 from kapi.registry.read import Reader
 
 Json = dict[str, Any]
 
-# A watch that does not say how long lasts 30 to 60 minutes, so that clients do not come back at
-# once.
+# A watch that does not say how long lasts this long up to twice as long, so that clients do not
+# come back all at once.
 TIMEOUT_MIN_S = 1800.0
-TIMEOUT_MAX_S = 3600.0
 INITIAL_END = "k8s.io/initial-events-end"
 
 
 class WatchHandler:
-    def __init__(self, reader: Reader, respond: Responder, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        respond: Responder,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: Metrics,
+        *,
+        min_timeout: float = TIMEOUT_MIN_S,
+    ) -> None:
+        self._metrics = metrics
+        self._min_timeout = min_timeout
         self._reader = reader
         self._respond = respond
         self._clock = clock
@@ -64,14 +75,17 @@ class WatchHandler:
         accepted = self._negotiate_stream(request, target)
         form = self._respond.forms.get(target.resource, target.version)
         frames = self._frames(request, form, accepted)
+        group, version = target.resource.group, target.version.name
+        sent = self._metrics.watch_events.cell(group, version, target.resource.plural)
         if request.websocket is not None:
-            return Response(101, [], Messages(watcher, frames))
-        return Response(200, [("Content-Type", accepted.media_type)], Stream(watcher, frames))
+            return Response(101, [], Messages(watcher, frames, sent))
+        stream = Stream(watcher, frames, sent)
+        return Response(200, [("Content-Type", accepted.media_type)], stream)
 
     def _timeout(self, options: ListOptions) -> float:
         seconds = options.timeout_seconds
         if not seconds or seconds < 0:
-            return self._entropy.jitter(TIMEOUT_MIN_S, TIMEOUT_MAX_S)
+            return self._entropy.jitter(self._min_timeout, 2 * self._min_timeout)
         return float(seconds)
 
     def _negotiate_stream(self, request: Request, target: Target) -> Accepted:
@@ -113,11 +127,12 @@ def unwatchable(target: Target) -> ApiError:
 class Stream:
     """What is ready goes out together."""
 
-    __slots__ = ("_frames", "_watcher")
+    __slots__ = ("_frames", "_sent", "_watcher")
 
-    def __init__(self, watcher: Watcher, frames: Frames) -> None:
+    def __init__(self, watcher: Watcher, frames: Frames, sent: Cell) -> None:
         self._watcher = watcher
         self._frames = frames
+        self._sent = sent
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -129,6 +144,7 @@ class Stream:
         frames = self._frames.encode_all(batch)
         if not frames:
             raise StopAsyncIteration
+        self._sent.value += len(frames)
         return frames[0] if len(frames) == 1 else b"".join(frames)
 
     async def aclose(self) -> None:
@@ -138,11 +154,12 @@ class Stream:
 class Messages:
     """One event at a time: WebSocket messages."""
 
-    __slots__ = ("_frames", "_ready", "_watcher")
+    __slots__ = ("_frames", "_ready", "_sent", "_watcher")
 
-    def __init__(self, watcher: Watcher, frames: Frames) -> None:
+    def __init__(self, watcher: Watcher, frames: Frames, sent: Cell) -> None:
         self._watcher = watcher
         self._frames = frames
+        self._sent = sent
         self._ready: deque[bytes] = deque()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -153,6 +170,7 @@ class Messages:
             self._ready.extend(self._frames.encode_all(await self._watcher.batch()))
         if not self._ready:
             raise StopAsyncIteration
+        self._sent.value += 1
         return self._ready.popleft()
 
     async def aclose(self) -> None:

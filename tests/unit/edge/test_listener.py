@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -485,13 +485,13 @@ def test_ports() -> None:
 
 
 async def test_two_listeners_in_one_loop() -> None:
-    def named(name: str) -> Callable[[Request], object]:
+    def named(name: str) -> Handler:
         async def handler(request: Request) -> Response:
             return Response(200, [], name.encode())
 
         return handler
 
-    async with serving(named("a")) as (_, one), serving(named("b")) as (_, two):  # type: ignore[arg-type]
+    async with serving(named("a")) as (_, one), serving(named("b")) as (_, two):
         answers = await asyncio.gather(
             ask(one, b"GET / HTTP/1.1"), ask(two, b"GET / HTTP/1.1"), ask(one, b"GET / HTTP/1.1")
         )
