@@ -67,6 +67,8 @@ class Mux:
         if info.subresource:
             return await self._subresource(request, resource, version, namespace)
         verb = info.verb
+        if verb == "watch" and request.method != "GET":  # the old paths have their verb in them
+            raise errors.method_not_allowed()
         if verb not in version.verbs and not (verb == "watch" and "list" in version.verbs):
             raise errors.method_not_allowed()
         if version.deprecation:
@@ -103,7 +105,7 @@ class Mux:
                 raise errors.path_not_found()
             if not info.namespace and info.verb in ("create", "deletecollection"):
                 raise errors.method_not_allowed()
-        elif info.namespace and resource.plural != "namespaces":
+        elif info.namespace and (resource.plural != "namespaces" or info.namespace != info.name):
             raise errors.path_not_found()
         if info.name and len(info.parts) > 2 and not info.subresource:
             raise errors.path_not_found()

@@ -159,6 +159,12 @@ class Decoder:
             raise ProtobufError(type_error(schema, exact) or "proto: cannot be read") from None
         return obj if isinstance(obj, dict) else {}
 
+    def check_kind(self, document: Document, wanted: GroupVersionKind) -> None:
+        """Raise ApiError 400 if the document is of another kind."""
+        found = self.kind_of(document, document.text, wanted)
+        if found != wanted:
+            raise self._wrong_kind(found, wanted)
+
     def kind_of(
         self, document: Document, data: bytes, default: GroupVersionKind
     ) -> GroupVersionKind:
@@ -177,14 +183,14 @@ class Decoder:
                 f"json: cannot unmarshal {what} into Go value of type {_META_STRUCT}"
             )
         texts = []
-        for name, go in (("apiVersion", "apiVersion"), ("kind", "kind")):
+        for name in ("apiVersion", "kind"):
             x = value.get(name)
             if x is None:
-                x = ""
+                x = _any_case(value, name)
             if not isinstance(x, str):
                 what = type_error(_STRING, json_format.loads_exact(json_format.dumps(x)))
                 what = what.partition(" into ")[0] if what else "json: cannot unmarshal object"
-                raise JsonSyntaxError(f"{what} into Go struct field .{go} of type string")
+                raise JsonSyntaxError(f"{what} into Go struct field .{name} of type string")
             texts.append(x)
         api_version, kind = texts
         if api_version.count("/") > 1:
@@ -258,6 +264,13 @@ class Decoder:
             f"{found.kind} in version {errors.quote(found.version)} cannot be handled as a "
             f"{wanted.kind}: {words}"
         )
+
+
+def _any_case(value: Json, name: str) -> Any:
+    """The kind and version are looked for before the strict reader, and in any case."""
+    lower = name.lower()
+    found = [x for key, x in value.items() if x is not None and key.lower() == lower]
+    return found[-1] if found else ""
 
 
 def _yaml_complaints(document: Document) -> list[str]:

@@ -28,8 +28,8 @@ from kapi.registry.change import Change
 from kapi.registry.go_text import go_text
 from kapi.registry.json_patch import json_patch
 from kapi.registry.merge_patch import merge_patch
-from kapi.registry.resource import GroupVersionKind
 from kapi.registry.options import WriteOptions, write_options
+from kapi.registry.resource import GroupVersionKind
 from kapi.registry.strategic_merge import strategic_merge
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
@@ -120,6 +120,7 @@ class PatchHandler:
         repeated = self._decoder.repeated(patch, schema) if form != "json" else ()
         document = Document(orjson.loads(text), text, [], repeated)
         try:
+            self._decoder.check_kind(document, kind)
             obj = self._decoder.typed(
                 document,
                 schema,

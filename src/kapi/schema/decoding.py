@@ -290,6 +290,7 @@ def _bytes(value: Any, unknown: Unknown) -> Any:
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))\Z"
 )
+_MICROS = re.compile(r"[.,]\d{6}(?:Z|[+-])")  # a MicroTime says its six digits
 _TIMES_KEPT = 1024  # most times in a request repeat: creation, conditions
 
 
@@ -338,6 +339,8 @@ def _micro_time(value: Any, unknown: Unknown) -> Any:
     if value.__class__ is not str:
         raise Mismatch
     try:
+        if not _MICROS.search(value):
+            raise Mismatch
         seconds, nanos = parse_time(value)
         return f"{_civil(seconds)}.{nanos // 1000:06d}Z"
     except (ValueError, OverflowError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Any
 
 from kapi.codec.json_format import JsonNumber, JsonObject
@@ -224,6 +225,11 @@ def _time_reader(layout: str) -> Any:
             parse_time(text)
         except (ValueError, OverflowError):
             raise _Abort(_time_words(text, layout)) from None
+        if layout == _MICRO_LAYOUT and not re.search(r"[.,]\d{6}(?:Z|[+-])", text):
+            raise _Abort(
+                f"parsing time {quote(text)} as {quote(layout)}: "
+                f'cannot parse {quote(text[19:])} as ".000000"'
+            )
 
     return read
 
