@@ -174,7 +174,7 @@ class Writer:
     def _wipe(self, change: Change, proposed: Json, live: Json | None) -> None:
         strategy = change.resource.strategy
         paths = strategy.reset_status if change.subresource == "status" else strategy.reset_main
-        if change.subresource in ("", "status", *strategy.sets):
+        if change.subresource in ("", "status", "finalize"):
             schema = change.version.schema()
             for path in paths:
                 restore(proposed, live, path, self._versions.absent(schema, path))
