@@ -148,7 +148,13 @@ class Kapi(Target):
             "--authorization-mode", "Node,RBAC",
             "--disable-admission-plugins", "ServiceAccount",
         ]  # fmt: skip
-        self.run(command, {"PYTHONPATH": str(self.source)})
+        # Bytecode is kept, as that of an installed package is.
+        environment = {
+            "PYTHONPATH": str(self.source),
+            "PYTHONPYCACHEPREFIX": str(self.directory / "bytecode"),
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+        self.run(command, environment)
 
 
 class Peer(Target):
