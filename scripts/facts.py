@@ -4,14 +4,15 @@
     scripts/facts.py --facts DIR --go-types FILE
 
 DIR holds what a running kube-apiserver answered, descriptions removed: openapi-schemas.json,
-openapi-paths.json, discovery-all.json, discovery-default.json, bootstrap-objects.json, metrics.json. FILE is the
-output of `scripts/gofacts` (Go; reflection over the public API modules):
+openapi-paths.json, discovery-all.json, discovery-default.json, bootstrap-objects.json,
+metrics.json. FILE is the output of `scripts/gofacts` (Go; reflection over the public API
+modules):
 
-    cd scripts/gofacts && go mod init gofacts && go get k8s.io/client-go@v0.37.2 \\
-        k8s.io/apiextensions-apiserver@v0.37.2 k8s.io/kube-aggregator@v0.37.2 && go run . > go-types.json
+cd scripts/gofacts && go mod init gofacts && go get k8s.io/client-go@v0.37.2 \\
+k8s.io/apiextensions-apiserver@v0.37.2 k8s.io/kube-aggregator@v0.37.2 && go run . > go-types.json
 
-Tables of types are written one entry a line, `name<TAB>json`, so that a reader can take one without parsing all.
-"""
+Tables of types are written one entry a line, `name<TAB>json`, so that a reader can take one
+without parsing all."""
 
 import argparse
 import json

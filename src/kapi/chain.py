@@ -1,4 +1,5 @@
-"""READ FIRST: the filter chain, outermost first. A request meets the filters top down, its answer bottom up.
+"""READ FIRST: the filter chain, outermost first. A request meets the filters top down, its answer
+bottom up.
 
 A filter that is switched off is absent. Called by `server.py`.
 """

@@ -1,11 +1,11 @@
 """The one error that crosses package borders: an `ApiError` is a Kubernetes `Status`.
 
-Every layer raises `ApiError` (by a constructor named after its reason) or one of its own few errors that
-it translates at its border. `filters/panic_recovery.py` is the only place that turns one into an answer.
+Every layer raises `ApiError` (by a constructor named after its reason) or one of its own few
+errors that it translates at its border. `filters/panic_recovery.py` is the only place that turns
+one into an answer.
 
 `FieldError` is one finding of validation; `invalid()` packs all findings of an object into a 422.
-Shapes: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
-"""
+Shapes: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/"""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ def unauthorized(message: str = "Unauthorized") -> ApiError:
 
 
 def forbidden(group: str, resource: str, name: str, message: str) -> ApiError:
-    """403 in the words of a refused resource request; `message` is what follows `is forbidden: `."""
+    """403 in the words of a refused resource request; `message` is what follows `is forbidden:
+    `.
+    """
     subject = resource_name(group, resource) + (f" {quote(name)}" if name else "")
     text = f"{subject} is forbidden: {message}" if resource else f"forbidden: {message}"
     return ApiError(403, "Forbidden", text, details=_details(group, resource, name))
@@ -136,7 +138,8 @@ def conflict(group: str, resource: str, name: str, message: str) -> ApiError:
     return ApiError(
         409,
         "Conflict",
-        f"Operation cannot be fulfilled on {resource_name(group, resource)} {quote(name)}: {message}",
+        f"Operation cannot be fulfilled on {resource_name(group, resource)} "
+        f"{quote(name)}: {message}",
         details=_details(group, resource, name),
     )
 
@@ -219,7 +222,9 @@ NO_VALUE = object()  # as bad_value: print none
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One finding: where, what kind, the value that was found (printed as the real server prints it)."""
+    """One finding: where, what kind, the value that was found (printed as the real server prints
+    it).
+    """
 
     field: str
     reason: str
@@ -252,7 +257,9 @@ class GoText(str):
 
 
 def quote_value(value: Any) -> str:
-    """A bad value as Go prints it in a field error: strings quoted, objects as JSON, nil as null."""
+    """A bad value as Go prints it in a field error: strings quoted, objects as JSON, nil as
+    null.
+    """
     if isinstance(value, GoText):
         return str(value)
     if isinstance(value, str):
@@ -332,7 +339,9 @@ def field_not_found(field: str, value: Any) -> FieldError:
 
 
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> ApiError:
-    """422 with every finding: one stands alone in the message, several in brackets, duplicates once."""
+    """422 with every finding: one stands alone in the message, several in brackets, duplicates
+    once.
+    """
     texts = list(dict.fromkeys(str(e) for e in errors))
     text = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     qualified = f"{kind}.{group}" if group else kind

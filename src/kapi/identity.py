@@ -1,7 +1,8 @@
-"""Who asks, and what they may: the authenticators and authorizers that the options ask for, in the real order.
+"""Who asks, and what they may: the authenticators and authorizers that the options ask for, in
+the real order.
 
-Called by `server.py` once. https://kubernetes.io/docs/reference/access-authn-authz/authentication/
-"""
+Called by `server.py` once.
+https://kubernetes.io/docs/reference/access-authn-authz/authentication/"""
 
 from __future__ import annotations
 

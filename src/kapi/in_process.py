@@ -1,7 +1,8 @@
-"""Reading and writing objects in process, as the server itself: for start-up controllers and allocation.
+"""Reading and writing objects in process, as the server itself: for start-up controllers and
+allocation.
 
-Writes go through the same pipeline as a request's; objects are decoded and defaulted as if they had come in one.
-"""
+Writes go through the same pipeline as a request's; objects are decoded and defaulted as if they
+had come in one."""
 
 from __future__ import annotations
 

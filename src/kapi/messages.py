@@ -1,9 +1,9 @@
-"""What travels inside: `Request`, `Response` and the one `Handler` type. Nothing here knows ASGI or sockets.
+"""What travels inside: `Request`, `Response` and the one `Handler` type. Nothing here knows ASGI
+or sockets.
 
-Each fact field of `Request` is written by exactly one filter (named beside it) and read by everyone after it.
-What must last until the last byte of the answer is pushed on `request.exit`; headers that go with any
-answer, errors included, are queued on `request.reply_headers`.
-"""
+Each fact field of `Request` is written by exactly one filter (named beside it) and read by
+everyone after it. What must last until the last byte of the answer is pushed on `request.exit`;
+headers that go with any answer, errors included, are queued on `request.reply_headers`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class Headers:
 
 
 class Query:
-    """Query parameters: decoded, in order. A pair with a broken escape or a `;` is left out, as Go does."""
+    """Query parameters: decoded, in order. A pair with a broken escape or a `;` is left out, as Go
+    does.
+    """
 
     __slots__ = ("_values", "text")
 
@@ -135,11 +137,14 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """What the URL and method mean. Shapes: https://kubernetes.io/docs/reference/using-api/api-concepts/"""
+    """What the URL and method mean. Shapes: https://kubernetes.io/docs/reference/using-api/api-
+    concepts/
+    """
 
     is_resource: bool
     path: str
-    verb: str  # get list watch create update patch delete deletecollection proxy; else the lower-case method
+    # get list watch create update patch delete deletecollection proxy; else the lower-case method
+    verb: str
     api_prefix: str = ""  # "api" or "apis"
     group: str = ""
     version: str = ""

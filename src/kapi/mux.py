@@ -1,8 +1,9 @@
-"""path → Handler: first what the request info calls a resource, by the resource table; then exact paths; then prefixes.
+"""path → Handler: first what the request info calls a resource, by the resource table; then exact
+paths; then prefixes.
 
-Resource lookups read the live `ResourceTable`, so a kind is served from the moment it is added. Prefixes are for what
-serves a whole subtree (aggregated groups, health checks). Whatever is left is a 404.
-"""
+Resource lookups read the live `ResourceTable`, so a kind is served from the moment it is added.
+Prefixes are for what serves a whole subtree (aggregated groups, health checks). Whatever is left
+is a 404."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from kapi.messages import Handler, Request, Response
 from kapi.registry.resource import ResourceTable, ResourceType, Version
 
 ResourceHandler = Callable[[Request, Target], Awaitable[Response]]
-# What a subresource has of its own: verb → handler. The key is "" for any resource, or group/plural.
+# What a subresource has of its own: verb → handler. The key is "" for any resource, or
+# group/plural.
 SubresourceHandlers = Mapping[tuple[str, str], Mapping[str, ResourceHandler]]
 
 _COLLECTION_VERBS = frozenset({"list", "watch", "create", "deletecollection"})
@@ -32,7 +34,8 @@ class Mux:
     ) -> None:
         """`verbs`: handlers of objects, which serve subresources of the same kind (status), too.
 
-        `subresources`: (plural or "", subresource) → verb → handler, for those with a life of their own.
+        `subresources`: (plural or "", subresource) → verb → handler, for those with a life of
+        their own.
         With an empty subresource: a resource that is not stored and does not only answer a POST.
         `prefixes` end in a slash; the longest that fits wins.
         """
@@ -98,7 +101,9 @@ class Mux:
         return await handlers[info.verb](request, target)
 
     def _check_place(self, request: Request, resource: ResourceType) -> None:
-        """A namespace where there is one, none where there is none; a name where the verb wants one."""
+        """A namespace where there is one, none where there is none; a name where the verb wants
+        one.
+        """
         info = request.info
         if resource.namespaced:
             if not info.namespace and (info.name or info.verb not in _COLLECTION_VERBS):

@@ -1,8 +1,8 @@
 """COMPOSITION ROOT: storage → cacher → registry → handlers → mux → chain; start and stop order.
 
-Everything is made here, by constructor arguments, and nowhere else; so two servers in one process share nothing.
-`serving.py` runs a `Server` behind sockets; tests call `Server.handler` in process.
-"""
+Everything is made here, by constructor arguments, and nowhere else; so two servers in one process
+share nothing. `serving.py` runs a `Server` behind sockets; tests call `Server.handler` in
+process."""
 
 from __future__ import annotations
 

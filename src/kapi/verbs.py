@@ -1,4 +1,5 @@
-"""Verb → handler, for objects and for the subresources with a life of their own. Called by `server.py` once."""
+"""Verb → handler, for objects and for the subresources with a life of their own. Called by
+`server.py` once."""
 
 from __future__ import annotations
 

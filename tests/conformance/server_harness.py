@@ -1,9 +1,9 @@
-"""A whole server in the test's own process, on the memory store, with a client that needs no socket.
+"""A whole server in the test's own process, on the memory store, with a client that needs no
+socket.
 
-`running()` starts one and checks at its end what must hold after any test: the cache holds what the
-store holds, no request crashed, no task and no thread is left. The client speaks to the ASGI
-application, so paths, bodies and headers take the way of real ones.
-"""
+`running()` starts one and checks at its end what must hold after any test: the cache holds what
+the store holds, no request crashed, no task and no thread is left. The client speaks to the ASGI
+application, so paths, bodies and headers take the way of real ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ class Answer:
 
     @property
     def warnings(self) -> list[str]:
-        return [w.partition(" - ")[2].strip('"') for w in self.headers.get("warning", [])]
+        """The texts of the Warning headers, unquoted."""
+        quoted = [w.partition(" - ")[2][1:-1] for w in self.headers.get("warning", [])]
+        return [text.replace('\\"', '"').replace("\\\\", "\\") for text in quoted]
 
     def expect(self, status: int) -> Any:
         """The JSON of an answer that must have this status."""
@@ -302,7 +304,8 @@ async def running(
         tokens = Path(directory) / "tokens.csv"
         tokens.write_text("".join(f"{t},{u},{u}-uid,{g}\n" for t, (u, g) in USERS.items()))
         options = Options(
-            **{"data_dir": ":memory:", "token_auth_file": str(tokens), **flags}  # type: ignore[arg-type]
+            # type: ignore[arg-type]
+            **{"data_dir": ":memory:", "token_auth_file": str(tokens), **flags}
         )
         time = clock or SystemClock()
         server = Server(options, time, Entropy(seed), open_storage=opened)

@@ -1,8 +1,9 @@
-"""The admission protocols and the ordered chain: first everyone may change, then everyone may refuse.
+"""The admission protocols and the ordered chain: first everyone may change, then everyone may
+refuse.
 
-Called by `registry/write.py` and `registry/delete.py` only. Plugins are listed, in the real server's order, in
-`admission/chain.py`; one file each. https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
-"""
+Called by `registry/write.py` and `registry/delete.py` only. Plugins are listed, in the real
+server's order, in `admission/chain.py`; one file each.
+https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/"""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 @dataclass(slots=True, kw_only=True)
 class Attributes:
-    """A write under way. `object` may be changed in place by `admit`, is read-only in `validate`; `old` is always read-only."""
+    """A write under way. `object` may be changed in place by `admit`, is read-only in `validate`;
+    `old` is always read-only.
+    """
 
     operation: Operation
     group: str

@@ -44,7 +44,8 @@ class BindingHandler:
         data = await read_body(request)
         options = write_options(request.query, "CreateOptions")
         subresource = target.subresource
-        assert subresource is not None and subresource.schema is not None
+        assert subresource is not None
+        assert subresource.schema is not None
         binding, _ = self._decoder.decode(
             data,
             request.headers.get("content-type"),
@@ -72,7 +73,8 @@ class BindingHandler:
     ) -> None:
         node = _node(binding)
         pods = self._table.get("", "pods")
-        assert pods is not None and request.user is not None
+        assert pods is not None
+        assert request.user is not None
         meta = binding.get("metadata") or {}
 
         def propose(current: Json | None) -> Json:
@@ -97,7 +99,7 @@ class BindingHandler:
             )
         )
 
-    def _bound(self, current: Json, node: str, meta: Json) -> Json:
+    def _bound(self, current: Json, chosen: str, meta: Json) -> Json:
         name = current["metadata"]["name"]
         uid = meta.get("uid")
         if uid and uid != current["metadata"]["uid"]:
@@ -111,14 +113,12 @@ class BindingHandler:
         if "deletionTimestamp" in current["metadata"]:
             raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
         if current["spec"].get("nodeName"):
-            raise _refused(
-                name,
-                f"pod {name} is already assigned to node {errors.quote(current['spec']['nodeName'])}",
-            )
+            node = errors.quote(current["spec"]["nodeName"])
+            raise _refused(name, f"pod {name} is already assigned to node {node}")
         if current["spec"].get("schedulingGates"):
             raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
         pod: Json = copied(current)
-        pod["spec"]["nodeName"] = node
+        pod["spec"]["nodeName"] = chosen
         for field in ("annotations", "labels"):
             if meta.get(field):
                 pod["metadata"].setdefault(field, {}).update(meta[field])

@@ -1,7 +1,8 @@
-"""GET of componentstatuses: the one kind that is neither stored nor reviewed; it tells whether the store answers.
+"""GET of componentstatuses: the one kind that is neither stored nor reviewed; it tells whether
+the store answers.
 
-Deprecated since 1.19, but `kubectl get cs` is still typed. Other components are not kapi's to ask.
-"""
+Deprecated since 1.19, but `kubectl get cs` is still typed. Other components are not kapi's to
+ask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Log, exec, attach, port-forward and proxy: what can be answered until a node's kubelet is there to connect to.
+"""Log, exec, attach, port-forward and proxy: what can be answered until a node's kubelet is there
+to connect to.
 
 The parameters are checked as the real server does; a pod without a node gets the real refusal.
 """
@@ -12,7 +13,7 @@ from kapi.handlers.decode import Json
 from kapi.handlers.target import Target
 from kapi.messages import Query, Request, Response
 from kapi.registry.read import Reader
-from kapi.schema.decoding import parse_time
+from kapi.schema.scalars import parse_time
 
 
 class ConnectHandlers:
@@ -74,7 +75,9 @@ def _split_scheme_name_port(text: str) -> tuple[str, str, str]:
 
 
 def _container(pod: Json, name: str) -> str:
-    """The container that is meant. Raises ApiError 400 for one the pod lacks, or where it must be said."""
+    """The container that is meant. Raises ApiError 400 for one the pod lacks, or where it must be
+    said.
+    """
     spec = pod["spec"]
     groups = ("initContainers", "containers", "ephemeralContainers")
     names = [c["name"] for g in groups for c in spec.get(g) or ()]
@@ -90,7 +93,9 @@ def _container(pod: Json, name: str) -> str:
     if default in main:
         return str(default)
     init = [c["name"] for c in spec.get("initContainers") or ()]
-    text = f"a container name must be specified for pod {pod_name}, choose one of: [{' '.join(main)}]"
+    text = (
+        f"a container name must be specified for pod {pod_name}, choose one of: [{' '.join(main)}]"
+    )
     if init:
         text += f" or one of the init containers: [{' '.join(init)}]"
     raise errors.bad_request(text)
@@ -101,9 +106,7 @@ def _check_log_options(pod: str, query: Query) -> None:
     for name, low in (("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)):
         value = _integer(query, name)
         if value is not None and value < low:
-            words = (
-                "must be greater than or equal to 0" if low == 0 else "must be greater than 0"
-            )
+            words = "must be greater than or equal to 0" if low == 0 else "must be greater than 0"
             found.append(errors.invalid_value(name, value, words))
     if query.get("sinceTime") and query.get("sinceSeconds"):
         parse_or_refuse(query.get("sinceTime"))
@@ -129,7 +132,5 @@ def _integer(query: Query, name: str) -> int | None:
     text = query.get(name)
     digits = text.lstrip("+-")
     if not digits.isdigit() or len(digits) > 19:
-        raise errors.bad_request(
-            f"strconv.ParseInt: parsing {errors.quote(text)}: invalid syntax"
-        )
+        raise errors.bad_request(f"strconv.ParseInt: parsing {errors.quote(text)}: invalid syntax")
     return int(text)

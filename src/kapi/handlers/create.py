@@ -1,4 +1,5 @@
-"""POST of an object: decode, then one call into the write pipeline. Reviews and other kinds without a store answer here too."""
+"""POST of an object: decode, then one call into the write pipeline. Reviews and other kinds
+without a store answer here too."""
 
 from __future__ import annotations
 
@@ -89,7 +90,8 @@ class CreateHandler:
         data = await read_body(request)
         options = write_options(request.query, "CreateOptions")
         subresource = target.subresource
-        assert subresource is not None and subresource.schema is not None
+        assert subresource is not None
+        assert subresource.schema is not None
         schema = subresource.schema()
         obj, _ = self._decoder.decode(
             data,

@@ -1,8 +1,9 @@
-"""The body of a request becomes an object: format, kind, types, unknown fields; all in the real server's words.
+"""The body of a request becomes an object: format, kind, types, unknown fields; all in the real
+server's words.
 
-Used by the write handlers and for DeleteOptions and other small bodies. The fast path is one orjson parse and one
-typed decode; only when something is wrong the document is read again, exactly, to find the words.
-"""
+Used by the write handlers and for DeleteOptions and other small bodies. The fast path is one
+orjson parse and one typed decode; only when something is wrong the document is read again,
+exactly, to find the words."""
 
 from __future__ import annotations
 
@@ -19,9 +20,10 @@ from kapi.codec.yaml_scalars import YamlError
 from kapi.errors import ApiError
 from kapi.messages import Request
 from kapi.registry.resource import GroupVersionKind
-from kapi.schema.decoding import Decoders, Mismatch
+from kapi.schema.decoding import Decoders
 from kapi.schema.decoding_errors import strict_errors, type_error
 from kapi.schema.protobuf_reading import Readers
+from kapi.schema.scalars import Mismatch
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
@@ -89,7 +91,8 @@ class Decoder:
     ) -> tuple[Json, GroupVersionKind]:
         """The object and its kind. A body without kind or version takes the expected ones.
 
-        `accepts` says which other kinds may come in (they are returned undecoded). Raises ApiError 400, 415.
+        `accepts` says which other kinds may come in (they are returned undecoded). Raises
+        ApiError 400, 415.
         """
         form = content_format(content_type)
         if form == "protobuf":
@@ -168,7 +171,9 @@ class Decoder:
     def kind_of(
         self, document: Document, data: bytes, default: GroupVersionKind
     ) -> GroupVersionKind:
-        """The kind a document calls itself, completed by the default. Raises JsonSyntaxError, ApiError."""
+        """The kind a document calls itself, completed by the default. Raises JsonSyntaxError,
+        ApiError.
+        """
         value = document.value
         if value is None:
             value = {}
@@ -216,7 +221,9 @@ class Decoder:
         field_validation: str,
         warn: Callable[[str], None],
     ) -> Json:
-        """A parsed document as its schema decodes it; strict findings refuse or warn. Raises ApiError 400."""
+        """A parsed document as its schema decodes it; strict findings refuse or warn. Raises
+        ApiError 400.
+        """
         value = document.value if document.value is not None else {}
         exact: Any = None
         repeated = json_format.has_duplicates(document.text, value)

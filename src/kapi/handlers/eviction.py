@@ -53,7 +53,8 @@ class EvictionHandler:
         data = await read_body(request)
         options = write_options(request.query, "CreateOptions")
         subresource = target.subresource
-        assert subresource is not None and subresource.schema is not None
+        assert subresource is not None
+        assert subresource.schema is not None
         expected = subresource.kind
         content_type = request.headers.get("content-type")
         if b"policy/v1beta1" in data:  # the one kind whose older version is still read
@@ -168,8 +169,8 @@ class EvictionHandler:
             )
         if allowed == 0:
             raise _refusal(
-                f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods "
-                f"and has {status.get('currentHealthy', 0)} currently",
+                f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy "
+                f"pods and has {status.get('currentHealthy', 0)} currently",
                 None,
             )
         status["disruptionsAllowed"] = allowed - 1

@@ -1,8 +1,9 @@
-"""PATCH: the patch is made into a function from the current object to the proposed one; the rest is the write pipeline.
+"""PATCH: the patch is made into a function from the current object to the proposed one; the rest
+is the write pipeline.
 
-JSON patch and merge patch work on the JSON of the object and their result is decoded like a body; strategic merge
-patch works field by field with the schema. Apply brings its own idea of who owns what.
-"""
+JSON patch and merge patch work on the JSON of the object and their result is decoded like a body;
+strategic merge patch works field by field with the schema. Apply brings its own idea of who owns
+what."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ class ScaleHandler:
         data = await read_body(request)
         options = write_options(request.query, "UpdateOptions")
         subresource = target.subresource
-        assert subresource is not None and subresource.schema is not None
+        assert subresource is not None
+        assert subresource.schema is not None
         scale, _ = self._decoder.decode(
             data,
             request.headers.get("content-type"),
@@ -90,7 +91,8 @@ class ScaleHandler:
         options = write_options(request.query, "PatchOptions", patch_type=form)
         document: Document = parse_patch(data, form)
         subresource = target.subresource
-        assert subresource is not None and subresource.schema is not None
+        assert subresource is not None
+        assert subresource.schema is not None
         schema = subresource.schema()
 
         manager = manager_name(request, options.field_manager)

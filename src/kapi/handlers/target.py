@@ -1,4 +1,5 @@
-"""What a resource request is about: the resource, its version and the place, looked up once by the mux."""
+"""What a resource request is about: the resource, its version and the place, looked up once by
+the mux."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ class Target:
 
 
 def manager_name(request: Request, field_manager: str) -> str:
-    """Who owns the fields this request sets: `fieldManager`, else the first part of the user agent."""
+    """Who owns the fields this request sets: `fieldManager`, else the first part of the user
+    agent.
+    """
     if field_manager:
         return field_manager
     return default_manager(request.headers.get("user-agent")) or UNKNOWN_MANAGER

@@ -1,9 +1,8 @@
 """The built-in API: packaged facts and the group modules become `ResourceType` records.
 
-`discovery-all.json` says which resources, versions, verbs and subresources there are; `discovery-default.json` which
-of them are on unless `--runtime-config` says otherwise; the group modules listed in `kinds/groups.py` add what facts
-cannot say. Called once by `server.py`.
-"""
+`discovery-all.json` says which resources, versions, verbs and subresources there are;
+`discovery-default.json` which of them are on unless `--runtime-config` says otherwise; the group
+modules listed in `kinds/groups.py` add what facts cannot say. Called once by `server.py`."""
 
 from __future__ import annotations
 

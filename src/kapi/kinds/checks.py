@@ -85,7 +85,9 @@ def label_value(value: str, path: str) -> list[FieldError]:
 
 
 def labels(values: Mapping[str, str] | None, path: str) -> list[FieldError]:
-    """A map of labels: keys are qualified names, values label values; all findings stand at the map."""
+    """A map of labels: keys are qualified names, values label values; all findings stand at the
+    map.
+    """
     out: list[FieldError] = []
     for key, value in (values or {}).items():
         out += qualified_name(key, path)
@@ -245,7 +247,8 @@ _ZERO: Mapping[str, Any] = {"s": "", "i": 0, "b": False, "p": None}
 
 
 def go_fields(obj: Json | None, spec: str) -> Json | None:
-    """The fields of a struct without JSON names, as messages show it: `Name:s Port:i AppProtocol:p`.
+    """The fields of a struct without JSON names, as messages show it:
+    `Name:s Port:i AppProtocol:p`.
 
     The letter says what an absent field is: s text, i number, b false, p null. `Go=json:s` where
     the names differ by more than their first letter.

@@ -1,8 +1,7 @@
 """The list of group modules, and the tables they make together. A new module is one line here.
 
-Each module may define DEFAULTS, STRATEGIES, COLUMNS, FIELD_SELECTORS, CONVERSIONS; their shapes stand at the
-functions below. A key that two modules claim is our bug.
-"""
+Each module may define DEFAULTS, STRATEGIES, COLUMNS, FIELD_SELECTORS, CONVERSIONS; their shapes
+stand at the functions below. A key that two modules claim is our bug."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kapi.kinds import cells
-from kapi.kinds.networking import default_name, name_column
+from kapi.kinds.networking_columns import default_name, name_column
 from kapi.kinds.texts import described
 from kapi.registry.resource import Column
 

@@ -1,9 +1,9 @@
 """`TypeTable`: the packaged facts about Go types become `Schema` nodes, each on first use.
 
-Two tables are joined: go-types.tsv (fields in the order of the struct, Go types, protobuf numbers, what is omitted
-when empty) and openapi-schemas.tsv (enums, list and map semantics, merge keys, required). Per-kind defaults come from
-the group modules. Made by `scripts/facts.py`. Used by `kinds/catalog.py` and by OpenAPI.
-"""
+Two tables are joined: go-types.tsv (fields in the order of the struct, Go types, protobuf
+numbers, what is omitted when empty) and openapi-schemas.tsv (enums, list and map semantics, merge
+keys, required). Per-kind defaults come from the group modules. Made by `scripts/facts.py`. Used
+by `kinds/catalog.py` and by OpenAPI."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ class TypeTable:
         return name in self._go
 
     def schema(self, name: str) -> Schema:
-        """The schema of a Go type, as `io.k8s.api.core.v1.Pod`. Raises KeyError for an unknown one."""
+        """The schema of a Go type, as `io.k8s.api.core.v1.Pod`. Raises KeyError for an unknown
+        one.
+        """
         found = self._made.get(name)
         if found is not None:
             return found
@@ -101,7 +103,8 @@ class TypeTable:
         facts = self._go.get(name)
         if name in _OWN_FORMAT:
             kind, form = _OWN_FORMAT[name]
-            made = Schema(type=kind, format=form, name=name, go_type=facts["go"])  # type: ignore[arg-type]
+            # type: ignore[arg-type]
+            made = Schema(type=kind, format=form, name=name, go_type=facts["go"])
             self._made[name] = made
             return made
         if "alias" in facts:
@@ -195,7 +198,8 @@ class TypeTable:
         if expression in _SCALARS:
             kind, form = _SCALARS[expression]
             enum = tuple(about.get("enum", ()))
-            return Schema(type=kind, format=form, go_type=go_type, enum=enum)  # type: ignore[arg-type]
+            # type: ignore[arg-type]
+            return Schema(type=kind, format=form, go_type=go_type, enum=enum)
         named = self.schema(expression)
         if about.get("x-kubernetes-map-type") == "atomic" and named.map_type != "atomic":
             return _atomic(named)

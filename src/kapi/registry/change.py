@@ -14,8 +14,9 @@ from kapi.registry.options import WriteOptions
 from kapi.registry.resource import ResourceType, Version
 
 Json = dict[str, Any]
-# From the object as it stands, in the version of the request (None: there is none), to the object as it should
-# be, decoded and defaulted, and wholly the pipeline's own. Pure; may be called again after a conflict.
+# From the object as it stands, in the version of the request (None: there is none), to the object
+# as it should be, decoded and defaulted, and wholly the pipeline's own. Pure; may be called again
+# after a conflict.
 Propose = Callable[[Json | None], Json]
 
 

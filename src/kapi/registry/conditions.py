@@ -1,8 +1,8 @@
-"""Whether a proposal may replace what stands there: names that match the path, versions and uids. Pure.
+"""Whether a proposal may replace what stands there: names that match the path, versions and uids.
+Pure.
 
-Called by the write pipeline between proposing and owning; what it takes out of `proposed` (the resourceVersion) was
-only a condition.
-"""
+Called by the write pipeline between proposing and owning; what it takes out of `proposed` (the
+resourceVersion) was only a condition."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def match_path(change: Change, proposed: Json) -> None:
 
 
 def check_version(change: Change, proposed: Json, live: Json | None) -> bool:
-    """Optimistic concurrency. True if the client named no version: then a lost race is tried again."""
+    """Optimistic concurrency. True if the client named no version: then a lost race is tried
+    again.
+    """
     meta, r = proposed["metadata"], change.resource
     wanted = meta.pop("resourceVersion", "")
     if live is None:

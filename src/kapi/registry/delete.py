@@ -9,7 +9,7 @@ https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from kapi import errors
@@ -24,7 +24,7 @@ from kapi.registry.resource import ResourceType, Version
 from kapi.registry.storing import storage_call
 from kapi.registry.versions import Versions
 from kapi.registry.write import ATTEMPTS_MAX
-from kapi.schema.decoding import parse_time
+from kapi.schema.scalars import parse_time
 from kapi.storage import keys
 from kapi.storage.interface import Conflict, NotFound, Record, Storage
 
@@ -77,9 +77,9 @@ class Deleter:
         """Mark or remove an object. Raises ApiError: 403, 404, 409, 503."""
         resource, options = deletion.resource, deletion.options
         key = keys.object_key(resource, deletion.namespace, deletion.name)
-        if options.propagation_policy is None and options.orphan_dependents is None:
-            if resource.strategy.deletion_warning:
-                deletion.warn(resource.strategy.deletion_warning)
+        warning = resource.strategy.deletion_warning
+        if warning and options.propagation_policy is None and options.orphan_dependents is None:
+            deletion.warn(warning)
         for _ in range(ATTEMPTS_MAX):
             record = await storage_call(self._storage.get(key))
             if record is None:
@@ -268,9 +268,4 @@ def check_preconditions(
 
 def _precondition_failed(resource: ResourceType, name: str, message: str) -> ApiError:
     """This one names the kind where others name the resource."""
-    error = errors.conflict(resource.group, resource.kind, name, message)
-    return error
-
-
-def without_preconditions(options: DeleteOptions) -> DeleteOptions:
-    return replace(options, preconditions=type(options.preconditions)())
+    return errors.conflict(resource.group, resource.kind, name, message)

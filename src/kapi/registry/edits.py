@@ -1,7 +1,8 @@
-"""Small edits of objects that the write pipeline and deletion share. Pure but for the object they are told to edit.
+"""Small edits of objects that the write pipeline and deletion share. Pure but for the object they
+are told to edit.
 
-Objects are JSON as dicts; a path is a tuple of names. Fields of ObjectMeta keep the order of Go's struct.
-"""
+Objects are JSON as dicts; a path is a tuple of names. Fields of ObjectMeta keep the order of Go's
+struct."""
 
 from __future__ import annotations
 
@@ -75,7 +76,9 @@ def restore(proposed: Json, live: Json | None, path: tuple[str, ...], absent: An
 
 
 def restrict(proposed: Json, live: Json, paths: Sequence[tuple[str, ...]]) -> None:
-    """Keep of `proposed` only what lies at `paths`, and its version: everything else stays as it is."""
+    """Keep of `proposed` only what lies at `paths`, and its version: everything else stays as it
+    is.
+    """
     kept: Json = copied(live)
     for path in paths:
         source, target = proposed, kept

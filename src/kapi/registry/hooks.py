@@ -1,4 +1,5 @@
-"""Hooks around the write itself: what must be reserved before an object is stored and given back if it is not.
+"""Hooks around the write itself: what must be reserved before an object is stored and given back
+if it is not.
 
 Allocation of addresses and ports is the case (`registry/allocate.py`).
 """
@@ -26,7 +27,9 @@ class WriteHook(Protocol):
     def handles(self, resource: ResourceType, subresource: str) -> bool: ...
 
     async def before_write(self, obj: Json, old: Json | None) -> Reservation:
-        """Reserve, and put what was reserved into `obj`. Raises ApiError to refuse; then nothing is held."""
+        """Reserve, and put what was reserved into `obj`. Raises ApiError to refuse; then nothing is
+        held.
+        """
 
 
 class DeleteHook(Protocol):

@@ -1,4 +1,5 @@
-"""The options of a write or a delete, parsed once from the query or a DeleteOptions body, and checked.
+"""The options of a write or a delete, parsed once from the query or a DeleteOptions body, and
+checked.
 
 https://kubernetes.io/docs/reference/kubernetes-api/common-parameters/common-parameters/
 """

@@ -79,7 +79,9 @@ def band(size: int, divisor: int, low: int, high: int) -> int:
 
 
 class Addresses:
-    """The addresses of one `--service-cluster-ip-range`; network and broadcast address stay free."""
+    """The addresses of one `--service-cluster-ip-range`; network and broadcast address stay
+    free.
+    """
 
     def __init__(self, network: Network, entropy: Entropy) -> None:
         self.network = network

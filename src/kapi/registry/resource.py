@@ -1,8 +1,9 @@
-"""`ResourceType`: all that kapi knows of a resource. Built-in kinds and custom ones are both this record.
+"""`ResourceType`: all that kapi knows of a resource. Built-in kinds and custom ones are both this
+record.
 
-Made by `kinds/catalog.py` from the packaged facts (built-in) and by `apiextensions/serving.py` (custom); kept in
-a `ResourceTable` that handlers, discovery and OpenAPI read. Adding and removing while the server runs is a swap in the table.
-"""
+Made by `kinds/catalog.py` from the packaged facts (built-in) and by `apiextensions/serving.py`
+(custom); kept in a `ResourceTable` that handlers, discovery and OpenAPI read. Adding and removing
+while the server runs is a swap in the table."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A printer column: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables"""
+    """A printer column: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-
+    resources-as-tables
+    """
 
     name: str
     type: str
@@ -108,7 +111,9 @@ class ResourceType:
 
 
 class ResourceTable:
-    """The live set of served resources. One event loop, so no locks; every change bumps `generation`, which keys what is derived from it (discovery, OpenAPI)."""
+    """The live set of served resources. One event loop, so no locks; every change bumps
+    `generation`, which keys what is derived from it (discovery, OpenAPI).
+    """
 
     def __init__(self) -> None:
         self._types: dict[tuple[str, str], ResourceType] = {}

@@ -52,7 +52,9 @@ def externally_accessible(spec: Json) -> bool:
 
 
 def patch_allocated(spec: Json, old: Json) -> None:
-    """Put back allocated values that the client left out, so that a PUT of a manifest changes nothing."""
+    """Put back allocated values that the client left out, so that a PUT of a manifest changes
+    nothing.
+    """
     if needs_address(old) and needs_address(spec):
         if not spec.get("clusterIP") and old.get("clusterIP"):
             spec["clusterIP"] = old["clusterIP"]

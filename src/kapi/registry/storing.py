@@ -1,4 +1,5 @@
-"""Calls into storage from the registry: a backend that cannot answer now is a 503 with a retry hint."""
+"""Calls into storage from the registry: a backend that cannot answer now is a 503 with a retry
+hint."""
 
 from __future__ import annotations
 

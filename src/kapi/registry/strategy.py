@@ -67,7 +67,9 @@ class Strategy:
         return []
 
     def grace_period(self, obj: Json, requested: int | None) -> int | None:
-        """Seconds until the object may go, for a kind that is deleted gracefully; None: it is not."""
+        """Seconds until the object may go, for a kind that is deleted gracefully; None: it is
+        not.
+        """
         return None
 
     def mark_deleted(self, obj: Json, now: str) -> bool:

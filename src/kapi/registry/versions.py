@@ -1,7 +1,8 @@
-"""Between the stored form and the version of a request: decode, encode, convert. Used by the write pipeline and by answers.
+"""Between the stored form and the version of a request: decode, encode, convert. Used by the
+write pipeline and by answers.
 
-The stored form is JSON without metadata.resourceVersion (the store's own revision takes its place).
-"""
+The stored form is JSON without metadata.resourceVersion (the store's own revision takes its
+place)."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ MISSING = object()
 
 
 def sorted_keys(obj: Json) -> Json:
-    """The same object with the keys of all its maps in byte order, as custom objects are written."""
+    """The same object with the keys of all its maps in byte order, as custom objects are
+    written.
+    """
     out: Json = orjson.loads(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS))
     return out
 
@@ -69,7 +72,9 @@ class Versions:
             self._orders.arrange(resource.stored_schema(), stored)
 
     def encode_stored(self, resource: ResourceType, stored: Json) -> bytes:
-        """The bytes to store; custom kinds with their keys sorted, as the real server writes them."""
+        """The bytes to store; custom kinds with their keys sorted, as the real server writes
+        them.
+        """
         meta = stored["metadata"]
         version = meta.pop("resourceVersion", None)
         try:

@@ -194,7 +194,9 @@ class Writer:
             meta["deletionGracePeriodSeconds"] = old["deletionGracePeriodSeconds"]
 
     def _restrict(self, change: Change, proposed: Json, live: Json | None) -> None:
-        """A subresource that may change a few fields only; its writer owns what it asked for, though."""
+        """A subresource that may change a few fields only; its writer owns what it asked for,
+        though.
+        """
         paths = change.resource.strategy.sets.get(change.subresource)
         if paths is not None:
             assert live is not None, "a subresource is of something"

@@ -1,10 +1,11 @@
-"""The words of decoding: why a document does not fit its schema, and which fields it should not have.
+"""The words of decoding: why a document does not fit its schema, and which fields it should not
+have.
 
-The slow twin of `decoding.py`, run only when that one complained or when strict decoding asks for names. It walks
-the document in its own order, as encoding/json does: the first type mismatch is remembered and reading goes on; a
-value with a reader of its own (quantity, time, int-or-string, base64) that fails ends the reading at once.
-Documents come from `json_format.loads_exact`, so numbers keep their spelling and objects know their repeated names.
-"""
+The slow twin of `decoding.py`, run only when that one complained or when strict decoding asks for
+names. It walks the document in its own order, as encoding/json does: the first type mismatch is
+remembered and reading goes on; a value with a reader of its own (quantity, time, int-or-string,
+base64) that fails ends the reading at once. Documents come from `json_format.loads_exact`, so
+numbers keep their spelling and objects know their repeated names."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from typing import Any
 from kapi.codec.json_format import JsonNumber, JsonObject
 from kapi.errors import quote
 from kapi.schema import quantity
-from kapi.schema.decoding import INT32, INT64, parse_duration, parse_time
+from kapi.schema.scalars import INT32, INT64, parse_duration, parse_time
 from kapi.schema.structural import Schema
 
 STRICT_ERRORS_MAX = 100  # how many unknown or repeated fields are named, as sigs.k8s.io/json

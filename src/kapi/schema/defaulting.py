@@ -1,8 +1,9 @@
-"""Defaults: what a field holds when nobody said. Compiled per schema; walks only where some default can apply.
+"""Defaults: what a field holds when nobody said. Compiled per schema; walks only where some
+default can apply.
 
-A parent's defaults come before its children's, as in the real server's generated functions. Defaulting twice changes
-nothing. Called by the write pipeline after decoding and after mutating admission, on the request's version.
-"""
+A parent's defaults come before its children's, as in the real server's generated functions.
+Defaulting twice changes nothing. Called by the write pipeline after decoding and after mutating
+admission, on the request's version."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ from kapi.codec.protobuf_format import (
     varint,
     wrong_wire_type,
 )
-from kapi.schema.decoding import Decoders, Unknown, spell_duration
+from kapi.schema.decoding import Decoders
+from kapi.schema.scalars import Unknown, spell_duration
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]

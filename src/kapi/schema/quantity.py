@@ -1,9 +1,9 @@
 """resource.Quantity: parse the text form, give its canonical spelling, compare and add.
 
-https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-A quantity is a number with at most nanos of precision and a suffix of one of three families: binary (Ki), decimal
-(m, k, M) or an exponent (e3). The canonical form keeps the family, has no fraction and the largest suffix.
-"""
+https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ A quantity is a
+number with at most nanos of precision and a suffix of one of three families: binary (Ki), decimal
+(m, k, M) or an exponent (e3). The canonical form keeps the family, has no fraction and the
+largest suffix."""
 
 from __future__ import annotations
 

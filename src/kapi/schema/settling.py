@@ -1,9 +1,8 @@
 """What storing does to an object: an empty list that is not optional comes back as null.
 
-The real server keeps built-in kinds in Protocol Buffers, which cannot tell an empty list from none. Until then the
-empty list counts (its writer owns it). Compiled per schema; walks only where such lists can be.
-Called by the write pipeline once the owners of fields are settled.
-"""
+The real server keeps built-in kinds in Protocol Buffers, which cannot tell an empty list from
+none. Until then the empty list counts (its writer owns it). Compiled per schema; walks only where
+such lists can be. Called by the write pipeline once the owners of fields are settled."""
 
 from __future__ import annotations
 

@@ -1,12 +1,14 @@
-"""The schema model: an immutable tree (with shared, possibly recursive nodes), parsed once per type.
+"""The schema model: an immutable tree (with shared, possibly recursive nodes), parsed once per
+type.
 
-Two families share the model. *Typed* schemas describe built-in kinds and decode like the Go structs they come
-from: unknown fields are dropped, empty optional fields vanish, zero values of plain fields appear, fields stand
-in the order of the struct. *Untyped* ones (custom kinds) keep what they are given, and prune.
+Two families share the model. *Typed* schemas describe built-in kinds and decode like the Go
+structs they come from: unknown fields are dropped, empty optional fields vanish, zero values of
+plain fields appear, fields stand in the order of the struct. *Untyped* ones (custom kinds) keep
+what they are given, and prune.
 
-Every walk over objects (decode, default, validate, merge, field sets, OpenAPI, protobuf) is a function over
-(Schema, value) in its own module; hot ones compile closures and keep them by schema identity.
-"""
+Every walk over objects (decode, default, validate, merge, field sets, OpenAPI, protobuf) is a
+function over (Schema, value) in its own module; hot ones compile closures and keep them by schema
+identity."""
 
 from __future__ import annotations
 

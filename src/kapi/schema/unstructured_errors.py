@@ -1,6 +1,6 @@
-"""The words of a strategic merge patch whose result does not fit: the real server then converts maps into structs
-without JSON, and complains otherwise than a decoder. The slow twin of `decoding.py` for that path.
-"""
+"""The words of a strategic merge patch whose result does not fit: the real server then converts
+maps into structs without JSON, and complains otherwise than a decoder. The slow twin of
+`decoding.py` for that path."""
 
 from __future__ import annotations
 

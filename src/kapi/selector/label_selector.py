@@ -10,11 +10,18 @@ from typing import Any
 
 from kapi.selector.labels import Operator, Requirement, Selector
 
-_OPERATORS: Mapping[str, Operator] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
+_OPERATORS: Mapping[str, Operator] = {
+    "In": "in",
+    "NotIn": "notin",
+    "Exists": "exists",
+    "DoesNotExist": "!",
+}
 
 
 def from_selector(selector: Mapping[str, Any] | None) -> Selector | None:
-    """The selector; None, where absent, selects nothing. One that says nothing selects everything."""
+    """The selector; None, where absent, selects nothing. One that says nothing selects
+    everything.
+    """
     if selector is None:
         return None
     requirements = [
@@ -25,5 +32,7 @@ def from_selector(selector: Mapping[str, Any] | None) -> Selector | None:
         operator = _OPERATORS.get(e.get("operator", ""))
         if operator is None:
             return None
-        requirements.append(Requirement(e["key"], operator, tuple(sorted(set(e.get("values") or ())))))
+        requirements.append(
+            Requirement(e["key"], operator, tuple(sorted(set(e.get("values") or ()))))
+        )
     return Selector(tuple(requirements))

@@ -136,9 +136,7 @@ async def test_refused_with_a_status(path: str, method: str, code: int) -> None:
     assert (caught.value.code, caught.value.details) == (code, {})
 
 
-@pytest.mark.parametrize(
-    "path", ["/apis/nope", "/apis/v1", "/apis/nope/v1/things", "/apis//v1"]
-)
+@pytest.mark.parametrize("path", ["/apis/nope", "/apis/v1", "/apis/nope/v1/things", "/apis//v1"])
 async def test_unknown_groups_are_no_status(path: str) -> None:
     response = await serve(table()).handle(request(path))
     assert (response.status, response.body) == (404, b"404 page not found\n")

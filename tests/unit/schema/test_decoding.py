@@ -8,14 +8,9 @@ from hypothesis import strategies as st
 
 from kapi.codec import json_format
 from kapi.kinds.types import TypeTable
-from kapi.schema.decoding import (
-    Decoders,
-    Mismatch,
-    parse_duration,
-    parse_time,
-    spell_duration,
-)
+from kapi.schema.decoding import Decoders
 from kapi.schema.decoding_errors import strict_errors, type_error
+from kapi.schema.scalars import Mismatch, parse_duration, parse_time, spell_duration
 from kapi.schema.settling import Settlers
 from kapi.schema.structural import Schema
 
