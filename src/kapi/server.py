@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,21 @@ from kapi.verbs import VerbDependencies, build_verbs
 _log = log.get("server")
 
 
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What the start makes before there are handlers."""
+
+    catalog: Catalog
+    versions: Versions
+    fields: FieldManager
+    reader: Reader
+    writer: Writer
+    deleter: Deleter
+    in_process: InProcess
+    identity: identity.Identity
+    authority: identity.Authority
+
+
 class Server:
     """One API server in one event loop. `handler` serves once `start` has returned."""
 
@@ -90,21 +106,35 @@ class Server:
             raise
 
     async def _start(self, storage: Storage) -> None:
-        options, clock, entropy = self.options, self.clock, self.entropy
-        cacher = self.cacher = Cacher(storage, clock, entropy)
+        cacher = self.cacher = Cacher(storage, self.clock, self.entropy)
         catalog = Catalog()
-        config = {k: v not in ("false", "0") for k, v in options.runtime_config.items()}
+        config = {k: v not in ("false", "0") for k, v in self.options.runtime_config.items()}
         for resource in catalog.resources(config):
             self.serve(resource)
         await cacher.start()
-        reader = Reader(cacher, storage)
+        core = self._build_core(storage, cacher, catalog)
+        self.handler = self._build_handler(core, cacher)
+        await fixed_objects.bootstrap(
+            core.in_process, fixed_objects.load(), _bootstrap_settings(self.options), self.clock
+        )
+        await self._settle(storage, cacher)
+        watch_parts(self.metrics, cacher, storage)
+        if self.options.etcd_compaction_interval:  # else all history is kept
+            interval = self.options.etcd_compaction_interval
+            compactor = Compactor(storage, self.clock, interval=interval)
+            loop = asyncio.get_running_loop()
+            self._tasks = [loop.create_task(compactor.run(), name="compactor")]
+
+    def _build_core(self, storage: Storage, cacher: Cacher, catalog: Catalog) -> _Core:
+        """Registry, identity and admission: all that handlers are made of."""
+        options, clock, entropy = self.options, self.clock, self.entropy
         meta = catalog.types.schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
         versions = Versions(Decoders(), Defaulters(), tuple(meta.properties))
         fields = FieldManager(versions.decoders)
         authority = identity.build_authority(options, lambda r: self._lister(_RBAC, r))
-        core = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
+        listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
         objects = _Late()
-        who = identity.build_identity(options, clock, entropy, core, objects.live)
+        who = identity.build_identity(options, clock, entropy, listers, objects.live)
         admission = default_plugins(
             PluginDependencies(
                 lister=self._lister,
@@ -129,22 +159,28 @@ class Server:
         objects.bind(in_process)
         for complaint in allocation.restore(self._lister("", "services").list()):
             _log.warning("service address", problem=complaint)
+        reader = Reader(cacher, storage)
+        return _Core(catalog, versions, fields, reader, writer, deleter, in_process, who, authority)
+
+    def _build_handler(self, core: _Core, cacher: Cacher) -> Handler:
+        """Handlers behind the mux, behind the filters."""
+        options, clock, who = self.options, self.clock, core.identity
         verbs = build_verbs(
             VerbDependencies(
                 table=self.table,
-                catalog=catalog,
-                versions=versions,
-                fields=fields,
-                reader=reader,
-                writer=writer,
-                deleter=deleter,
+                catalog=core.catalog,
+                versions=core.versions,
+                fields=core.fields,
+                reader=core.reader,
+                writer=core.writer,
+                deleter=core.deleter,
                 clock=clock,
-                entropy=entropy,
+                entropy=self.entropy,
                 options=options,
                 metrics=self.metrics,
                 identity=who,
-                authority=authority,
-                in_process=in_process,
+                authority=core.authority,
+                in_process=core.in_process,
                 healthy=lambda: cacher.ready,
             )
         )
@@ -161,51 +197,48 @@ class Server:
             self.table, verbs.objects, verbs.subresources, roots.exact, roots.prefixes,
             roots.fallback,
         )  # fmt: skip
-        self.handler = build_chain(
+        authenticator = MeasuredAuthenticator(
+            who.authenticator, self.metrics, clock, anonymous=options.anonymous_auth
+        )
+        classifier = Classifier(
+            self._lister(_FLOW_CONTROL, "flowschemas"),
+            self._lister(_FLOW_CONTROL, "prioritylevelconfigurations"),
+        )
+        return build_chain(
             mux,
             Dependencies(
                 options=options,
                 clock=clock,
-                entropy=entropy,
+                entropy=self.entropy,
                 metrics=self.metrics,
                 requests=self.requests,
-                authenticator=MeasuredAuthenticator(
-                    who.authenticator, self.metrics, clock, anonymous=options.anonymous_auth
-                ),
+                authenticator=authenticator,
                 anonymous=who.anonymous,
                 proxy_headers=who.proxy_headers,
-                authorizer=MeasuredAuthorizer(authority.authorizer, self.metrics, clock),
-                classifier=Classifier(
-                    self._lister(_FLOW_CONTROL, "flowschemas"),
-                    self._lister(_FLOW_CONTROL, "prioritylevelconfigurations"),
-                ),
+                authorizer=MeasuredAuthorizer(core.authority.authorizer, self.metrics, clock),
+                classifier=classifier,
                 draining=lambda: self.stopping,
             ),
         )
-        await fixed_objects.bootstrap(
-            in_process, fixed_objects.load(), _bootstrap_settings(options), clock
-        )
-        await self._settle(storage, cacher)
-        watch_parts(self.metrics, cacher, storage)
-        if not options.etcd_compaction_interval:
-            return  # keep all history
-        compactor = Compactor(storage, clock, interval=options.etcd_compaction_interval)
-        self._tasks = [asyncio.get_running_loop().create_task(compactor.run(), name="compactor")]
 
     async def _settle(self, storage: Storage, cacher: Cacher) -> None:
         """The cache has all that the start wrote."""
         await cacher.wait_until(await storage.current_revision(), 3.0)
 
     def begin_shutdown(self) -> None:
-        """`/readyz` fails from now on and watches end; requests go on."""
+        """`/readyz` fails from now on; requests and watches go on."""
         self.stopping = True
+
+    def drain(self) -> None:
+        """Watches end, new requests are refused; those under way go on."""
+        self.begin_shutdown()
         self.requests.drain()
         if self.cacher is not None:
             self.cacher.end_watches()
 
     async def stop(self) -> None:
         """End tasks, the cache, the store. Idempotent."""
-        self.begin_shutdown()
+        self.drain()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()

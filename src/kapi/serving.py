@@ -143,6 +143,7 @@ class _Process:
             _log.info("stopping")
             server.begin_shutdown()
             await self._clock.sleep(self._options.shutdown_delay_duration)
+            server.drain()
             await listener.drain(self._options.request_timeout)
         finally:
             listener.stop_accepting()

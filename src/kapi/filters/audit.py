@@ -11,6 +11,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
+from kapi import log
 from kapi.clock import Entropy
 from kapi.errors import ApiError
 from kapi.messages import AuditFacts, Handler, Request, Response
@@ -36,6 +37,7 @@ def with_audit_id(handler: Handler, entropy: Entropy) -> Handler:
     async def filtered(request: Request) -> Response:
         audit_id = request.headers.get("audit-id") or entropy.uid()
         request.audit = AuditFacts(audit_id)
+        log.bind_audit_id(audit_id)
         request.reply_headers.append((HEADER, audit_id))
         return await handler(request)
 
