@@ -14,7 +14,7 @@ from kapi.errors import ApiError
 from kapi.messages import UserInfo
 from kapi.registry.change import Change
 from kapi.registry.delete import Deleter, Deletion
-from kapi.registry.options import DeleteOptions, WriteOptions
+from kapi.registry.options import DeleteOptions, Preconditions, WriteOptions
 from kapi.registry.resource import ResourceTable, ResourceType, Version
 from kapi.registry.storing import storage_call
 from kapi.registry.versions import Versions
@@ -103,8 +103,10 @@ class InProcess:
         change = self._change(group, plural, namespace, obj, "update")
         await self._writer.commit(replace(change, subresource="status"))
 
-    async def delete(self, group: str, plural: str, namespace: str, name: str) -> None:
-        """Gone, also if it never was."""
+    async def delete(
+        self, group: str, plural: str, namespace: str, name: str, *, version_is: str | None = None
+    ) -> None:
+        """Gone, also if it never was. Raises ApiError 409 if it is not at `version_is`."""
         resource = self._resource(group, plural)
         version = next(iter(resource.versions.values()))
         deletion = Deletion(
@@ -112,7 +114,7 @@ class InProcess:
             version=version,
             namespace=namespace,
             name=name,
-            options=DeleteOptions(),
+            options=DeleteOptions(preconditions=Preconditions(resource_version=version_is)),
             user=USER,
         )
         try:

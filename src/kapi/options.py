@@ -155,8 +155,8 @@ class Options:
     delete_collection_workers: int = _int(1,
         "Kept for command lines: collections are deleted in one go.", at_least(1), later=True)
     enable_garbage_collector: bool = _bool(True,
-        "Answer deletions as a cluster with a garbage collector does.", later=True)
-    event_ttl: float = _duration(3600, "How long events are kept.", at_least(1), later=True)
+        "Answer deletions as a cluster with a garbage collector does.")
+    event_ttl: float = _duration(3600, "How long events are kept.", at_least(1))
 
     # -- authentication --
     anonymous_auth: bool = _bool(True, "Let requests without credentials in as system:anonymous.")

@@ -21,6 +21,7 @@ from kapi.cacher.lister import Lister
 from kapi.chain import Dependencies, build_chain
 from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
+from kapi.controllers.event_expiry import EventExpiry
 from kapi.filters.wait_group import WaitGroup
 from kapi.flowcontrol.flow_schema import Classifier
 from kapi.handlers.discovery import Discovery
@@ -63,7 +64,7 @@ class _Core:
     writer: Writer
     deleter: Deleter
     in_process: InProcess
-    identity: identity.Identity
+    who: identity.Identity
     authority: identity.Authority
 
 
@@ -119,11 +120,29 @@ class Server:
         )
         await self._settle(storage, cacher)
         watch_parts(self.metrics, cacher, storage)
-        if self.options.etcd_compaction_interval:  # else all history is kept
-            interval = self.options.etcd_compaction_interval
-            compactor = Compactor(storage, self.clock, interval=interval)
-            loop = asyncio.get_running_loop()
-            self._tasks = [loop.create_task(compactor.run(), name="compactor")]
+        self._tasks = self._begin_tasks(storage, cacher, core)
+
+    def _begin_tasks(
+        self, storage: Storage, cacher: Cacher, core: _Core
+    ) -> list[asyncio.Task[None]]:
+        options, loop = self.options, asyncio.get_running_loop()
+        tasks = []
+        if options.etcd_compaction_interval:  # else all history is kept
+            compactor = Compactor(storage, self.clock, interval=options.etcd_compaction_interval)
+            tasks.append(loop.create_task(compactor.run(), name="compactor"))
+        events = self.table.get("", "events")
+        if events is not None:
+            cache = cacher.cache(events)
+            assert cache is not None, "every stored resource has a cache"
+
+            async def remove(namespace: str, name: str, revision: int) -> None:
+                await core.in_process.delete(
+                    "", "events", namespace, name, version_is=str(revision)
+                )
+
+            expiry = EventExpiry(self.clock, options.event_ttl, remove)
+            tasks.append(loop.create_task(expiry.run(cache.list), name="event-expiry"))
+        return tasks
 
     def _build_core(self, storage: Storage, cacher: Cacher, catalog: Catalog) -> _Core:
         """Registry, identity and admission: all that handlers are made of."""
@@ -154,7 +173,14 @@ class Server:
             objects,
         )
         writer = Writer(storage, versions, fields, admission, clock, entropy, (allocation,))
-        deleter = Deleter(storage, versions, admission, clock, (allocation,))
+        deleter = Deleter(
+            storage,
+            versions,
+            admission,
+            clock,
+            (allocation,),
+            collects=options.enable_garbage_collector,
+        )
         in_process = InProcess(self.table, storage, versions, writer, deleter)
         objects.bind(in_process)
         for complaint in allocation.restore(self._lister("", "services").list()):
@@ -164,7 +190,7 @@ class Server:
 
     def _build_handler(self, core: _Core, cacher: Cacher) -> Handler:
         """Handlers behind the mux, behind the filters."""
-        options, clock, who = self.options, self.clock, core.identity
+        options, clock, who = self.options, self.clock, core.who
         verbs = build_verbs(
             VerbDependencies(
                 table=self.table,

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from kapi.schema.structural import Property, Schema
+from kapi.schema.structural import Property, Schema, SchemaType
 
 Json = dict[str, Any]
 # Static defaults by field, a function over the object, or both.
@@ -54,7 +54,7 @@ class FactTable:
 # Types with a JSON form of their own, which reflection over their fields would miss.
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _CRD = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
-_OWN_FORMAT: Mapping[str, tuple[str, str]] = {
+_OWN_FORMAT: Mapping[str, tuple[SchemaType, str]] = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": ("string", "quantity"),
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": ("any", "int-or-string"),
     _META + "Time": ("string", "date-time"),
@@ -67,7 +67,7 @@ _OWN_FORMAT: Mapping[str, tuple[str, str]] = {
     _CRD + "JSONSchemaPropsOrBool": ("any", "raw"),
     _CRD + "JSONSchemaPropsOrStringArray": ("any", "raw"),
 }
-_SCALARS: Mapping[str, tuple[str, str]] = {
+_SCALARS: Mapping[str, tuple[SchemaType, str]] = {
     "string": ("string", ""),
     "bool": ("boolean", ""),
     "int32": ("integer", "int32"),
@@ -103,7 +103,6 @@ class TypeTable:
         facts = self._go.get(name)
         if name in _OWN_FORMAT:
             kind, form = _OWN_FORMAT[name]
-            # type: ignore[arg-type]
             made = Schema(type=kind, format=form, name=name, go_type=facts["go"])
             self._made[name] = made
             return made
@@ -198,7 +197,6 @@ class TypeTable:
         if expression in _SCALARS:
             kind, form = _SCALARS[expression]
             enum = tuple(about.get("enum", ()))
-            # type: ignore[arg-type]
             return Schema(type=kind, format=form, go_type=go_type, enum=enum)
         named = self.schema(expression)
         if about.get("x-kubernetes-map-type") == "atomic" and named.map_type != "atomic":

@@ -66,7 +66,11 @@ class Deleter:
         admission: AdmissionChain,
         clock: Clock,
         hooks: Sequence[DeleteHook] = (),
+        *,
+        collects: bool = True,
     ) -> None:
+        """`collects`: a garbage collector is there to act on propagation finalizers."""
+        self._collects = collects
         self._storage = storage
         self._versions = versions
         self._admission = admission
@@ -156,7 +160,7 @@ class Deleter:
     def _propagate(self, deletion: Deletion, meta: Json) -> None:
         """Turn the propagation policy into finalizers for the garbage collector."""
         options, strategy = deletion.options, deletion.resource.strategy
-        if not strategy.propagates:
+        if not strategy.propagates or not self._collects:
             return
         held = meta.get("finalizers") or []
         orphan = foreground = False
