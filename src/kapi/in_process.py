@@ -12,6 +12,7 @@ from typing import Any
 from kapi import errors
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
+from kapi.registry.applying import Applier
 from kapi.registry.change import Change
 from kapi.registry.delete import Deleter, Deletion
 from kapi.registry.options import DeleteOptions, Preconditions, WriteOptions
@@ -37,7 +38,9 @@ class InProcess:
         versions: Versions,
         writer: Writer,
         deleter: Deleter,
+        applier: Applier,
     ) -> None:
+        self._applier = applier
         self._table = table
         self._storage = storage
         self._versions = versions
@@ -102,6 +105,33 @@ class InProcess:
         """The status of an object at its resourceVersion. Raises ApiError 409, 404."""
         change = self._change(group, plural, namespace, obj, "update")
         await self._writer.commit(replace(change, subresource="status"))
+
+    async def apply(
+        self, group: str, plural: str, subresource: str, config: Json, manager: str
+    ) -> None:
+        """Apply a configuration by force, as `manager`. Raises ApiError 404 if there is nothing."""
+        resource = self._resource(group, plural)
+        version = self._version(resource, config)
+        meta = config["metadata"]
+
+        def propose(current: Json | None) -> Json:
+            return self._applier.proposal(
+                resource, version, subresource, config, manager, force=True, current=current
+            )
+
+        change = Change(
+            resource=resource,
+            version=version,
+            namespace=meta.get("namespace", ""),
+            name=meta["name"],
+            propose=propose,
+            mode="apply",
+            options=WriteOptions(),
+            user=USER,
+            manager=manager,
+            subresource=subresource,
+        )
+        await self._writer.commit(change)
 
     async def delete(
         self, group: str, plural: str, namespace: str, name: str, *, version_is: str | None = None

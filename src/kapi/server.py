@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kapi import errors, identity, log
+from kapi import background, errors, identity, log
 from kapi.admission.chain import PluginDependencies, default_plugins
 from kapi.authorization.escalation import RbacEscalation
 from kapi.cacher.cacher import Cacher
@@ -21,7 +21,6 @@ from kapi.cacher.lister import Lister
 from kapi.chain import Dependencies, build_chain
 from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
-from kapi.controllers.event_expiry import EventExpiry
 from kapi.filters.wait_group import WaitGroup
 from kapi.flowcontrol.flow_schema import Classifier
 from kapi.handlers.discovery import Discovery
@@ -38,6 +37,7 @@ from kapi.metrics import Metrics
 from kapi.mux import Mux
 from kapi.options import MEMORY, Options
 from kapi.registry.allocate import ServiceAllocation
+from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
@@ -45,7 +45,6 @@ from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
-from kapi.storage.compaction import Compactor
 from kapi.storage.interface import Storage
 from kapi.storage.memory import MemoryStorage
 from kapi.verbs import VerbDependencies, build_verbs
@@ -60,6 +59,7 @@ class _Core:
     catalog: Catalog
     versions: Versions
     fields: FieldManager
+    applier: Applier
     reader: Reader
     writer: Writer
     deleter: Deleter
@@ -120,29 +120,18 @@ class Server:
         )
         await self._settle(storage, cacher)
         watch_parts(self.metrics, cacher, storage)
-        self._tasks = self._begin_tasks(storage, cacher, core)
-
-    def _begin_tasks(
-        self, storage: Storage, cacher: Cacher, core: _Core
-    ) -> list[asyncio.Task[None]]:
-        options, loop = self.options, asyncio.get_running_loop()
-        tasks = []
-        if options.etcd_compaction_interval:  # else all history is kept
-            compactor = Compactor(storage, self.clock, interval=options.etcd_compaction_interval)
-            tasks.append(loop.create_task(compactor.run(), name="compactor"))
-        events = self.table.get("", "events")
-        if events is not None:
-            cache = cacher.cache(events)
-            assert cache is not None, "every stored resource has a cache"
-
-            async def remove(namespace: str, name: str, revision: int) -> None:
-                await core.in_process.delete(
-                    "", "events", namespace, name, version_is=str(revision)
-                )
-
-            expiry = EventExpiry(self.clock, options.event_ttl, remove)
-            tasks.append(loop.create_task(expiry.run(cache.list), name="event-expiry"))
-        return tasks
+        self._tasks = background.start(
+            background.Dependencies(
+                options=self.options,
+                clock=self.clock,
+                storage=storage,
+                table=self.table,
+                cacher=cacher,
+                reader=core.reader,
+                in_process=core.in_process,
+                draining=lambda: self.requests.draining,
+            )
+        )
 
     def _build_core(self, storage: Storage, cacher: Cacher, catalog: Catalog) -> _Core:
         """Registry, identity and admission: all that handlers are made of."""
@@ -181,12 +170,15 @@ class Server:
             (allocation,),
             collects=options.enable_garbage_collector,
         )
-        in_process = InProcess(self.table, storage, versions, writer, deleter)
+        applier = Applier(versions, fields, clock)
+        in_process = InProcess(self.table, storage, versions, writer, deleter, applier)
         objects.bind(in_process)
         for complaint in allocation.restore(self._lister("", "services").list()):
             _log.warning("service address", problem=complaint)
         reader = Reader(cacher, storage)
-        return _Core(catalog, versions, fields, reader, writer, deleter, in_process, who, authority)
+        return _Core(
+            catalog, versions, fields, applier, reader, writer, deleter, in_process, who, authority
+        )
 
     def _build_handler(self, core: _Core, cacher: Cacher) -> Handler:
         """Handlers behind the mux, behind the filters."""
@@ -197,6 +189,7 @@ class Server:
                 catalog=core.catalog,
                 versions=core.versions,
                 fields=core.fields,
+                applier=core.applier,
                 reader=core.reader,
                 writer=core.writer,
                 deleter=core.deleter,

@@ -37,6 +37,7 @@ from kapi.messages import Request
 from kapi.metrics import Metrics
 from kapi.mux import ResourceHandler, SubresourceHandlers
 from kapi.options import Options
+from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable
@@ -50,6 +51,7 @@ class VerbDependencies:
     catalog: Catalog
     versions: Versions
     fields: FieldManager
+    applier: Applier
     reader: Reader
     writer: Writer
     deleter: Deleter
@@ -98,11 +100,11 @@ def build_verbs(d: VerbDependencies) -> Verbs:
         **authentication.reviews(d.identity.tokens, d.identity.audiences, d.clock),
         ("", "bindings"): binding.virtual,
     }
-    patch = PatchHandler(decoder, d.versions, d.writer, respond, authorize, d.fields, d.clock)
+    patch = PatchHandler(decoder, d.versions, d.writer, respond, authorize, d.applier)
     options_schema = d.catalog.schema("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
     delete = DeleteHandler(decoder, d.deleter, respond, options_schema)
     scale = ScaleHandler(
-        decoder, d.versions, d.writer, d.reader, respond, patch, scale_kind.COLUMNS
+        decoder, d.versions, d.writer, d.reader, respond, patch, d.applier, scale_kind.COLUMNS
     )
     components = ComponentStatusHandler(respond, d.healthy)
     connect = ConnectHandlers(d.reader)

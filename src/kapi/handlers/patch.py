@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 
 from kapi import errors
-from kapi.clock import Clock, rfc3339
 from kapi.codec import json_format, yaml_format
 from kapi.codec.json_format import JsonSyntaxError
 from kapi.codec.negotiate import PatchFormat, patch_format
@@ -21,10 +20,8 @@ from kapi.handlers.decode import Decoder, Document, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.handlers.update import Authorize
-from kapi.managedfields.apply import Applied, Apply, applied
-from kapi.managedfields.fieldset import FieldSet
-from kapi.managedfields.manager import FieldManager
 from kapi.messages import Request, Response
+from kapi.registry.applying import Applier
 from kapi.registry.change import Change
 from kapi.registry.go_text import go_text
 from kapi.registry.json_patch import json_patch
@@ -48,11 +45,9 @@ class PatchHandler:
         writer: Writer,
         respond: Responder,
         authorize: Authorize,
-        fields: FieldManager,
-        clock: Clock,
+        applier: Applier,
     ) -> None:
-        self._fields = fields
-        self._clock = clock
+        self._applier = applier
         self._decoder = decoder
         self._versions = versions
         self._writer = writer
@@ -73,7 +68,15 @@ class PatchHandler:
 
         def propose(current: Json | None) -> Json:
             if form == "apply":
-                return self._applied(request, target, patch, options, manager, current)
+                return self._applier.proposal(
+                    target.resource,
+                    target.version,
+                    target.subresource_name,
+                    patch.value,
+                    manager,
+                    force=options.force,
+                    current=current,
+                )
             assert current is not None
             return self.patched(request, kind, schema, form, patch, options, current)
 
@@ -140,74 +143,6 @@ class PatchHandler:
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
         head.update(obj)
         head["kind"], head["apiVersion"] = kind.kind, kind.api_version
-        return head
-
-    def laid_over(
-        self,
-        live: Json,
-        config: Any,
-        schema: Schema,
-        kind: GroupVersionKind,
-        options: WriteOptions,
-        manager: str,
-        subresource: str,
-    ) -> Applied:
-        """A configuration of a subresource's own kind laid over its live object."""
-        asked = Apply(
-            schema=schema,
-            api_version=kind.api_version,
-            kind=kind.kind,
-            manager=manager,
-            subresource=subresource,
-            force=options.force,
-            now=rfc3339(self._clock.now()),
-            convert=lambda obj, version: (obj, schema) if version == kind.api_version else None,
-        )
-        return applied(self._fields, live, config, asked)
-
-    def _applied(
-        self,
-        request: Request,
-        target: Target,
-        patch: Document,
-        options: WriteOptions,
-        manager: str,
-        current: Json | None,
-    ) -> Json:
-        """The object with a configuration laid over it, and its managedFields."""
-        resource, version = target.resource, target.version
-        kind, schema = version.kind, version.schema()
-        strategy = resource.strategy
-        paths = (
-            strategy.reset_status if target.subresource_name == "status" else strategy.reset_main
-        )
-        asked = Apply(
-            schema=schema,
-            api_version=kind.api_version,
-            kind=kind.kind,
-            manager=manager,
-            subresource=target.subresource_name,
-            force=options.force,
-            now=rfc3339(self._clock.now()),
-            convert=self._versions.converter(resource),
-            reset=FieldSet.of(
-                *(tuple(f"f:{name}" for name in path) for path in (*paths, *strategy.unowned))
-            ),
-        )
-        out = applied(self._fields, current, patch.value, asked)
-        text = orjson.dumps(out.object)
-        obj = self._decoder.typed(
-            Document(orjson.loads(text), text, []),
-            schema,
-            kind,
-            field_validation="Ignore",
-            warn=request.warn,
-        )
-        self._versions.defaulters.default(schema, obj)
-        head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
-        head.update(obj)
-        head["kind"], head["apiVersion"] = kind.kind, kind.api_version
-        head.setdefault("metadata", {})["managedFields"] = out.managed
         return head
 
 

@@ -12,6 +12,7 @@ from kapi.handlers.patch import PatchHandler, parse_patch
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.messages import Request, Response
+from kapi.registry.applying import Applier
 from kapi.registry.change import Change
 from kapi.registry.edits import copied
 from kapi.registry.options import WriteOptions, write_options
@@ -38,8 +39,10 @@ class ScaleHandler:
         reader: Reader,
         respond: Responder,
         patches: PatchHandler,
+        applier: Applier,
         columns: tuple[Column, ...],
     ) -> None:
+        self._applier = applier
         self._columns = columns
         self._decoder = decoder
         self._versions = versions
@@ -126,8 +129,14 @@ class ScaleHandler:
         managed = current["metadata"].get("managedFields") or []
         scale["metadata"]["managedFields"] = owners_for_scale(managed)
         kind = subresource.kind
-        out = self._patches.laid_over(
-            scale, document.value, subresource.schema(), kind, options, manager, "scale"
+        out = self._applier.laid_over(
+            scale,
+            document.value,
+            subresource.schema(),
+            kind,
+            manager,
+            "scale",
+            force=options.force,
         )
         obj = scaled(current, out.object)
         meta = obj["metadata"]

@@ -1,0 +1,90 @@
+"""The loops that run beside requests: compaction, the end of events, the status of flow schemas.
+
+`server.py` starts them when everything is there and cancels them first when it stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from kapi.cacher.cacher import Cacher
+from kapi.cacher.lister import Lister
+from kapi.clock import Clock
+from kapi.controllers import flow_status
+from kapi.controllers.event_expiry import EventExpiry
+from kapi.controllers.flow_status import FlowStatus
+from kapi.controllers.follow import Begin, Watching
+from kapi.in_process import InProcess
+from kapi.options import Options
+from kapi.registry import list_options
+from kapi.registry.read import Reader
+from kapi.registry.resource import ResourceTable, ResourceType
+from kapi.storage.compaction import Compactor
+from kapi.storage.interface import Storage
+
+Json = dict[str, Any]
+FOREVER_SECONDS = 10 * 365 * 86400.0  # a watch of the server's own does not time out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    options: Options
+    clock: Clock
+    storage: Storage
+    table: ResourceTable
+    cacher: Cacher
+    reader: Reader
+    in_process: InProcess
+    draining: Callable[[], bool]
+
+    def resource(self, group: str, plural: str) -> ResourceType:
+        found = self.table.get(group, plural)
+        assert found is not None, "kinds that the server itself needs are always there"
+        return found
+
+
+def start(d: Dependencies) -> list[asyncio.Task[None]]:
+    """One task per loop; the caller cancels and awaits them."""
+    loops: dict[str, Coroutine[Any, Any, None]] = {
+        "event-expiry": _event_expiry(d),
+        "flow-status": _flow_status(d),
+    }
+    if d.options.etcd_compaction_interval:  # else all history is kept
+        interval = d.options.etcd_compaction_interval
+        loops["compactor"] = Compactor(d.storage, d.clock, interval=interval).run()
+    loop = asyncio.get_running_loop()
+    return [loop.create_task(run, name=name) for name, run in loops.items()]
+
+
+async def _event_expiry(d: Dependencies) -> None:
+    cache = d.cacher.cache(d.resource("", "events"))
+    assert cache is not None, "a stored resource has a cache"
+
+    async def remove(namespace: str, name: str, revision: int) -> None:
+        await d.in_process.delete("", "events", namespace, name, version_is=str(revision))
+
+    await EventExpiry(d.clock, d.options.event_ttl, remove).run(cache.list)
+
+
+async def _flow_status(d: Dependencies) -> None:
+    group = flow_status.GROUP
+    schemas = d.resource(group, "flowschemas")
+    levels = d.resource(group, "prioritylevelconfigurations")
+
+    async def apply(config: Json, manager: str) -> None:
+        await d.in_process.apply(group, schemas.plural, "status", config, manager)
+
+    status = FlowStatus(d.clock, Lister(d.cacher, schemas), Lister(d.cacher, levels), apply)
+    await status.run(_watch(d, schemas), _watch(d, levels))
+
+
+def _watch(d: Dependencies, resource: ResourceType) -> Begin:
+    async def begin() -> Watching | None:
+        if d.draining():
+            return None
+        return await d.reader.watch(resource, "", list_options.EVERYTHING, FOREVER_SECONDS)
+
+    return begin
