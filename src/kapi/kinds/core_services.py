@@ -17,10 +17,17 @@ from kapi.errors import (
     invalid_value,
     required,
 )
-from kapi.kinds import checks, service_columns
+from kapi.kinds import checks, endpoints, service_columns
+from kapi.kinds.load_balancers import (
+    ONLY_LOAD_BALANCER,
+    load_balancer_class,
+    load_balancer_status,
+    source_ranges,
+)
 from kapi.registry import names
 from kapi.registry.resource import Column
 from kapi.registry.service_fields import (
+    NO_ADDRESS,
     cluster_ip_errors,
     drop_type_dependent,
     externally_accessible,
@@ -38,15 +45,10 @@ KUBELET_PORT = 10250
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _WITH_ADDRESS = ("ClusterIP", "LoadBalancer", "NodePort")
 _POLICIES = ("Cluster", "Local")
-_ONLY_LOAD_BALANCER = "may only be used when `type` is 'LoadBalancer'"
-_SOURCE_RANGES_KEY = "service.beta.kubernetes.io/load-balancer-source-ranges"
 _TOPOLOGY_KEYS = (
     "service.kubernetes.io/topology-aware-hints",
     "service.kubernetes.io/topology-mode",
 )
-
-
-# -- defaults -----------------------------------------------------------------------------------
 
 
 def _service_defaults(spec: Json) -> None:
@@ -83,9 +85,6 @@ def _service_status_defaults(service: Json) -> None:
         _ingress_defaults(ingress)
 
 
-# -- services -----------------------------------------------------------------------------------
-
-
 class ServiceStrategy(Strategy):
     name_rule = staticmethod(names.dns_label)
     create_on_update = True
@@ -97,13 +96,13 @@ class ServiceStrategy(Strategy):
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         if context.subresource == "status":
-            return _load_balancer_status(obj, old)
+            return load_balancer_status(obj, old)
         out: list[FieldError] = []
         spec = obj["spec"]
         if old is not None:
             out += _cluster_ip_changes(spec, old["spec"])
             out += _family_changes(spec, old["spec"])
-            out += _load_balancer_class(spec, old["spec"])
+            out += load_balancer_class(spec, old["spec"])
         return out + _service(obj, old["spec"] if old else None)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
@@ -139,10 +138,10 @@ def _service(service: Json, old: Json | None) -> list[FieldError]:
                 text = "may not be used when `type` is 'ClusterIP'"
                 out.append(field_forbidden(f"spec.ports[{i}].nodePort", text))
     out += _repeated(ports)
-    out += _source_ranges(spec, annotations, old)
+    out += source_ranges(spec, annotations, old)
     if "allocateLoadBalancerNodePorts" in spec and spec["type"] != "LoadBalancer":
-        out.append(field_forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_LOAD_BALANCER))
-    out += _load_balancer_class(spec, None)
+        out.append(field_forbidden("spec.allocateLoadBalancerNodePorts", ONLY_LOAD_BALANCER))
+    out += load_balancer_class(spec, None)
     return out + _traffic(spec)
 
 
@@ -156,7 +155,7 @@ def _by_type(spec: Json, ports: list[Json]) -> list[FieldError]:
                 out.append(invalid_value(f"spec.ports[{i}].port", KUBELET_PORT, text))
     if kind in ("LoadBalancer", "NodePort") and headless(spec):
         text = f"may not be set to 'None' for {kind} services"
-        out.append(invalid_value("spec.clusterIPs[0]", spec["clusterIPs"][0], text))
+        out.append(invalid_value("spec.clusterIPs[0]", NO_ADDRESS, text))
     if kind == "ExternalName":
         for name in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
             if spec.get(name):
@@ -181,25 +180,13 @@ def _port(port: Json, path: str, need_name: bool, seen: set[str]) -> list[FieldE
     elif need_name:
         out.append(required(f"{path}.name"))
     out += checks.port(port.get("port", 0), f"{path}.port")
-    out += _protocol(port, path)
+    out += endpoints.protocol(port, path)
     target = port.get("targetPort", 0)
     if isinstance(target, str):
         out += checks.each(f"{path}.targetPort", target, checks.port_name(target))
     else:
         out += checks.port(target, f"{path}.targetPort")
-    return out + _app_protocol(port, path)
-
-
-def _protocol(port: Json, path: str) -> list[FieldError]:
-    protocol = port.get("protocol", "")
-    if not protocol:
-        return [required(f"{path}.protocol")]
-    return checks.one_of(protocol, f"{path}.protocol", checks.PROTOCOLS)
-
-
-def _app_protocol(port: Json, path: str) -> list[FieldError]:
-    protocol = port.get("appProtocol")
-    return [] if protocol is None else checks.qualified_name(protocol, f"{path}.appProtocol")
+    return out + endpoints.app_protocol(port, path)
 
 
 def _affinity(spec: Json) -> list[FieldError]:
@@ -249,45 +236,6 @@ def _repeated(ports: list[Json]) -> list[FieldError]:
             out.append(duplicate(f"spec.ports[{i}]", shown))
         seen.add(key)
     return out
-
-
-def _source_ranges(
-    spec: Json, annotations: Mapping[str, str], old: Json | None
-) -> list[FieldError]:
-    ranges = spec.get("loadBalancerSourceRanges") or ()
-    path = "spec.LoadBalancerSourceRanges"
-    out: list[FieldError] = []
-    if ranges:
-        if spec["type"] != "LoadBalancer":
-            out.append(field_forbidden(path, _ONLY_LOAD_BALANCER))
-        before = (old or {}).get("loadBalancerSourceRanges") or ()
-        for i, text in enumerate(ranges):
-            out += checks.cidr(text.strip(), f"{path}[{i}]", old=before)
-        return out
-    listed = annotations.get(_SOURCE_RANGES_KEY)
-    if listed is not None:
-        path = f"metadata.annotations[{_SOURCE_RANGES_KEY}]"
-        if spec["type"] != "LoadBalancer":
-            out.append(field_forbidden(path, _ONLY_LOAD_BALANCER))
-        for text in listed.strip().split(",") if listed.strip() else ():
-            if checks.parse_cidr(text.strip()) is None:
-                problem = "must be a list of IP ranges. For example, 10.240.0.0/24,10.250.0.0/24"
-                out.append(invalid_value(path, listed, problem))
-                break
-    return out
-
-
-def _load_balancer_class(spec: Json, old: Json | None) -> list[FieldError]:
-    path = "spec.loadBalancerClass"
-    name = spec.get("loadBalancerClass")
-    same = old is not None and old["type"] == spec["type"] == "LoadBalancer"
-    if same and old is not None and name != old.get("loadBalancerClass"):
-        return [invalid_value(path, name, "may not change once set")]
-    if name is None:
-        return []
-    if spec["type"] != "LoadBalancer":
-        return [field_forbidden(path, _ONLY_LOAD_BALANCER)]
-    return checks.qualified_name(name, path)
 
 
 def _traffic(spec: Json) -> list[FieldError]:
@@ -360,45 +308,6 @@ def _list_changes(spec: Json, old: Json, name: str, unset: str, released: str) -
     return out
 
 
-def _load_balancer_status(obj: Json, old: Json | None) -> list[FieldError]:
-    out: list[FieldError] = []
-    path = "status.loadBalancer"
-    ingress = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    before = (((old or {}).get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    known = [x.get("ip", "") for x in before]
-    if ingress and obj["spec"]["type"] != "LoadBalancer" and list(ingress) != list(before):
-        text = "may only be used when `spec.type` is 'LoadBalancer'"
-        return [field_forbidden(f"{path}.ingress", text)]
-    for i, item in enumerate(ingress):
-        out += ingress_status(item, f"{path}.ingress[{i}]", known)
-        mode = item.get("ipMode")
-        if item.get("ip"):
-            if mode is None:
-                out.append(
-                    required(f"{path}.ingress[{i}].ipMode", "must be specified when `ip` is set")
-                )
-            else:
-                out += checks.one_of(mode, f"{path}.ingress[{i}].ipMode", ("Proxy", "VIP"))
-        elif mode is not None:
-            text = "may not be specified when `ip` is not set"
-            out.append(field_forbidden(f"{path}.ingress[{i}].ipMode", text))
-    return out
-
-
-def ingress_status(item: Json, path: str, old: list[str]) -> list[FieldError]:
-    """One address of a load balancer, of a service or an ingress."""
-    out: list[FieldError] = []
-    if item.get("ip"):
-        out += checks.ip(item["ip"], f"{path}.ip", old=old)
-    host = item.get("hostname", "")
-    if host:
-        out += checks.each(f"{path}.hostname", host, names.dns_subdomain(host))
-        if checks.parse_ip(host) is not None:
-            text = "must be a DNS name, not an IP address"
-            out.append(invalid_value(f"{path}.hostname", host, text))
-    return out
-
-
 def _service_warnings(obj: Json) -> list[str]:
     spec = obj["spec"]
     out: list[str] = []
@@ -422,59 +331,6 @@ def _service_warnings(obj: Json) -> list[str]:
     return out
 
 
-# -- endpoints ----------------------------------------------------------------------------------
-
-
-class EndpointsStrategy(Strategy):
-    create_on_update = True
-    reset_main = ()
-
-    def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        out: list[FieldError] = []
-        if old is not None and obj.get("subsets") == old.get("subsets"):
-            return out
-        known = [
-            a.get("ip", "")
-            for subset in (old or {}).get("subsets") or ()
-            for name in ("addresses", "notReadyAddresses")
-            for a in subset.get(name) or ()
-        ]
-        for i, subset in enumerate(obj.get("subsets") or ()):
-            path = f"subsets[{i}]"
-            if not subset.get("addresses") and not subset.get("notReadyAddresses"):
-                text = "must specify `addresses` or `notReadyAddresses`"
-                out.append(required(path, text))
-            for name in ("addresses", "notReadyAddresses"):
-                for k, address in enumerate(subset.get(name) or ()):
-                    out += _endpoint_address(address, f"{path}.{name}[{k}]", known)
-            ports = subset.get("ports") or ()
-            for k, port in enumerate(ports):
-                out += _endpoint_port(port, f"{path}.ports[{k}]", len(ports) > 1)
-        return out
-
-
-def _endpoint_address(address: Json, path: str, known: list[str]) -> list[FieldError]:
-    ip = address.get("ip", "")
-    out = checks.ip(ip, f"{path}.ip", old=known)
-    if address.get("hostname"):
-        out += checks.dns_label(address["hostname"], f"{path}.hostname")
-    if address.get("nodeName") is not None:
-        out += checks.dns_subdomain(address["nodeName"], f"{path}.nodeName")
-    return out + checks.non_special_ip(ip, f"{path}.ip")
-
-
-def _endpoint_port(port: Json, path: str, need_name: bool) -> list[FieldError]:
-    out: list[FieldError] = []
-    name = port.get("name", "")
-    if name:
-        out += checks.dns_label(name, f"{path}.name")
-    elif need_name:
-        out.append(required(f"{path}.name"))
-    out += checks.port(port.get("port", 0), f"{path}.port")
-    out += _protocol(port, path)
-    return out + _app_protocol(port, path)
-
-
 DEFAULTS: Mapping[str, Any] = {
     _CORE + "Service": _service_status_defaults,
     _CORE + "ServiceSpec": _service_defaults,
@@ -482,7 +338,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 STRATEGIES: Mapping[tuple[str, str], Strategy] = {
     ("", "services"): ServiceStrategy(),
-    ("", "endpoints"): EndpointsStrategy(),
+    ("", "endpoints"): endpoints.EndpointsStrategy(),
 }
 COLUMNS: Mapping[tuple[str, str], tuple[Column, ...]] = service_columns.COLUMNS
 FIELD_SELECTORS: Mapping[tuple[str, str], Mapping[str, Any]] = {
