@@ -19,6 +19,7 @@ ResourceHandler = Callable[[Request, Target], Awaitable[Response]]
 # group/plural.
 SubresourceHandlers = Mapping[tuple[str, str], Mapping[str, ResourceHandler]]
 
+_NEVER = frozenset({"HEAD", "OPTIONS"})  # no route of a resource knows these
 _COLLECTION_VERBS = frozenset({"list", "watch", "create", "deletecollection"})
 
 
@@ -52,6 +53,8 @@ class Mux:
             resource = self._table.get(info.group, info.resource)
             version = resource.versions.get(info.version) if resource is not None else None
             if resource is not None and version is not None:
+                if request.method in _NEVER:
+                    raise errors.method_not_allowed()
                 return await self._resource(request, resource, version)
         handler = self._exact.get(request.path)
         if handler is None:
