@@ -108,16 +108,17 @@ class Mux:
         one.
         """
         info = request.info
+        named = len(info.parts) > 1  # in the path: a field selector names objects, too
         if resource.namespaced:
-            if not info.namespace and (info.name or info.verb not in _COLLECTION_VERBS):
+            if not info.namespace and (named or info.verb not in _COLLECTION_VERBS):
                 raise errors.path_not_found()
             if not info.namespace and info.verb in ("create", "deletecollection"):
                 raise errors.method_not_allowed()
         elif info.namespace and (resource.plural != "namespaces" or info.namespace != info.name):
             raise errors.path_not_found()
-        if info.name and len(info.parts) > 2 and not info.subresource:
+        if len(info.parts) > 2 and not info.subresource:
             raise errors.path_not_found()
-        if not info.name and info.verb not in _COLLECTION_VERBS:
+        if not named and info.verb not in _COLLECTION_VERBS:
             raise errors.method_not_allowed()
-        if info.name and not info.subresource and request.method == "POST":
+        if named and not info.subresource and request.method == "POST":
             raise errors.method_not_allowed()

@@ -92,6 +92,7 @@ class Server:
         self._storage: Storage | None = None
         self.cacher: Cacher | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopped: asyncio.Future[None] | None = None
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -256,7 +257,16 @@ class Server:
             self.cacher.end_watches()
 
     async def stop(self) -> None:
-        """End tasks, the cache, the store. Idempotent."""
+        """End tasks, the cache, the store. Idempotent; a second call waits for the first."""
+        if self._stopped is None:
+            self._stopped = asyncio.get_running_loop().create_future()
+            try:
+                await self._stop()
+            finally:
+                self._stopped.set_result(None)
+        await asyncio.shield(self._stopped)
+
+    async def _stop(self) -> None:
         self.drain()
         tasks, self._tasks = self._tasks, []
         for task in tasks:

@@ -5,8 +5,8 @@ Made by `handlers/{create,update,patch}.py`, carried out by `registry/write.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from kapi.messages import UserInfo
@@ -39,7 +39,6 @@ class Change:
     authorize_create: Callable[[], Any] | None = None
     # The server's own doing: nobody's fields, and no new generation.
     unmanaged: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,12 +50,11 @@ def check_version(change: Change, proposed: Json, live: Json | None) -> bool:
     meta, r = proposed["metadata"], change.resource
     wanted = meta.pop("resourceVersion", "")
     if live is None:
-        if wanted.isdigit() and wanted != "0" and not change.options.dry_run:
-            if change.mode == "apply":
-                return True
+        if change.mode == "update" and meta.get("uid"):
+            raise _uid_conflict(change, meta["uid"], "")
+        versioned = wanted.isdigit() and wanted != "0" and change.mode == "create"
+        if versioned and not change.options.dry_run:
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
-        if wanted and change.mode != "create":
-            raise errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
         return True
     old = live["metadata"]
     current = old["resourceVersion"]
@@ -71,15 +70,16 @@ def check_version(change: Change, proposed: Json, live: Json | None) -> bool:
         raise errors.invalid(r.group, r.plural, change.name, found)
     uid = meta.get("uid")
     if uid and uid != old["uid"] and change.mode == "update":
-        raise _uid_conflict(change, uid, old)
+        raise _uid_conflict(change, uid, old["uid"])
     if not unconditional and wanted != current:
         raise errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
     if not uid:
         meta["uid"] = old["uid"]
-    return unconditional or (change.mode in ("patch", "apply") and not change.extra.get("rv"))
+    # A patch is made anew from what stands there then; if it names a version, that is checked again.
+    return unconditional or change.mode in ("patch", "apply")
 
 
-def _uid_conflict(change: Change, uid: str, old: Json) -> ApiError:
+def _uid_conflict(change: Change, uid: str, found: str) -> ApiError:
     r = change.resource
     key = keys.object_key(r, change.namespace, change.name)
     return errors.conflict(
@@ -88,5 +88,5 @@ def _uid_conflict(change: Change, uid: str, old: Json) -> ApiError:
         change.name,
         f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, "
         f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
-        f"UID in object meta: {old['uid']}",
+        f"UID in object meta: {found}",
     )
