@@ -198,7 +198,7 @@ def line_of(stream: IO[str] | None) -> str:
     return stream.readline().rstrip("\n")
 
 
-_AGE = re.compile(r"(?<=\s)\d{1,2}s(?=\s|$)( *)")
+_AGE = re.compile(r"(?<!\S)\d{1,2}s(?=[\s)]|$)( *)")
 
 
 def steady(text: str) -> str:
