@@ -331,5 +331,5 @@ async def _check(run: Running) -> None:
 async def eventually(condition: Callable[[], Awaitable[bool]], wait: float = EVENT_WAIT_S) -> None:
     """Wait until a condition holds. Raises TimeoutError."""
     async with asyncio.timeout(wait):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -75,7 +75,7 @@ def check_version(change: Change, proposed: Json, live: Json | None) -> bool:
         raise errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
     if not uid:
         meta["uid"] = old["uid"]
-    # A patch is made anew from what stands there then; if it names a version, that is checked again.
+    # A patch is made anew from what stands there then; a version that it names is checked again.
     return unconditional or change.mode in ("patch", "apply")
 
 
