@@ -23,7 +23,8 @@ Default = (
 
 _CORE = "io.k8s.api.core.v1."
 _FILE_MODE = 0o644
-_IMAGE_CACHE = 4096  # distinct image names in a cluster are few
+_IMAGE_CACHE = 4096  # distinct image names in a cluster are few ...
+_CACHED_CHARACTERS_MAX = 512  # ... and short; longer ones would fill the memory
 _REPOSITORY_CHARACTERS_MAX = 255
 
 # A container image reference: [registry/]path[:tag][@digest]; the path is lower case.
@@ -31,7 +32,7 @@ _PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _DOMAIN_PART = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
 _REFERENCE = re.compile(
-    rf"(?:{_DOMAIN}/)?{_PATH}(?:/{_PATH})*"
+    rf"(?P<name>(?:{_DOMAIN}/)?{_PATH}(?:/{_PATH})*)"
     r"(?::(?P<tag>\w[\w.-]{0,127}))?"
     r"(?P<digest>@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?\Z",
     re.ASCII,
@@ -39,16 +40,38 @@ _REFERENCE = re.compile(
 _HEX_64 = re.compile(r"[a-f0-9]{64}\Z")
 
 
-@lru_cache(maxsize=_IMAGE_CACHE)
 def pull_policy(image: str) -> str:
     """Always for the tag `latest`, given or meant; IfNotPresent for any other image, also one that
     is no reference.
     """
+    if len(image) > _CACHED_CHARACTERS_MAX:
+        return _pull_policy(image)
+    return _short_pull_policy(image)
+
+
+def _pull_policy(image: str) -> str:
     match = _REFERENCE.match(image)
     if match is None or _HEX_64.match(image):
         return "IfNotPresent"
+    if len(match["name"]) + len(_LIBRARY) > _REPOSITORY_CHARACTERS_MAX and _is_long(match["name"]):
+        return "IfNotPresent"
     tag = match["tag"] or ("" if match["digest"] else "latest")
     return "Always" if tag == "latest" else "IfNotPresent"
+
+
+_short_pull_policy = lru_cache(maxsize=_IMAGE_CACHE)(_pull_policy)
+_LIBRARY = "library/"  # where an image without path and registry comes from
+
+
+def _is_long(name: str) -> bool:
+    """Whether the path of an image, without its registry, is too long for a reference."""
+    head, slash, path = name.partition("/")
+    registry = "." in head or ":" in head or head == "localhost" or head != head.lower()
+    if not slash:
+        path = _LIBRARY + name
+    elif not registry:
+        path = name
+    return len(path) > _REPOSITORY_CHARACTERS_MAX
 
 
 def _container(obj: Json) -> None:
