@@ -62,10 +62,12 @@ class DefinitionStrategy(Plain):
         spec = obj.get("spec") or {}
         given, group = spec.get("names") or {}, spec.get("group", "")
         out: list[FieldError] = []
-        name, wanted = obj["metadata"].get("name", ""), f"{given.get('plural', '')}.{group}"
-        if name != wanted:
-            text = 'must be spec.names.plural+"."+spec.group'
-            out.append(invalid_value("metadata.name", name, text))
+        wanted = f"{given.get('plural', '')}.{group}"
+        for field in ("generateName", "name"):
+            name = obj["metadata"].get(field, "")
+            if name not in ("", wanted):
+                text = 'must be spec.names.plural+"."+spec.group'
+                out.append(invalid_value(f"metadata.{field}", name, text))
         if not group:
             out.append(required("spec.group"))
         else:

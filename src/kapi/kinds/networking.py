@@ -293,6 +293,7 @@ def _address_name(name: str, prefix: bool = False) -> list[str]:
 
 class IPAddressStrategy(Strategy):
     name_rule = staticmethod(_address_name)
+    generates_names = False
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         reference = (obj.get("spec") or {}).get("parentRef")

@@ -37,6 +37,7 @@ class Strategy:
 
     # Checks a name, or a generateName prefix (second argument True); returns complaints.
     name_rule: Callable[[str, bool], list[str]] = staticmethod(names.dns_subdomain)
+    generates_names = True  # generateName gets a suffix; False: it is the name itself
     standard_finalizers = True  # finalizers without a domain are ones that Kubernetes knows
     create_on_update = False  # PUT of an absent object makes it
     unconditional_update = True  # an update without resourceVersion is accepted

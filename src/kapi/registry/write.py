@@ -130,8 +130,7 @@ class Writer:
             await self._admission.validate(attributes)
             # 8 nothing to do, or only asked what would happen
             self._versions.arrange(change.resource, stored)
-            if not change.options.dry_run:
-                self._versions.settlers.settle(change.resource.stored_schema(), stored)
+            self._versions.settlers.settle(change.resource.stored_schema(), stored)
             value = self._versions.encode_stored(change.resource, stored)
             if record is not None and value == record.value:
                 return self._written(change, stored, record.revision)
@@ -260,14 +259,15 @@ class Writer:
         """A new object's uid, time and name."""
         if current is not None:
             return
-        meta = stored["metadata"]
+        strategy, meta = change.resource.strategy, stored["metadata"]
         meta["uid"] = self._entropy.uid()
         meta["creationTimestamp"] = rfc3339(context.now)
         if change.resource.generation:
             meta["generation"] = 1
         if meta.get("generateName") and not meta.get("name"):
             base = meta["generateName"][: object_meta.GENERATED_BASE_MAX]
-            meta["name"] = base + self._entropy.name_suffix()
+            suffix = self._entropy.name_suffix() if strategy.generates_names else ""
+            meta["name"] = base + suffix
         in_order(meta, self._versions.meta_order)
 
     def _prepare(
