@@ -110,9 +110,9 @@ class Mux:
         info = request.info
         named = len(info.parts) > 1  # in the path: a field selector names objects, too
         if resource.namespaced:
-            if not info.namespace and (named or info.verb not in _COLLECTION_VERBS):
+            if not info.namespace and named:
                 raise errors.path_not_found()
-            if not info.namespace and info.verb in ("create", "deletecollection"):
+            if not info.namespace and info.verb not in ("list", "watch"):
                 raise errors.method_not_allowed()
         elif info.namespace and (resource.plural != "namespaces" or info.namespace != info.name):
             raise errors.path_not_found()
@@ -122,3 +122,16 @@ class Mux:
             raise errors.method_not_allowed()
         if named and not info.subresource and request.method == "POST":
             raise errors.method_not_allowed()
+        if named:
+            _check_name(info.name)
+
+
+def _check_name(name: str) -> None:
+    """Raises ApiError 400 for a name that is no segment of a path."""
+    if name in (".", ".."):
+        words = f"may not be '{name}'"
+    elif "%" in name:
+        words = "may not contain '%'"
+    else:
+        return
+    raise errors.bad_request(f"Name parameter invalid: {errors.quote(name)}: {words}")

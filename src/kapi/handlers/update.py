@@ -9,6 +9,7 @@ from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.messages import Request, Response
 from kapi.registry.change import Change, Json
+from kapi.registry.conditions import match_path
 from kapi.registry.options import write_options
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
@@ -33,7 +34,7 @@ class UpdateHandler:
         self._authorize = authorize
 
     async def __call__(self, request: Request, target: Target) -> Response:
-        accepted = self._respond.negotiate(request, transforms=True)
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
         data = await read_body(request)
         options = write_options(request.query, "UpdateOptions")
         version = target.version
@@ -74,6 +75,7 @@ class UpdateHandler:
             annotate=request.audit.annotations.__setitem__,
             authorize_create=lambda: self._authorize(request, target, "create"),
         )
+        match_path(change, first[0])  # even if there is nothing under that name
         written = await self._writer.commit(change)
         status = 201 if written.created else 200
         return self._respond.object(request, target, written.object, accepted, status=status)
