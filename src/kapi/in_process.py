@@ -152,3 +152,29 @@ class InProcess:
         except ApiError as e:
             if e.code != 404:
                 raise
+
+
+class LateObjects:
+    """In-process objects for those who are made before the writer that they go through."""
+
+    def __init__(self) -> None:
+        self._inner: InProcess | None = None
+
+    def bind(self, inner: InProcess) -> None:
+        self._inner = inner
+
+    async def live(self, plural: str, namespace: str, name: str) -> Json | None:
+        assert self._inner is not None, "bound before anybody asks"
+        return await self._inner.get("", plural, namespace, name)
+
+    async def write_quota(self, namespace: str, quota: Json) -> None:
+        assert self._inner is not None, "bound before anybody asks"
+        await self._inner.update_status("", "resourcequotas", namespace, quota)
+
+    async def create(self, group: str, plural: str, obj: Json) -> None:
+        assert self._inner is not None, "bound before anybody asks"
+        await self._inner.create(group, plural, "", obj)
+
+    async def delete(self, group: str, plural: str, name: str) -> None:
+        assert self._inner is not None, "bound before anybody asks"
+        await self._inner.delete(group, plural, "", name)

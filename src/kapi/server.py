@@ -11,7 +11,6 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kapi import background, errors, identity, log
 from kapi.admission.chain import PluginDependencies, default_plugins
@@ -24,11 +23,12 @@ from kapi.controllers import fixed_objects
 from kapi.filters.wait_group import WaitGroup
 from kapi.flowcontrol.flow_schema import Classifier
 from kapi.handlers.discovery import Discovery
+from kapi.handlers.encoder import Encoder
 from kapi.handlers.health import Check, Health, always_well
 from kapi.handlers.openapi import OpenApi
 from kapi.handlers.openid import openid_paths
 from kapi.handlers.root_paths import Served, root_paths
-from kapi.in_process import InProcess
+from kapi.in_process import InProcess, LateObjects
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
 from kapi.measures import MeasuredAuthenticator, MeasuredAuthorizer, watch_parts
@@ -142,7 +142,7 @@ class Server:
         fields = FieldManager(versions.decoders)
         authority = identity.build_authority(options, lambda r: self._lister(_RBAC, r))
         listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
-        objects = _Late()
+        objects = LateObjects()
         who = identity.build_identity(options, clock, entropy, listers, objects.live)
         admission = default_plugins(
             PluginDependencies(
@@ -184,11 +184,13 @@ class Server:
     def _build_handler(self, core: _Core, cacher: Cacher) -> Handler:
         """Handlers behind the mux, behind the filters."""
         options, clock, who = self.options, self.clock, core.who
+        encoder = Encoder(core.catalog.schema_of, core.catalog.object_meta())
         verbs = build_verbs(
             VerbDependencies(
                 table=self.table,
                 catalog=core.catalog,
                 versions=core.versions,
+                encoder=encoder,
                 fields=core.fields,
                 applier=core.applier,
                 reader=core.reader,
@@ -206,7 +208,7 @@ class Server:
         )
         roots = root_paths(
             Served(
-                discovery=Discovery(self.table, self._address),
+                discovery=Discovery(self.table, self._address, encoder),
                 openapi=OpenApi(self.table, clock),
                 health=Health(self._checks(cacher)),
                 metrics=self.metrics.render,
@@ -344,32 +346,6 @@ async def _open(options: Options) -> Storage:
 
 def _absent(group: str, plural: str) -> ResourceType:
     raise LookupError(f"{plural}.{group} is not served, but something needs it")
-
-
-class _Late:
-    """In-process objects for those who are made before the writer that they go through."""
-
-    def __init__(self) -> None:
-        self._inner: InProcess | None = None
-
-    def bind(self, inner: InProcess) -> None:
-        self._inner = inner
-
-    async def live(self, plural: str, namespace: str, name: str) -> dict[str, Any] | None:
-        assert self._inner is not None
-        return await self._inner.get("", plural, namespace, name)
-
-    async def write_quota(self, namespace: str, quota: dict[str, Any]) -> None:
-        assert self._inner is not None
-        await self._inner.update_status("", "resourcequotas", namespace, quota)
-
-    async def create(self, group: str, plural: str, obj: dict[str, Any]) -> None:
-        assert self._inner is not None
-        await self._inner.create(group, plural, "", obj)
-
-    async def delete(self, group: str, plural: str, name: str) -> None:
-        assert self._inner is not None
-        await self._inner.delete(group, plural, "", name)
 
 
 def _bootstrap_settings(options: Options) -> fixed_objects.Settings:

@@ -23,6 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "filters handlers controllers kinds",
         "identity in_process certificates flag_files measures",
         "chain mux local_credentials option_parser",
+        "background",
         "verbs",
         "server",
         "serving",

@@ -62,7 +62,7 @@ def test_lines_fit() -> None:
         f"{module.shown}:{number}: {len(line)} columns"
         for module in everything()
         for number, line in enumerate(module.text.split("\n"), 1)
-        if len(line) > LINE_CHARS_MAX
+        if len(line) > LINE_CHARS_MAX and " " in line.strip()  # what is one word cannot be broken
     ]
     assert not long, "\n".join(long)
 

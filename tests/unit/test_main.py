@@ -33,6 +33,8 @@ class Server:
             from kapi.storage.interface import InUse
             raise InUse("/data is in use by another kapi (process 7)")
     def begin_shutdown(self):
+        pass
+    def drain(self):
         self.stopping.set()
     async def stop(self):
         self.stopping.set()

@@ -71,7 +71,8 @@ async def test_one_custom_object_is_sorted() -> None:
             == (
                 '{"apiVersion":"example.com/v1","kind":"Thing","metadata":{'
                 f'"creationTimestamp":"{CREATED}","name":"t","namespace":"a",'
-                f'"resourceVersion":"{revision}","uid":"{UID.format(1)}"}},"spec":{{"a":2,"b":1}}}}\n'
+                f'"resourceVersion":"{revision}","uid":"{UID.format(1)}"}},'
+                '"spec":{"a":2,"b":1}}\n'
             ).encode()
         )
 
