@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from kapi.managedfields.elements import shown_path
-from kapi.managedfields.typed import ListItemError, ListWalker, Walkers
+from kapi.managedfields.typed import ListItemError, ListWalker
+from kapi.managedfields.walkers import Walkers
 from kapi.schema.structural import Schema
 
 Path = tuple[str, ...]

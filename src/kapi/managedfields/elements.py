@@ -28,6 +28,8 @@ class UnknownElement(ElementError):
 
 def text_of(value: Any) -> str:
     """A value as it stands inside an element: JSON as Go writes it, safe for HTML."""
+    if value.__class__ is int:
+        return str(value)
     text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     if "&" in text or "<" in text or ">" in text:
         text = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
@@ -36,7 +38,7 @@ def text_of(value: Any) -> str:
 
 def key_element(names: Iterable[str], values: Iterable[Any]) -> str:
     """The element of a list item; `names` are sorted."""
-    pairs = (f'"{name}":{text_of(value)}' for name, value in zip(names, values, strict=True))
+    pairs = [f'"{name}":{text_of(value)}' for name, value in zip(names, values, strict=True)]
     return f"k:{{{','.join(pairs)}}}"
 
 

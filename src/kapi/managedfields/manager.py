@@ -22,7 +22,8 @@ from kapi.managedfields import fieldsv1
 from kapi.managedfields.elements import SELF
 from kapi.managedfields.fieldset import FieldSet, Node, difference, union, without
 from kapi.managedfields.fieldsv1 import FieldsV1Error
-from kapi.managedfields.typed import Diff, ListItemError, MapWalker, Walkers
+from kapi.managedfields.typed import Diff, ListItemError, MapWalker
+from kapi.managedfields.walkers import Walkers
 from kapi.schema.decoding import Decoders
 from kapi.schema.structural import Schema
 

@@ -1,11 +1,11 @@
 """Objects walked with their schema: to the set of their fields, and to the set of what a write
 changed.
 
-A `Walker` is made once per schema node and kept in `Walkers`. What is one field and what has fields
-of its own follows the schema: scalars and atomic lists and maps are one; structs and granular maps
-have named fields; lists of type map have items named by their keys (a key that is left out has its
-default), sets have items named by value; a place without a schema has fields where it holds a map.
-An empty list or map, and null, is one field.
+A `Walker` is made once per schema node and kept in `Walkers` (walkers.py). What is one field and
+what has fields of its own follows the schema: scalars and atomic lists and maps are one; structs and
+granular maps have named fields; lists of type map have items named by their keys (a key that is
+left out has its default), sets have items named by value; a place without a schema has fields where
+it holds a map. An empty list or map, and null, is one field.
 
 `compare` yields (changed, removed): what was added or has another value, and what is gone, as nodes
 of a `FieldSet`; None where nothing differs. Equal parts are skipped by one comparison, so that a
@@ -15,14 +15,22 @@ small change to a large object costs little. Called by `manager.py` and `merge.p
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kapi.managedfields.elements import SELF, key_element, value_element, value_order
+from kapi.managedfields.elements import SELF, key_element, text_of, value_element, value_order
 from kapi.managedfields.fieldset import Node
 from kapi.schema.structural import Schema
 
+if TYPE_CHECKING:
+    from kapi.managedfields.walkers import Walkers
+
 Diff = tuple[Node | None, Node | None]  # changed, removed
+# The members of a struct in the order of their elements: name, element, walker; None for a scalar.
+Plan = tuple[tuple[str, str, "Walker | None"], ...]
 _MISSING: Any = object()
+
+# Combinations of fields remembered for one struct; past it, they are learnt anew.
+PLANS_MAX = 64
 
 
 class ListItemError(ValueError):
@@ -72,10 +80,11 @@ class Walker:
 class MapWalker(Walker):
     """A struct, a granular map, or a place without a schema that holds a map."""
 
-    __slots__ = ("_children", "_other", "_schema", "_walkers")
+    __slots__ = ("_children", "_other", "_plans", "_schema", "_walkers")
 
     def __init__(self, walkers: Walkers, schema: Schema | None) -> None:
         super().__init__(exact=walkers.reaches_untyped(schema))
+        self._plans: dict[tuple[str, ...], Plan] = {}
         self._walkers = walkers
         self._schema = schema
         self._children: dict[str, tuple[str, Walker]] = {}
@@ -111,13 +120,26 @@ class MapWalker(Walker):
 
     def members(self, value: Mapping[str, Any]) -> Node:
         """The fields of a map's members, without itself."""
-        known = self._children
-        out = []
-        for name, v in value.items():
-            element, walker = known.get(name) or self.child(name)
-            out.append((element, walker.shape(v)))
-        out.sort()
-        return dict(out)
+        names = tuple(value)
+        plan = self._plans.get(names) or self._plan(names)
+        return {
+            element: {} if walker is None else walker.shape(value[name])
+            for name, element, walker in plan
+        }
+
+    def _plan(self, names: tuple[str, ...]) -> Plan:
+        made = []
+        for name in names:
+            element, walker = self.child(name)
+            made.append((name, element, None if type(walker) is Walker else walker))
+        made.sort(key=_element)
+        plan = tuple(made)
+        declared = self._schema.properties if self._schema is not None else {}
+        if all(name in declared for name in names):
+            if len(self._plans) >= PLANS_MAX:
+                self._plans.clear()
+            self._plans[names] = plan
+        return plan
 
     def compare(self, old: Any, new: Any) -> Diff | None:
         if old is new or self.equal(old, new):
@@ -170,6 +192,10 @@ class MapWalker(Walker):
         return dict(out) or None
 
 
+def _element(member: tuple[str, str, Walker | None]) -> str:
+    return member[1]
+
+
 def _maplike(value: Any) -> bool:
     return value is None or value.__class__ is dict
 
@@ -195,13 +221,15 @@ class AnyWalker(MapWalker):
 class ListWalker(Walker):
     """A list whose items have names: by keys, or (a set) by value."""
 
-    __slots__ = ("_defaults", "_item", "_names", "_schema", "_walkers")
+    __slots__ = ("_defaults", "_item", "_names", "_only", "_schema", "_walkers")
 
     def __init__(self, walkers: Walkers, schema: Schema) -> None:
         super().__init__(exact=walkers.reaches_untyped(schema))
         self._walkers = walkers
         self._schema = schema
         self._names = tuple(sorted(schema.list_keys)) if schema.list_type == "map" else ()
+        # Most lists have one key: what its elements start with.
+        self._only = f'k:{{"{self._names[0]}":' if len(self._names) == 1 else ""
         self._defaults: dict[str, Any] = {}
         properties = schema.items.properties if schema.items is not None else {}
         for name in self._names:
@@ -242,6 +270,8 @@ class ListWalker(Walker):
         return tuple(key)
 
     def element(self, key: Any) -> str:
+        if self._only:
+            return f"{self._only}{text_of(key[0])}}}"
         return key_element(self._names, key) if self._names else value_element(key)
 
     def index(self, items: Iterable[Any]) -> dict[Any, list[Any]]:
@@ -322,79 +352,3 @@ class ListWalker(Walker):
             node = item.fields(v)
             found[self.key(v)] = {SELF: {}, **node} if node else {}
         return self.node(found) or None
-
-
-class Walkers:
-    """Walkers by schema. One instance per server."""
-
-    def __init__(self) -> None:
-        self._made: dict[int, tuple[Schema, Walker]] = {}
-        self._untyped: dict[int, bool] = {}
-        self._leaf = Walker()
-        self._any: AnyWalker | None = None
-
-    def walker(self, schema: Schema | None) -> Walker:
-        if schema is None:
-            return self._deduced()
-        found = self._made.get(id(schema))
-        if found is None:
-            # The schema is kept beside its walker: its identity must not be given to another.
-            found = (schema, self._make(schema))
-            self._made[id(schema)] = found
-        return found[1]
-
-    def forget(self, schema: Schema) -> None:
-        """Drop what was made for a schema and the schemas below it that only it has."""
-        pending = [schema]
-        while pending:
-            gone = pending.pop()
-            self._untyped.pop(id(gone), None)
-            if self._made.pop(id(gone), None) is not None:
-                pending.extend(_below(gone))
-
-    def _deduced(self) -> Walker:
-        if self._any is None:
-            self._any = AnyWalker(self)
-        return self._any
-
-    def _make(self, schema: Schema) -> Walker:
-        if schema.type == "object" or schema.type == "map":
-            if schema.map_type != "atomic":
-                return MapWalker(self, schema)
-        elif schema.type == "array":
-            if schema.list_type != "atomic":
-                return ListWalker(self, schema)
-        elif schema.type == "any" and schema.format != "int-or-string":
-            # A RawExtension is owned as one thing, what has no schema at all member by member.
-            return Walker(exact=True) if schema.typed else self._deduced()
-        return Walker(exact=True) if self.reaches_untyped(schema) else self._leaf
-
-    def reaches_untyped(self, schema: Schema | None) -> bool:
-        """Whether an object of this schema may hold a place without one."""
-        if schema is None:
-            return True
-        found = self._untyped.get(id(schema))
-        if found is None:
-            seen: set[int] = set()
-            pending = [schema]
-            found = False
-            while pending and not found:
-                at = pending.pop()
-                if id(at) in seen:
-                    continue
-                seen.add(id(at))
-                untyped = at.type == "any" and at.format != "int-or-string"
-                found = untyped or at.preserve_unknown or self._untyped.get(id(at), False)
-                pending.extend(_below(at))
-            self._untyped[id(schema)] = found
-        return found
-
-
-def _below(schema: Schema) -> list[Schema]:
-    # Who owns managedFields is nobody's question: they would make every object an untyped one.
-    below = [p.schema for p in schema.properties.values() if p.name != "managedFields"]
-    if schema.values is not None:
-        below.append(schema.values)
-    if schema.items is not None:
-        below.append(schema.items)
-    return below

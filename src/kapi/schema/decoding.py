@@ -32,6 +32,15 @@ from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]
 
+# How a field of a struct is read: its name, its reader (None: a string), whether an empty value
+# makes it vanish, the value that does, and what it prints when it is not given (None: nothing).
+Field = tuple[str, "Decode | None", bool, Any, "Callable[[], Any] | None"]
+# The fields that a struct prints when those of one combination are given, in their order.
+Plan = list[Field]
+
+# Combinations of fields remembered for one struct; past it, they are learnt anew.
+PLANS_MAX = 64
+
 
 class Decoders:
     """Compiled decoders by schema identity. One instance per server; schemas live as long as it
@@ -143,45 +152,53 @@ class Decoders:
         return decode
 
     def _object(self, schema: Schema) -> Decode:
-        fields: dict[str, tuple[int, Decode, bool, Any]] = {}
-        always: list[tuple[str, Callable[[], Any]]] = []
-        for index, p in enumerate(schema.properties.values()):
-            fields[p.name] = (index, self.decoder(p.schema), _vanishes(p), self._vanishing(p))
-            if emitted(p):
-                always.append((p.name, self._absent(p)))
-        order = tuple(schema.properties)
-        get = fields.get
+        fields = [self._field(p) for p in schema.properties.values()]
+        properties = schema.properties
+        plans: dict[tuple[str, ...], Plan] = {}
+
+        def plan_of(names: tuple[str, ...]) -> Plan:
+            """Made once for each combination of fields; of few, as bodies show few."""
+            given = frozenset(names)
+            plan = [f for f in fields if f[0] in given or f[4] is not None]
+            if all(name in properties for name in names):
+                if len(plans) >= PLANS_MAX:
+                    plans.clear()
+                plans[names] = plan
+            return plan
 
         def decode(value: Any, unknown: Unknown) -> Any:
             if value.__class__ is not dict:
                 raise Mismatch
+            names = tuple(value)
+            plan = plans.get(names)
+            if plan is None:
+                plan = plan_of(names)
+                if names not in plans:
+                    unknown.extend(None for name in names if name not in properties)
+            get = value.get
             out: Json = {}
-            last = -1
-            ordered = True
-            for name, x in value.items():
-                entry = get(name)
-                if entry is None:
-                    unknown.append(None)
-                    continue
-                if x is None:
-                    continue
-                index, dec, vanishes, vanishing = entry
-                x = dec(x, unknown)
-                if (not x and vanishes) or (vanishing is not None and x == vanishing):
-                    continue
-                if index < last:
-                    ordered = False
-                last = index
-                out[name] = x
-            for name, absent in always:
-                if name not in out:
+            for name, read, vanishes, vanishing, absent in plan:
+                x = get(name)
+                if x is not None:
+                    if read is not None:
+                        x = read(x, unknown)
+                    elif x.__class__ is not str:
+                        raise Mismatch
+                    if (x or not vanishes) and (vanishing is None or x != vanishing):
+                        out[name] = x
+                        continue
+                if absent is not None:
                     out[name] = absent()
-                    ordered = False
-            if ordered:
-                return out
-            return {name: out[name] for name in order if name in out}
+            return out
 
         return decode
+
+    def _field(self, p: Property) -> Field:
+        read: Decode | None = self.decoder(p.schema)
+        if read is read_string:
+            read = None
+        absent = self._absent(p) if emitted(p) else None
+        return p.name, read, _vanishes(p), self._vanishing(p), absent
 
     def _vanishing(self, p: Property) -> Any:
         """For omitzero structs: the value that makes the field vanish."""

@@ -8,13 +8,17 @@ in order is only looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
 Arrange = Callable[[Any], None]
+
+# Combinations of fields remembered for one struct. Objects that people and controllers write show
+# a handful; past the bound they are learnt anew.
+PLANS_MAX = 64
 
 
 class Orders:
@@ -65,33 +69,51 @@ class Orders:
         return arrange_items if schema.type == "array" else arrange_values
 
     def _object(self, schema: Schema) -> Arrange:
-        position = {name: i for i, name in enumerate(schema.properties)}
-        place = position.__getitem__
         inner: dict[str, Arrange] = {}
         for name, p in schema.properties.items():
             run = self.arranger(p.schema)
             if run is not None:
                 inner[name] = run
-
-        fields = {n: (i, inner.get(n)) for n, i in position.items()}
+        plan_of = _planner(schema, inner)
 
         def arrange(obj: Any) -> None:
-            last, moved = -1, False
-            for name, value in obj.items():
-                field = fields.get(name)
-                if field is None:
-                    continue
-                here, run = field
-                if here < last:
-                    moved = True
-                last = here
-                if run is not None and value:
+            runs, ordered = plan_of(tuple(obj))
+            for name, run in runs:
+                value = obj[name]
+                if value:
                     run(value)
-            if moved:
-                known = sorted((n for n in obj if n in position), key=place)
-                ordered = {n: obj[n] for n in known}
-                ordered.update(obj)
+            if ordered is not None:
+                items = [(name, obj[name]) for name in ordered]
                 obj.clear()
-                obj.update(ordered)
+                obj.update(items)
 
         return arrange
+
+
+# What to do with an object that has these fields: those to look into, and the order of all if it
+# is not theirs.
+Plan = tuple[Sequence[tuple[str, Arrange]], Sequence[str] | None]
+
+
+def _planner(schema: Schema, inner: Mapping[str, Arrange]) -> Callable[[tuple[str, ...]], Plan]:
+    order = tuple(schema.properties)
+    plans: dict[tuple[str, ...], Plan] = {}
+
+    def plan_of(names: tuple[str, ...]) -> Plan:
+        found = plans.get(names)
+        if found is None:
+            present = set(names)
+            known = [name for name in order if name in present]
+            others = [name for name in names if name not in schema.properties]
+            moved = known != [name for name in names if name in schema.properties]
+            found = (
+                tuple((name, inner[name]) for name in known if name in inner),
+                tuple(known + others) if moved else None,
+            )
+            if not others:
+                if len(plans) >= PLANS_MAX:
+                    plans.clear()
+                plans[names] = found
+        return found
+
+    return plan_of

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from kapi.kinds.types import TypeTable
 from kapi.managedfields.fieldset import Node, union
-from kapi.managedfields.typed import ListItemError, MapWalker, Walkers
+from kapi.managedfields.typed import ListItemError, MapWalker
+from kapi.managedfields.walkers import Walkers
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]
