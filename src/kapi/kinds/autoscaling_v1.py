@@ -2,18 +2,24 @@
 
 Called through `CONVERSIONS` in `autoscaling.py`; v2 is the stored form. v1 knows one metric, the
 utilization of CPU; all others, the behaviour and conditions stand as JSON in annotations that exist
-in v1 only, so nothing is lost on the way.
+in v1 only, so nothing is lost on the way. A client may write them, too: what does not decode is as
+if it were absent.
 https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import orjson
 
 from kapi.kinds import go_view
 from kapi.kinds.autoscaling_metrics import spec_v1, spec_v2, status_v1, status_v2
+from kapi.kinds.types import TypeTable
+from kapi.schema.decoding import Decoders
+from kapi.schema.scalars import Mismatch
 
 Json = dict[str, Any]
 
@@ -22,7 +28,8 @@ CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"
 CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
 BEHAVIOR = "autoscaling.alpha.kubernetes.io/behavior"
 _OURS = (METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR)
-_BEHAVIOR_TYPE = "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerBehavior"
+_V2 = "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler"
+_BEHAVIOR_TYPE = _V2 + "Behavior"
 
 
 def from_v2(obj: Json) -> Json:
@@ -68,7 +75,7 @@ def to_v2(obj: Json) -> Json:
     spec, status, meta = obj.get("spec") or {}, obj.get("status") or {}, obj.get("metadata") or {}
     annotations = meta.get("annotations") or {}
     new_spec = _picked(spec, "scaleTargetRef", "minReplicas", "maxReplicas")
-    metrics = [spec_v2(m) for m in _list(annotations.get(METRICS))]
+    metrics = _read(annotations.get(METRICS), "Spec", "metrics", spec_v2)
     if spec.get("targetCPUUtilizationPercentage") is not None:
         target = {
             "type": "Utilization",
@@ -84,12 +91,12 @@ def to_v2(obj: Json) -> Json:
     if status.get("currentReplicas"):
         new_status["currentReplicas"] = status["currentReplicas"]
     new_status["desiredReplicas"] = status.get("desiredReplicas", 0)
-    current = [status_v2(m) for m in _list(annotations.get(CURRENT_METRICS))]
+    current = _read(annotations.get(CURRENT_METRICS), "Status", "currentMetrics", status_v2)
     usage = status.get("currentCPUUtilizationPercentage")
     if not current and usage is not None:
         current = [_cpu_usage(usage)]
     new_status["currentMetrics"] = current or None
-    conditions = _list(annotations.get(CONDITIONS))
+    conditions = _read(annotations.get(CONDITIONS), "Status", "conditions", dict)
     if conditions:
         new_status["conditions"] = conditions
     return {
@@ -118,15 +125,26 @@ def _text(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _list(text: str | None) -> list[Json]:
-    """What an annotation holds; nothing where it is absent or no list of objects."""
-    if not text:
-        return []
+@cache
+def _decoder(type_name: str) -> Callable[[Any], Any]:
+    decoders, schema = Decoders(), TypeTable().schema(type_name)
+    return lambda value: decoders.decode(schema, value)[0]
+
+
+def _read(text: str | None, part: str, field: str, convert: Callable[[Json], Json]) -> list[Json]:
+    """The list that an annotation holds for a field of the spec or of the status."""
     try:
-        found = orjson.loads(text)
+        found = orjson.loads(text or "null")
     except orjson.JSONDecodeError:
         return []
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    if not isinstance(found, list) or any(not isinstance(i, dict | None) for i in found):
+        return []
+    try:
+        decoded = _decoder(_V2 + part)({field: [convert(item or {}) for item in found]})
+    except Mismatch:
+        return []
+    out: list[Json] = decoded.get(field) or []
+    return out
 
 
 def _annotated(meta: Json, ours: Json) -> Json:
@@ -173,32 +191,39 @@ def _behavior(text: str | None) -> Json:
     except orjson.JSONDecodeError:
         return {}
     out: Json = {}
-    for go, name in (("ScaleUp", "scaleUp"), ("ScaleDown", "scaleDown")):
-        rules = found.get(go) if isinstance(found, dict) else None
-        if isinstance(rules, dict):
+    for name in ("scaleUp", "scaleDown"):
+        rules = _any_case(found, name)
+        if rules is not None:
             out[name] = _rules(rules)
-    return out
+    try:
+        behavior: Json = _decoder(_BEHAVIOR_TYPE)(out)
+    except Mismatch:
+        return {}
+    return behavior
 
 
-def _rules(rules: Json) -> Json:
+def _any_case(obj: Any, name: str) -> Any:
+    """A field whose name Go compares without regard to case."""
+    if not isinstance(obj, dict):
+        return None
+    return next((obj[key] for key in reversed(obj) if key.lower() == name.lower()), None)
+
+
+def _rules(rules: Any) -> Any:
+    if not isinstance(rules, dict):
+        return rules
     out: Json = {}
-    for go, name in (
-        ("StabilizationWindowSeconds", "stabilizationWindowSeconds"),
-        ("SelectPolicy", "selectPolicy"),
-    ):
-        if rules.get(go) is not None:
-            out[name] = rules[go]
-    policies = rules.get("Policies")
+    for name in ("stabilizationWindowSeconds", "selectPolicy", "tolerance"):
+        value = _any_case(rules, name)
+        if value is not None:
+            out[name] = value
+    policies = _any_case(rules, "policies")
     if isinstance(policies, list):
-        out["policies"] = [
-            {
-                "type": p.get("Type", ""),
-                "value": p.get("Value", 0),
-                "periodSeconds": p.get("PeriodSeconds", 0),
-            }
+        fields = ("type", "value", "periodSeconds")
+        policies = [
+            {field: _any_case(p, field) for field in fields} if isinstance(p, dict) else p
             for p in policies
-            if isinstance(p, dict)
         ]
-    if rules.get("Tolerance") is not None:
-        out["tolerance"] = rules["Tolerance"]
+    if policies is not None:
+        out["policies"] = policies
     return out

@@ -65,12 +65,13 @@ def test_completed_beside_a_running_one() -> None:
     assert word(status, spec) == ("1/2", "Running")
 
 
-class TestInitialization:
-    SPEC: Json = {"initContainers": [{"name": "one"}, {"name": "two"}]}
+TWO: Json = {"initContainers": [{"name": "one"}, {"name": "two"}]}
 
+
+class TestInitialization:
     def word(self, *statuses: Json, **more: Any) -> tuple[str, str]:
         status = {"phase": "Pending", "initContainerStatuses": list(statuses), **more}
-        return word(status, self.SPEC)
+        return word(status, TWO)
 
     def test_progress(self) -> None:
         done = container("one", state={"terminated": {"exitCode": 0}})
@@ -101,10 +102,12 @@ class TestInitialization:
 
 
 def test_deletion() -> None:
-    gone = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
-    assert word({"phase": "Running"}, **gone) == ("0/1", "Terminating")
-    assert word({"phase": "Succeeded"}, **gone) == ("0/1", "Succeeded")
-    assert word({"phase": "Running", "reason": "NodeLost"}, **gone) == ("0/1", "Unknown")
+    def gone(**status: str) -> tuple[str, str]:
+        return word(status, None, deletionTimestamp="2026-01-01T00:00:00Z")
+
+    assert gone(phase="Running") == ("0/1", "Terminating")
+    assert gone(phase="Succeeded") == ("0/1", "Succeeded")
+    assert gone(phase="Running", reason="NodeLost") == ("0/1", "Unknown")
 
 
 def test_scheduling_gates() -> None:
@@ -131,10 +134,8 @@ def test_wide_cells() -> None:
         "nominatedNodeName": "m",
         "conditions": [{"type": "a/ok", "status": "True"}, {"type": "a/no", "status": "False"}],
     }
-    spec = {
-        "nodeName": "n",
-        "readinessGates": [{"conditionType": "a/ok"}, {"conditionType": "a/no"}],
-    }
+    gates = [{"conditionType": "a/ok"}, {"conditionType": "a/no"}]
+    spec = {"nodeName": "n", "readinessGates": gates}
     shown = row(status, spec)
     assert [shown[c] for c in wide] == ["10.0.0.1", "n", "m", "1/2"]
 

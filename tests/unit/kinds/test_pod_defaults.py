@@ -134,8 +134,8 @@ def test_volumes() -> None:
 
 
 def test_the_two_names_of_the_account() -> None:
-    for given in ({"serviceAccountName": "a"}, {"serviceAccount": "a"}):
-        spec = defaulted("pods", pod(**given))["spec"]
+    for given in (pod(serviceAccountName="a"), pod(serviceAccount="a")):
+        spec = defaulted("pods", given)["spec"]
         assert (spec["serviceAccountName"], spec["serviceAccount"]) == ("a", "a")
     both = defaulted("pods", pod(serviceAccountName="new", serviceAccount="old"))["spec"]
     assert (both["serviceAccountName"], both["serviceAccount"]) == ("new", "new")

@@ -112,31 +112,32 @@ class TestUpdates:
         ]
 
 
-class TestDebugging:
-    DEBUG: Json = {"name": "debug", "image": "busybox:1"}
+DEBUG: Json = {"name": "debug", "image": "busybox:1"}
 
+
+class TestDebugging:
     def test_containers_are_added(self) -> None:
-        after = {"ephemeralContainers": [self.DEBUG]}
+        after = {"ephemeralContainers": [DEBUG]}
         assert change({}, after, "ephemeralcontainers") == []
 
     def test_and_stay_as_they_are(self) -> None:
         old = made("pods", pod())
         old["spec"]["ephemeralContainers"] = made(
-            "pods", pod(ephemeralContainers=[self.DEBUG])
+            "pods", pod(ephemeralContainers=[DEBUG])
         )["spec"]["ephemeralContainers"]  # fmt: skip
         gone = made("pods", pod(), old=old, subresource="ephemeralcontainers")
         assert found("pods", gone, old=old, subresource="ephemeralcontainers") == [
             'spec.ephemeralContainers: Forbidden: existing ephemeral containers "debug" may not '
             "be removed\n"
         ]
-        other = pod(ephemeralContainers=[{**self.DEBUG, "image": "busybox:2"}])
+        other = pod(ephemeralContainers=[{**DEBUG, "image": "busybox:2"}])
         new = made("pods", other, old=old, subresource="ephemeralcontainers")
         (text,) = found("pods", new, old=old, subresource="ephemeralcontainers")
         assert 'existing ephemeral containers "debug" may not be changed\n@@ ' in text
         assert '- "Image": "busybox:1",\n+ "Image": "busybox:2",\n' in text
 
     def test_they_are_plain(self) -> None:
-        after = {"ephemeralContainers": [{**self.DEBUG, "ports": [{"containerPort": 1}],
+        after = {"ephemeralContainers": [{**DEBUG, "ports": [{"containerPort": 1}],
                                           "targetContainerName": "none"}]}  # fmt: skip
         assert change({}, after, "ephemeralcontainers") == [
             'spec.ephemeralContainers[0].targetContainerName: Not found: "none"',

@@ -280,7 +280,8 @@ def test_findings_in_a_container(fields: Json, expected: list[str]) -> None:
         ),
         (
             {"topologySpreadConstraints": [{"maxSkew": 0, "whenUnsatisfiable": "Odd"}]},
-            ["spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero",
+            ["spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than "
+             "zero",
              "spec.topologySpreadConstraints[0].topologyKey: Required value: can not be empty",
              'spec.topologySpreadConstraints[0].whenUnsatisfiable: Unsupported value: "Odd": '
              'supported values: "DoNotSchedule", "ScheduleAnyway"'],
