@@ -220,6 +220,7 @@ class Response:
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: ResponseBody = b""
+    binary: bool = False  # the messages of a WebSocket are bytes, not text
     upgrade: Any = None  # edge/upgrade.py: a tunnel that takes over the connection
 
 

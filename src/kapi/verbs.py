@@ -17,6 +17,7 @@ from kapi.handlers.connect import ConnectHandlers
 from kapi.handlers.create import CreateHandler
 from kapi.handlers.decode import Decoder
 from kapi.handlers.delete import DeleteCollectionHandler, DeleteHandler
+from kapi.handlers.encoder import Encoder
 from kapi.handlers.eviction import EvictionHandler
 from kapi.handlers.forms import Forms
 from kapi.handlers.get import GetHandler
@@ -50,6 +51,7 @@ class VerbDependencies:
     table: ResourceTable
     catalog: Catalog
     versions: Versions
+    encoder: Encoder
     fields: FieldManager
     applier: Applier
     reader: Reader
@@ -85,7 +87,7 @@ class _CoreLookup:
 
 
 def build_verbs(d: VerbDependencies) -> Verbs:
-    respond = Responder(Forms(d.versions), d.clock)
+    respond = Responder(Forms(d.versions, d.encoder), d.clock)
     decoder = Decoder(d.versions.decoders, d.catalog.go_type)
 
     async def authorize(request: Request, target: Target, verb: str) -> None:

@@ -19,6 +19,7 @@ from kapi.cacher import consistency
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.resource_cache import ResourceCache
 from kapi.clock import Entropy
+from kapi.handlers.encoder import Encoder
 from kapi.handlers.forms import Forms
 from kapi.handlers.get import GetHandler
 from kapi.handlers.list import ListHandler
@@ -234,7 +235,8 @@ class Handlers:
 
     def __init__(self, w: World) -> None:
         versions = Versions(Decoders(), Defaulters(), ())
-        respond = self.respond = Responder(Forms(versions), w.clock)
+        encoder = Encoder(lambda api_version, kind: None, schema())
+        respond = self.respond = Responder(Forms(versions, encoder), w.clock)
         self._verbs: dict[str, Callable[[Request, Target], Awaitable[Response]]] = {
             "get": GetHandler(w.reader, respond),
             "list": ListHandler(w.reader, respond),

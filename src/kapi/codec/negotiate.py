@@ -5,7 +5,7 @@ Two gates decide on Accept. The *route* knows a list of representations and comp
 (`application/*` and upper case fail there, with a message of its own). The *endpoint* then takes
 the first clause, best quality first, that it can serve with its parameters: `as`, `v`, `g` ask
 for a transformation, `stream` for a stream. Errors are negotiated too, but never fail: their
-fallback is indented JSON.
+fallback is indented JSON. Protocol Buffers say no Table, and of custom objects metadata only.
 
 Callers: handlers through `negotiate`, `content_format` and `patch_format`; whoever answers an
 error through `negotiate_error`. Pure;
@@ -28,7 +28,6 @@ YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 MEDIA_TYPES = (JSON, YAML, PROTOBUF)  # in the server's order of preference
 STREAM_TYPES = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
-SERVED = (JSON, YAML)  # what can be encoded
 
 # What a route offers, by name; lists can be watched too. Custom resources have no such gate.
 ROUTE = MEDIA_TYPES
@@ -123,6 +122,7 @@ def negotiate(
     *,
     transforms: bool,
     watch: bool = False,
+    custom: bool = False,
     route: Sequence[str] = ROUTE,
     media_types: Sequence[str] = MEDIA_TYPES,
 ) -> Accepted:
@@ -130,13 +130,14 @@ def negotiate(
 
     `transforms`: the endpoint can answer with Table and PartialObjectMetadata. `route`: the names
     that pass the first gate, empty for none. `media_types`: what the endpoint is said to serve.
+    `custom`: the objects are of a custom kind.
     """
     pretty = wants_pretty(query, user_agent)
     if accept in _PLAIN_HEADERS:
         return _PLAIN_PRETTY if pretty and not watch else _PLAIN
     if route:
         check_route(accept, route)
-    found = _choose(accept, transforms=transforms, media_types=media_types)
+    found = _choose(accept, transforms=transforms, custom=custom, media_types=media_types)
     if found is None:
         raise not_acceptable(media_types)
     if watch:
@@ -163,7 +164,7 @@ def negotiate_error(accept: str, query: Query, user_agent: str) -> Accepted:
     pretty = wants_pretty(query, user_agent)
     if accept in _PLAIN_HEADERS:
         return _PLAIN_PRETTY if pretty else _PLAIN
-    found = _choose(accept, transforms=False, media_types=MEDIA_TYPES)
+    found = _choose(accept, transforms=False, custom=False, media_types=MEDIA_TYPES)
     if found is None:
         return _PLAIN_PRETTY
     return Accepted(found.media_type, pretty=pretty or found.pretty)
@@ -183,13 +184,15 @@ def check_route(accept: str, route: Sequence[str]) -> None:
     )
 
 
-def _choose(accept: str, *, transforms: bool, media_types: Sequence[str]) -> Accepted | None:
+def _choose(
+    accept: str, *, transforms: bool, custom: bool, media_types: Sequence[str]
+) -> Accepted | None:
     if not accept:
         return _PLAIN
     for clause in parse_accept(accept):
         for media_type in media_types:
-            if media_type in SERVED and matches(clause.media_type, media_type):
-                found = _with_params(clause, media_type, transforms)
+            if matches(clause.media_type, media_type):
+                found = _with_params(clause, media_type, transforms, custom)
                 if found is not None:
                     return found
     return None
@@ -202,13 +205,17 @@ def matches(pattern: str, media_type: str) -> bool:
     return pattern.endswith("/*") and media_type.startswith(pattern[:-1])
 
 
-def _with_params(clause: Clause, media_type: str, transforms: bool) -> Accepted | None:
+def _with_params(
+    clause: Clause, media_type: str, transforms: bool, custom: bool
+) -> Accepted | None:
     if not clause.params:
-        return Accepted(media_type)
+        return None if custom and media_type == PROTOBUF else Accepted(media_type)
     params = dict(clause.params)
     target = (params.get("as", ""), params.get("g", ""), params.get("v", ""))
     asks = "as" in params or "g" in params or "v" in params
-    if asks and not (transforms and target in _TRANSFORMS and media_type != PROTOBUF):
+    if asks and not (transforms and target in _TRANSFORMS):
+        return None
+    if media_type == PROTOBUF and (target[0] == "Table" or (custom and not asks)):
         return None
     stream = params.get("stream", "")
     if stream not in ("", "watch"):

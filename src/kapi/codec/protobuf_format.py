@@ -2,19 +2,20 @@
 
 A body is four bytes of magic and a runtime.Unknown: the kind, and the message of that kind as
 bytes. What is in those bytes the schema says: `schema/protobuf_reading.py` walks them with the
-functions here. Errors have the words of the real server's generated code; positions are offsets
-into the whole, never copies. https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
+functions here, `schema/protobuf_writing.py` makes them. Errors have the words of the real server's
+generated code; positions are offsets into the whole, never copies. https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 MAGIC = b"k8s\x00"
 VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)
 _FIXED = {FIXED64: 8, FIXED32: 4}
 _VARINT_BITS = 64
-_UINT64 = (1 << 64) - 1
+UINT64 = (1 << 64) - 1
 _INT64_MAX = (1 << 63) - 1
 _UINT32 = (1 << 32) - 1
 
@@ -45,7 +46,7 @@ def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value & _UINT64, at
+            return value & UINT64, at
         shift += 7
 
 
@@ -101,6 +102,58 @@ def skip(data: bytes, at: int, end: int, tag: int, message: str) -> int:
 
 def wrong_wire_type(tag: int, go_field: str) -> ProtobufError:
     return ProtobufError(f"proto: wrong wireType = {tag & 7} for field {go_field}")
+
+
+# -- writing --------------------------------------------------------------------------------------
+
+
+def encoded(value: int) -> bytes:
+    """An unsigned number as a varint."""
+    if value < 0x80:
+        return bytes((value,))
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+@cache  # of the numbers of fields, which are few
+def header(number: int, wire: int) -> bytes:
+    """The tag of a field."""
+    return encoded(number << 3 | wire)
+
+
+@cache
+def headers(number: int) -> tuple[bytes, ...]:
+    """Tag and length of a field that holds bytes, for all lengths of one byte."""
+    tag = header(number, BYTES)
+    return tuple(tag + bytes((size,)) for size in range(0x80))
+
+
+def sized(data: bytes) -> bytes:
+    """Bytes behind their length."""
+    return encoded(len(data)) + data
+
+
+# -- the envelope ---------------------------------------------------------------------------------
+
+ENVELOPE_END = b"\x1a\0\x22\0"  # contentEncoding and contentType, both empty
+
+
+def envelope_start(api_version: str, kind: str) -> bytes:
+    """An envelope up to the length of its message."""
+    api, name = sized(api_version.encode()), sized(kind.encode())
+    meta = header(1, BYTES) + api + header(2, BYTES) + name
+    return MAGIC + header(1, BYTES) + sized(meta) + header(2, BYTES)
+
+
+def sealed(api_version: str, kind: str, message: bytes) -> bytes:
+    """A message in its envelope."""
+    return b"".join((envelope_start(api_version, kind), sized(message), ENVELOPE_END))
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,13 +78,15 @@ async def _messages(request: Request, response: Response, receive: Receive, send
     }
     await send(accept)
     stream = _slices(response.body)
+    kind = "bytes" if response.binary else "text"
     sent = 0
 
     async def write() -> None:
         nonlocal sent
         async for chunk in stream:
             sent += len(chunk)
-            await send({"type": "websocket.send", "text": chunk.decode("utf-8", "replace")})
+            message = chunk if response.binary else chunk.decode("utf-8", "replace")
+            await send({"type": "websocket.send", kind: message})
         await send({"type": "websocket.close", "code": CLOSE_NORMAL})
 
     async def wait_gone() -> None:

@@ -6,21 +6,31 @@ is not served, as indented JSON."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from kapi import log
 from kapi.codec import json_format, yaml_format
-from kapi.codec.negotiate import JSON, YAML, negotiate_error
+from kapi.codec.negotiate import PROTOBUF, YAML, Accepted, negotiate_error
+from kapi.codec.protobuf_format import sealed
 from kapi.errors import ApiError, internal_error
 from kapi.messages import Handler, Request, Response
+from kapi.schema.protobuf_kinds import SmallKinds
+from kapi.schema.protobuf_writing import Writers
 
 _log = log.get("panic_recovery")
 
 
+Json = dict[str, Any]
+
+
 def with_panic_recovery(handler: Handler) -> Handler:
+    errors = _Errors()
+
     async def filtered(request: Request) -> Response:
         try:
             return await handler(request)
         except ApiError as error:
-            return error_response(request, error)
+            return errors.answer(request, error)
         except Exception:
             _log.exception(
                 "request failed",
@@ -29,24 +39,34 @@ def with_panic_recovery(handler: Handler) -> Handler:
                 auditID=request.audit.id,
             )
             words = f"the server failed; its log says why, by audit id {request.audit.id}"
-            return error_response(request, internal_error(words))
+            return errors.answer(request, internal_error(words))
 
     return filtered
 
 
-def error_response(request: Request, error: ApiError) -> Response:
-    """The Status of an error, in the form that the request asks for."""
-    headers = request.headers
-    accepted = negotiate_error(headers.get("accept"), request.query, headers.get("user-agent"))
-    status = error.status()
-    if accepted.media_type == YAML:
-        body = yaml_format.dumps(status)
-    elif accepted.pretty:
-        body = json_format.dumps_pretty(status)
-    else:
-        body = json_format.dumps(status) + b"\n"
-    content_type = accepted.media_type if accepted.media_type == YAML else JSON
-    out = [("Content-Type", content_type), *error.headers]
-    if error.retry_after is not None:
-        out.append(("Retry-After", str(error.retry_after)))
-    return Response(error.code, out, body)
+class _Errors:
+    """Errors as answers. The Status as Protocol Buffers needs no other schema."""
+
+    def __init__(self) -> None:
+        self._writers = Writers()
+        schema = SmallKinds().get("Status")
+        assert schema is not None
+        self._schema = schema
+
+    def answer(self, request: Request, error: ApiError) -> Response:
+        """The Status of an error, in the form that the request asks for."""
+        headers = request.headers
+        accepted = negotiate_error(headers.get("accept"), request.query, headers.get("user-agent"))
+        out = [("Content-Type", accepted.media_type), *error.headers]
+        if error.retry_after is not None:
+            out.append(("Retry-After", str(error.retry_after)))
+        return Response(error.code, out, self._body(error.status(), accepted))
+
+    def _body(self, status: Json, accepted: Accepted) -> bytes:
+        if accepted.media_type == PROTOBUF:
+            return sealed("v1", "Status", self._writers.write(self._schema, status))
+        if accepted.media_type == YAML:
+            return yaml_format.dumps(status)
+        if accepted.pretty:
+            return json_format.dumps_pretty(status)
+        return json_format.dumps(status) + b"\n"

@@ -40,7 +40,7 @@ class BindingHandler:
 
     async def __call__(self, request: Request, target: Target) -> Response:
         """POST pods/NAME/binding."""
-        accepted = self._respond.negotiate(request, transforms=False)
+        accepted = self._respond.negotiate(request, transforms=False, target=target)
         data = await read_body(request)
         options = write_options(request.query, "CreateOptions")
         subresource = target.subresource

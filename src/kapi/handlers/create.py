@@ -45,7 +45,7 @@ class CreateHandler:
         self._virtual = virtual
 
     async def __call__(self, request: Request, target: Target) -> Response:
-        accepted = self._respond.negotiate(request, transforms=True)
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
         data = await read_body(request)
         options = write_options(request.query, "CreateOptions")
         resource, version = target.resource, target.version
@@ -86,7 +86,7 @@ class CreateHandler:
 
     async def subresource(self, request: Request, target: Target, answer: Virtual) -> Response:
         """POST of a subresource that is answered, not stored."""
-        accepted = self._respond.negotiate(request, transforms=True)
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
         data = await read_body(request)
         options = write_options(request.query, "CreateOptions")
         subresource = target.subresource

@@ -36,7 +36,7 @@ class DeleteHandler:
         self._schema = options_schema
 
     async def __call__(self, request: Request, target: Target) -> Response:
-        accepted = self._respond.negotiate(request, transforms=True)
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
         options = await self.options(request, target)
         assert request.user is not None
         deleted = await self._deleter.delete(
@@ -126,7 +126,7 @@ class DeleteCollectionHandler:
         self._respond = respond
 
     async def __call__(self, request: Request, target: Target) -> Response:
-        accepted = self._respond.negotiate(request, transforms=True)
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
         options = await self._delete.options(request, target)
         page = await self._reader.list(target.resource, target.namespace, request.query)
         slots = asyncio.Semaphore(WORKERS)

@@ -19,7 +19,6 @@ from kapi.codec import json_format
 from kapi.codec.negotiate import (
     MEDIA_TYPES,
     ROUTE,
-    SERVED,
     Accepted,
     matches,
     negotiate,
@@ -29,6 +28,7 @@ from kapi.codec.negotiate import (
 from kapi.errors import method_not_allowed, path_not_found
 from kapi.handlers import discovery_documents as documents
 from kapi.handlers.documents import encode, plain_not_found
+from kapi.handlers.encoder import Encoder
 from kapi.messages import Request, Response
 from kapi.registry.resource import ResourceTable
 
@@ -41,8 +41,9 @@ _AGGREGATED_SUFFIX = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 class Discovery:
     """Serves discovery from one table. `address` is told to clients: host and port."""
 
-    def __init__(self, table: ResourceTable, address: Callable[[], str]) -> None:
+    def __init__(self, table: ResourceTable, address: Callable[[], str], encoder: Encoder) -> None:
         self._table = table
+        self._encoder = encoder
         self._address = address
         self._generation = -1
         self._served: dict[str, dict[str, documents.Resources]] = {}
@@ -119,7 +120,7 @@ class Discovery:
         key = (path, accepted)
         body = self._encoded.get(key)
         if body is None:
-            body = self._encoded[key] = encode(self._document(path), accepted)
+            body = self._encoded[key] = encode(self._document(path), accepted, self._encoder)
         return Response(200, [("Content-Type", accepted.media_type)], body)
 
     def _document(self, path: str) -> Json:
@@ -141,7 +142,7 @@ class Discovery:
             value = documents.aggregated(
                 {g: v for g, v in self._served.items() if (g == "") == (path == "/api")}
             )
-            body = self._encoded[key] = encode(value, accepted)
+            body = self._encoded[key] = encode(value, accepted, self._encoder)
             digest = hashlib.sha512(json_format.dumps(value)).hexdigest().upper()
             self._etags[path] = f'"{digest}"'
         etag = self._etags[path]
@@ -176,7 +177,7 @@ def _wants_aggregated(request: Request) -> Accepted | None:
         params = dict(clause.params)
         if all(params.get(k) == v for k, v in _AGGREGATED.items()):
             for media_type in MEDIA_TYPES:
-                if media_type in SERVED and matches(clause.media_type, media_type):
+                if matches(clause.media_type, media_type):
                     pretty = wants_pretty(request.query, request.headers.get("user-agent"))
                     return Accepted(media_type, pretty=pretty or params.get("pretty") == "1")
     return None

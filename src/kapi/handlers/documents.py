@@ -1,7 +1,7 @@
 """Small generated documents as answers: discovery, version, the path list. Not for stored objects.
 
-`document` encodes by what was negotiated, `compact` and `pretty` JSON as the real server lays them
-out (a newline ends compact JSON only). `plain_not_found` is the text answer of a path that nobody
+`encode` goes by what was negotiated and lays JSON out as the real server does (a newline ends
+compact JSON only). `plain_not_found` is the text answer of a path that nobody
 serves.
 """
 
@@ -10,23 +10,22 @@ from __future__ import annotations
 from typing import Any
 
 from kapi.codec import json_format, yaml_format
-from kapi.codec.negotiate import JSON, YAML, Accepted
+from kapi.codec.negotiate import JSON, PROTOBUF, YAML, Accepted
+from kapi.handlers.encoder import Encoder
 from kapi.messages import Response
 
 TEXT = "text/plain; charset=utf-8"
 
 
-def encode(value: Any, accepted: Accepted) -> bytes:
+def encode(value: Any, accepted: Accepted, encoder: Encoder) -> bytes:
     """A document in the negotiated form."""
+    if accepted.media_type == PROTOBUF:
+        return encoder.sealed(value)
     if accepted.media_type == YAML:
         return yaml_format.dumps(value)
     if accepted.pretty:
         return json_format.dumps_pretty(value)
     return json_format.dumps(value) + b"\n"
-
-
-def document(value: Any, accepted: Accepted) -> Response:
-    return Response(200, [("Content-Type", accepted.media_type)], encode(value, accepted))
 
 
 def raw_json(value: Any) -> Response:

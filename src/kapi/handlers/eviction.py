@@ -49,7 +49,7 @@ class EvictionHandler:
         self._clock = clock
 
     async def __call__(self, request: Request, target: Target) -> Response:
-        accepted = self._respond.negotiate(request, transforms=False)
+        accepted = self._respond.negotiate(request, transforms=False, target=target)
         data = await read_body(request)
         options = write_options(request.query, "CreateOptions")
         subresource = target.subresource

@@ -1,9 +1,9 @@
-"""`Form`: how the items of a resource become JSON in one of its versions.
+"""`Form`: how the items of a resource become bytes in one of its versions.
 
 Bytes are shared wherever they can be. A version that differs from the stored one by name only (or
 not at all) takes the stored bytes as they are, behind a head of its own. Others are converted once
-per item and kept there. Every piece of an answer's JSON that concerns objects is made here:
-objects, list elements, metadata, zero objects for bookmarks.
+per item and kept there. So are messages of Protocol Buffers. Every piece of an answer that
+concerns objects is made here: objects, list elements, metadata, zero objects for bookmarks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import orjson
 
 from kapi.cacher.event import Item
 from kapi.codec import json_format
+from kapi.codec.protobuf_format import ENVELOPE_END, envelope_start, sealed, sized
+from kapi.handlers.encoder import Encoder
 from kapi.registry.read import Page
 from kapi.registry.resource import ResourceType, Version
 from kapi.registry.table import partial_metadata
@@ -25,12 +27,18 @@ Json = dict[str, Any]
 
 
 class Form:
-    """One version of one resource, in JSON."""
+    """One version of one resource."""
 
     def __init__(
-        self, versions: Versions, resource: ResourceType, version: Version, serial: int
+        self,
+        versions: Versions,
+        encoder: Encoder,
+        resource: ResourceType,
+        version: Version,
+        serial: int,
     ) -> None:
         self._versions = versions
+        self.encoder = encoder
         self.resource = resource
         self.version = version
         kind = version.kind
@@ -45,6 +53,8 @@ class Form:
         )
         # What is kept under it in items and events is of this form, not of one that it replaced.
         self.key = (kind.group, kind.version, serial)
+        self.message_key = (*self.key, "message")
+        self._envelope = envelope_start(kind.api_version, kind.kind)
         self._zero: Json | None = None
 
     # -- objects ----------------------------------------------------------------------------------
@@ -80,6 +90,36 @@ class Form:
             ("partial", version),
             lambda i: json_format.dumps(partial_metadata(i.peek(), version, hidden)),
         )
+
+    # -- messages of Protocol Buffers -------------------------------------------------------------
+
+    def message(self, item: Item) -> bytes:
+        """The object as it stands in a list."""
+        return item.encoded(self.message_key, self._message)
+
+    def _message(self, item: Item) -> bytes:
+        obj = self._versions.from_stored(self.resource, self.version, item.peek())
+        assert obj is not None
+        return self.encoder.message(self.version.schema(), obj)
+
+    def sealed(self, item: Item) -> bytes:
+        """The object in its envelope."""
+        return b"".join((self._envelope, sized(self.message(item)), ENVELOPE_END))
+
+    def partial_message(self, item: Item) -> bytes:
+        """The object as PartialObjectMetadata, as it stands in a list."""
+        hidden = self.resource.hidden_annotations
+        return item.encoded(
+            "partial-message",
+            lambda i: self.encoder.partial(partial_metadata(i.peek(), "v1", hidden)),
+        )
+
+    def sealed_partial(self, item: Item, version: str) -> bytes:
+        """The object as PartialObjectMetadata of meta.k8s.io/`version`, in its envelope."""
+        message = self.partial_message(item)
+        return sealed(f"meta.k8s.io/{version}", "PartialObjectMetadata", message)
+
+    # -- what is no item --------------------------------------------------------------------------
 
     def zero(self) -> Json:
         """The object that has nothing: what a bookmark carries. The caller's own."""
@@ -118,8 +158,9 @@ def list_metadata(page: Page, *, custom: bool = False) -> Json:
 class Forms:
     """The forms in use, by resource and version. One per server."""
 
-    def __init__(self, versions: Versions) -> None:
+    def __init__(self, versions: Versions, encoder: Encoder) -> None:
         self._versions = versions
+        self.encoder = encoder
         self._forms: dict[tuple[str, str, str], Form] = {}
         self._serial = count()
 
@@ -127,6 +168,6 @@ class Forms:
         key = (resource.group, resource.plural, version.name)
         form = self._forms.get(key)
         if form is None or form.version is not version:
-            form = Form(self._versions, resource, version, next(self._serial))
+            form = Form(self._versions, self.encoder, resource, version, next(self._serial))
             self._forms[key] = form
         return form

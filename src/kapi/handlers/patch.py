@@ -57,7 +57,7 @@ class PatchHandler:
     async def __call__(self, request: Request, target: Target) -> Response:
         content_type = request.headers.get("content-type")
         form = patch_format(content_type, custom=target.resource.custom)
-        accepted = self._respond.negotiate(request, transforms=True)
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
         data = await read_body(request)
         options = write_options(
             request.query, "PatchOptions", patch_type="apply" if form == "apply" else form

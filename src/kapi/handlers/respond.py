@@ -1,8 +1,9 @@
-"""What a handler found → `Response`: JSON or YAML, as it is, as a Table or as metadata only.
+"""What a handler found → `Response`: JSON, YAML or Protocol Buffers, as it is, as a Table or as
+metadata only.
 
-Every answer about objects goes through `Responder`. JSON of items is put together from bytes that
-the cache keeps; what is rare (YAML, indented, objects that are no items) is encoded anew. Long
-lists are made in steps.
+Every answer about objects goes through `Responder`. JSON and messages of items are put together
+from bytes that the cache keeps; what is rare (YAML, indented, objects that are no items) is encoded
+anew. Long lists are made in steps.
 """
 
 from __future__ import annotations
@@ -39,15 +40,11 @@ class Responder:
         self.forms = forms
         self._clock = clock
 
-    def negotiate(
-        self, request: Request, *, transforms: bool, target: Target | None = None
-    ) -> Accepted:
+    def negotiate(self, request: Request, *, transforms: bool, target: Target) -> Accepted:
         """The form the client wants. Raises ApiError 406."""
-        verb = request.info.verb
-        route: Sequence[str] = negotiate.ROUTE
-        if target is not None and target.resource.custom:
-            route = ()
-        elif verb in ("list", "watch"):
+        custom = target.resource.custom
+        route: Sequence[str] = () if custom else negotiate.ROUTE
+        if not custom and request.info.verb in ("list", "watch"):
             route = negotiate.ROUTE_OF_LISTS
         headers = request.headers
         return negotiate.negotiate(
@@ -55,6 +52,7 @@ class Responder:
             request.query,
             headers.get("user-agent"),
             transforms=transforms,
+            custom=custom,
             route=route,
         )
 
@@ -62,6 +60,8 @@ class Responder:
 
     def status(self, request: Request, status: Json, accepted: Accepted, code: int) -> Response:
         """A Status, or any object that is never transformed."""
+        if accepted.media_type == negotiate.PROTOBUF:
+            return Response(code, [_PROTOBUF_TYPE], self.forms.encoder.sealed(status))
         return self._answer(code, json_format.dumps(status), accepted)
 
     def item(self, request: Request, target: Target, item: Item, accepted: Accepted) -> Response:
@@ -70,6 +70,8 @@ class Responder:
         if not accepted.as_kind:
             if accepted.media_type == negotiate.JSON and not accepted.pretty:
                 return Response(200, [_JSON_TYPE], b"".join((form.head, form.tail(item), b"\n")))
+            if accepted.media_type == negotiate.PROTOBUF:
+                return Response(200, [_PROTOBUF_TYPE], form.sealed(item))
             return self._answer(200, form.head + form.tail(item), accepted)
         if accepted.as_kind == TABLE:
             meta = {"resourceVersion": str(item.revision)}
@@ -77,6 +79,9 @@ class Responder:
             before, after = around_table(target.resource, meta, accepted)
             return self._answer(200, before + b",".join(rows) + after, accepted)
         if accepted.as_kind == PARTIAL:
+            if accepted.media_type == negotiate.PROTOBUF:
+                sealed = form.sealed_partial(item, accepted.as_version)
+                return Response(200, [_PROTOBUF_TYPE], sealed)
             return self._answer(200, form.partial(item, accepted.as_version), accepted)
         raise not_a_list(target.resource)
 
@@ -92,6 +97,8 @@ class Responder:
         """An object in the version of the request."""
         form = self.forms.get(target.resource, target.version)
         if not accepted.as_kind:
+            if accepted.media_type == negotiate.PROTOBUF:
+                return Response(status, [_PROTOBUF_TYPE], form.encoder.sealed(obj))
             return self._answer(status, form.encode(obj), accepted)
         if accepted.as_kind == TABLE:
             return self._answer(
@@ -100,11 +107,16 @@ class Responder:
         if accepted.as_kind == PARTIAL:
             hidden = form.resource.hidden_annotations
             partial = table.partial_metadata(obj, accepted.as_version, hidden)
+            if accepted.media_type == negotiate.PROTOBUF:
+                return Response(status, [_PROTOBUF_TYPE], form.encoder.sealed(partial))
             return self._answer(status, json_format.dumps(partial), accepted)
         raise not_a_list(target.resource)
 
     def page(self, request: Request, target: Target, page: Page, accepted: Accepted) -> Response:
         """A list, made at once; for those that are known to be short or are to be waited for."""
+        if accepted.media_type == negotiate.PROTOBUF:
+            pieces = [p for step in self._message_steps(target, page, accepted) for p in step]
+            return self._message_page(target, page, pieces, accepted)
         steps = self._page_steps(request, target, page, accepted)
         return self._page_answer([piece for step in steps for piece in step], accepted)
 
@@ -113,6 +125,11 @@ class Responder:
     ) -> Response:
         """A list, made in steps."""
         slices: list[bytes] = []
+        if accepted.media_type == negotiate.PROTOBUF:
+            for messages in self._message_steps(target, page, accepted):
+                slices += messages
+                await asyncio.sleep(0)
+            return self._message_page(target, page, slices, accepted)
         for step in self._page_steps(request, target, page, accepted):
             slices += step
             await asyncio.sleep(0)
@@ -173,6 +190,26 @@ class Responder:
             yield _separated(elements, b",", first=b"," if at else b"")
         yield (after, b"\n")
 
+    def _message_steps(
+        self, target: Target, page: Page, accepted: Accepted
+    ) -> Iterator[list[bytes]]:
+        """The messages of a list; between two steps others may have a turn."""
+        if accepted.as_kind == PARTIAL:
+            raise a_list(target.resource)
+        form = self.forms.get(target.resource, target.version)
+        message = form.partial_message if accepted.as_kind else form.message
+        for _, part in _parts(page.items, DECODED_PER_STEP):
+            yield [message(item) for item in part]
+
+    def _message_page(
+        self, target: Target, page: Page, messages: list[bytes], accepted: Accepted
+    ) -> Response:
+        kind, api_version = target.resource.list_kind, target.version.kind.api_version
+        if accepted.as_kind:
+            kind, api_version = accepted.as_kind, f"meta.k8s.io/{accepted.as_version}"
+        pieces = self.forms.encoder.sealed_list(api_version, kind, list_metadata(page), messages)
+        return Response(200, [_PROTOBUF_TYPE], pieces)
+
     # -- tables -----------------------------------------------------------------------------------
 
     def _rows(
@@ -217,6 +254,7 @@ class Responder:
 
 
 _JSON_TYPE = ("Content-Type", negotiate.JSON)
+_PROTOBUF_TYPE = ("Content-Type", negotiate.PROTOBUF)
 
 
 def _separated(elements: list[bytes], separator: bytes, *, first: bytes) -> list[bytes]:

@@ -52,7 +52,7 @@ class ScaleHandler:
         self._patches = patches
 
     async def get(self, request: Request, target: Target) -> Response:
-        accepted = self._respond.negotiate(request, transforms=True)
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
         item = await self._reader.get(target.resource, target.namespace, target.name, request.query)
         return self._answer(request, target, item.object(), accepted)
 
@@ -66,7 +66,7 @@ class ScaleHandler:
         return self._respond.object(request, target, to_scale(parent), accepted)
 
     async def update(self, request: Request, target: Target) -> Response:
-        accepted = self._respond.negotiate(request, transforms=True)
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
         data = await read_body(request)
         options = write_options(request.query, "UpdateOptions")
         subresource = target.subresource
@@ -89,7 +89,7 @@ class ScaleHandler:
 
     async def patch(self, request: Request, target: Target) -> Response:
         form = patch_format(request.headers.get("content-type"), custom=target.resource.custom)
-        accepted = self._respond.negotiate(request, transforms=True)
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
         data = await read_body(request)
         options = write_options(request.query, "PatchOptions", patch_type=form)
         document: Document = parse_patch(data, form)

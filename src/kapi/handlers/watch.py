@@ -9,29 +9,34 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
-from kapi.cacher.event import Event, Item
-from kapi.cacher.watcher import BOOKMARK, ERROR, Bookmark, Delivery, Watcher
+from kapi.cacher.watcher import Watcher
 from kapi.clock import Clock, Entropy
-from kapi.codec import json_format, negotiate
-from kapi.codec.framing import json_frame
+from kapi.codec import negotiate
 from kapi.codec.negotiate import Accepted
 from kapi.errors import ApiError
 from kapi.handlers.forms import Form
+from kapi.handlers.frames import (
+    Frames,
+    NoFrames,
+    PartialFrames,
+    PartialProtobufFrames,
+    ProtobufFrames,
+    TableFrames,
+)
 from kapi.handlers.respond import (
     PARTIAL,
     PARTIAL_LIST,
     TABLE,
     Responder,
-    around_table,
     checked_include,
 )
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
 from kapi.metrics import Cell, Metrics
-from kapi.registry import list_options, table
+from kapi.registry import list_options
 from kapi.registry.list_options import ListOptions
 from kapi.registry.read import Reader
 
@@ -40,7 +45,6 @@ Json = dict[str, Any]
 # A watch that does not say how long lasts this long up to twice as long, so that clients do not
 # come back all at once.
 TIMEOUT_MIN_S = 1800.0
-INITIAL_END = "k8s.io/initial-events-end"
 
 
 class WatchHandler:
@@ -77,10 +81,14 @@ class WatchHandler:
         frames = self._frames(request, form, accepted)
         group, version = target.resource.group, target.version.name
         sent = self._metrics.watch_events.cell(group, version, target.resource.plural)
+        content_type = accepted.media_type
+        if content_type == negotiate.PROTOBUF:
+            content_type += ";stream=watch"
         if request.websocket is not None:
-            return Response(101, [], Messages(watcher, frames, sent))
-        stream = Stream(watcher, frames, sent)
-        return Response(200, [("Content-Type", accepted.media_type)], stream)
+            binary = accepted.media_type == negotiate.PROTOBUF
+            return Response(101, [], Messages(watcher, frames, sent), binary=binary)
+        headers = [("Content-Type", content_type)]
+        return Response(200, headers, Stream(watcher, frames, sent))
 
     def _timeout(self, options: ListOptions) -> float:
         seconds = options.timeout_seconds
@@ -96,17 +104,23 @@ class WatchHandler:
             headers.get("user-agent"),
             transforms=True,
             watch=True,
+            custom=target.resource.custom,
             route=() if target.resource.custom else negotiate.ROUTE_OF_LISTS,
         )
 
     def _frames(self, request: Request, form: Form, accepted: Accepted) -> Frames:
+        if accepted.as_kind == PARTIAL_LIST:
+            return NoFrames(form)
+        if accepted.media_type == negotiate.PROTOBUF:
+            messages = request.websocket is not None
+            if accepted.as_kind == PARTIAL:
+                return PartialProtobufFrames(form, accepted, messages=messages)
+            return ProtobufFrames(form, messages=messages)
         if accepted.as_kind == TABLE:
             include = checked_include(request)
             return TableFrames(form, accepted, include, self._respond, self._clock)
         if accepted.as_kind == PARTIAL:
             return PartialFrames(form, accepted)
-        if accepted.as_kind == PARTIAL_LIST:
-            return NoFrames(form)
         return Frames(form)
 
 
@@ -175,113 +189,3 @@ class Messages:
 
     async def aclose(self) -> None:
         self._watcher.end()
-
-
-# -- frames ---------------------------------------------------------------------------------------
-
-
-class Frames:
-    """Events as JSON, objects as they are. Frames are shared by all watches of the same form."""
-
-    def __init__(self, form: Form) -> None:
-        self.form = form
-        self._key: Hashable = form.key
-
-    def encode_all(self, batch: Sequence[Delivery]) -> list[bytes]:
-        return [
-            subject.frame(type_, self._key, self.object_frame)
-            if type(subject) is Event
-            else self._other(type_, subject)
-            for type_, subject in batch
-        ]
-
-    def _other(self, type_: str, subject: Event | Item | Bookmark | ApiError) -> bytes:
-        if isinstance(subject, Item):
-            return self.object_frame(type_, subject)
-        if isinstance(subject, Bookmark):
-            return self.bookmark_frame(subject)
-        if isinstance(subject, ApiError):
-            return json_frame(ERROR, json_format.dumps(subject.status()))
-        return subject.frame(type_, self._key, self.object_frame)
-
-    def object_frame(self, type_: str, item: Item) -> bytes:
-        return json_frame(type_, self.form.head, self.form.tail(item))
-
-    def bookmark_frame(self, bookmark: Bookmark) -> bytes:
-        return json_frame(BOOKMARK, self.form.encode(self.bookmark_object(bookmark)))
-
-    def bookmark_object(self, bookmark: Bookmark) -> Json:
-        obj = self.form.zero()
-        obj["metadata"] = {"resourceVersion": str(bookmark.revision)}
-        if bookmark.initial_end:
-            obj["metadata"]["annotations"] = {INITIAL_END: "true"}
-        return obj
-
-
-class PartialFrames(Frames):
-    """Objects as PartialObjectMetadata."""
-
-    def __init__(self, form: Form, accepted: Accepted) -> None:
-        super().__init__(form)
-        self._version = accepted.as_version
-        self._key = ("partial", accepted.as_version)
-
-    def object_frame(self, type_: str, item: Item) -> bytes:
-        return json_frame(type_, self.form.partial(item, self._version))
-
-    def bookmark_frame(self, bookmark: Bookmark) -> bytes:
-        obj = table.partial_metadata(self.bookmark_object(bookmark), self._version)
-        return json_frame(BOOKMARK, json_format.dumps(obj))
-
-
-class TableFrames(Frames):
-    """A Table of one row each; only the first says what the columns are.
-
-    Not shared: cells show ages, which depend on when they are made.
-    """
-
-    def __init__(
-        self, form: Form, accepted: Accepted, include: str, respond: Responder, clock: Clock
-    ) -> None:
-        super().__init__(form)
-        self._accepted = accepted
-        self._include = include
-        self._respond = respond
-        self._clock = clock
-        self._first = True
-
-    def encode_all(self, batch: Sequence[Delivery]) -> list[bytes]:
-        return [
-            self.object_frame(type_, subject.subject(type_))
-            if isinstance(subject, Event)
-            else self._other(type_, subject)
-            for type_, subject in batch
-        ]
-
-    def object_frame(self, type_: str, item: Item) -> bytes:
-        row = self._respond.row(self.form, item, self._accepted, self._include)
-        return self._frame(type_, str(item.revision), row)
-
-    def bookmark_frame(self, bookmark: Bookmark) -> bytes:
-        obj = self.bookmark_object(bookmark)
-        row: Json = {"cells": table.cells(self.form.resource, obj, self._clock.now())}
-        row["object"] = None
-        if self._include == "Object":
-            row["object"] = obj
-        elif self._include != "None":
-            row["object"] = table.partial_metadata(obj, self._accepted.as_version)
-        return self._frame(BOOKMARK, str(bookmark.revision), json_format.dumps(row))
-
-    def _frame(self, type_: str, revision: str, row: bytes) -> bytes:
-        first, self._first = self._first, False
-        before, after = around_table(
-            self.form.resource, {"resourceVersion": revision}, self._accepted, columns=first
-        )
-        return json_frame(type_, before, row, after)
-
-
-class NoFrames(Frames):
-    """An object is no list: where one is asked for, the stream ends at the first event."""
-
-    def encode_all(self, batch: Sequence[Delivery]) -> list[bytes]:
-        return []

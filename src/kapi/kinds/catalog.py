@@ -22,7 +22,7 @@ from kapi.registry.resource import (
     Version,
 )
 from kapi.registry.strategy import Strategy
-from kapi.schema.structural import SchemaSource
+from kapi.schema.structural import Schema, SchemaSource
 
 Json = dict[str, Any]
 
@@ -163,6 +163,15 @@ class Catalog:
             return ""
         fields = self.types.schema(name).properties
         return f"{kind.version}.{kind.kind}" if "kind" in fields else ""
+
+    def schema_of(self, api_version: str, kind: str) -> Schema | None:
+        """The schema of a kind of the API, served or not; None for one that is not of it."""
+        group, _, version = api_version.rpartition("/")
+        name = type_name(group, version, kind)
+        return self.types.schema(name) if name in self.types else None
+
+    def object_meta(self) -> Schema:
+        return self.types.schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
 
     def enabled(self, group: str, version: str, resource: str, config: Mapping[str, bool]) -> bool:
         """Whether a resource is served: the most specific of `--runtime-config`'s keys decides."""

@@ -36,14 +36,36 @@ def ask(accept: str, query: str = "", agent: str = "", **more: Any) -> n.Accepte
         (f"{TABLE.replace('v1', 'v1beta1')},application/json", n.JSON, "Table"),
         (f"{TABLE.replace('v1', 'v1alpha1')};q=0.9,application/json;q=0.1", n.JSON, ""),
         (f"application/yaml;{META}", n.YAML, "PartialObjectMetadata"),
-        (f"application/vnd.kubernetes.protobuf;{META},application/json", n.JSON, ""),
-        ("application/vnd.kubernetes.protobuf,application/json", n.JSON, ""),
+        (f"{n.PROTOBUF};{META},application/json", n.PROTOBUF, "PartialObjectMetadata"),
+        (f"{n.PROTOBUF},application/json", n.PROTOBUF, ""),
+        (f"application/json,{n.PROTOBUF}", n.JSON, ""),
+        (f"{n.PROTOBUF};q=0", n.PROTOBUF, ""),
+        (f"text/plain,{n.PROTOBUF};stream=watch", n.PROTOBUF, ""),
+        (f"{n.PROTOBUF};{TABLE.partition(';')[2]},{TABLE}", n.JSON, "Table"),
         ("application/json;stream=watch", n.JSON, ""),
     ],
 )
 def test_accepted(accept: str, media_type: str, as_kind: str) -> None:
     found = ask(accept)
     assert (found.media_type, found.as_kind) == (media_type, as_kind)
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type", "as_kind"),
+    [
+        (f"{n.PROTOBUF},application/json", n.JSON, ""),
+        (f"{n.PROTOBUF},*/*", n.JSON, ""),
+        (f"{n.PROTOBUF};stream=watch,application/yaml", n.YAML, ""),
+        (f"{n.PROTOBUF};{META},application/json", n.PROTOBUF, "PartialObjectMetadata"),
+    ],
+)
+def test_custom_objects_are_messages_by_their_metadata_only(
+    accept: str, media_type: str, as_kind: str
+) -> None:
+    found = ask(accept, custom=True)
+    assert (found.media_type, found.as_kind) == (media_type, as_kind)
+    with pytest.raises(ApiError, match="only the following media types"):
+        ask(n.PROTOBUF, custom=True)
 
 
 ONLY = (

@@ -10,12 +10,14 @@ import pytest
 from kapi.errors import ApiError
 from kapi.handlers import discovery_documents as documents
 from kapi.handlers.discovery import Discovery
+from kapi.handlers.encoder import Encoder
 from kapi.kinds.catalog import Catalog
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request, Response
 from kapi.registry.resource import GroupVersionKind, ResourceTable, Version
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 CATALOG = Catalog()
+ENCODER = Encoder(CATALOG.schema_of, CATALOG.object_meta())
 
 
 def table(**config: bool) -> ResourceTable:
@@ -26,7 +28,7 @@ def table(**config: bool) -> ResourceTable:
 
 
 def serve(live: ResourceTable) -> Discovery:
-    return Discovery(live, lambda: "127.0.0.1:6443")
+    return Discovery(live, lambda: "127.0.0.1:6443", ENCODER)
 
 
 def request(path: str, accept: str = "", method: str = "GET", **headers: str) -> Request:

@@ -262,12 +262,12 @@ async def test_objects_that_are_no_items() -> None:
         target = Target(THINGS, version, "a", "t")
         obj = {"kind": "Thing", "apiVersion": "example.com/v1", "metadata": {"name": "t"}}
         request = handle.request("create", accept=TABLE)
-        accepted = handle.respond.negotiate(request, transforms=True)
+        accepted = handle.respond.negotiate(request, transforms=True, target=target)
         made = object_of(handle.respond.object(request, target, obj, accepted, status=201))
         assert made["metadata"] == {}
         assert made["rows"][0]["cells"] == ["t", None]
         request = handle.request("create")
-        accepted = handle.respond.negotiate(request, transforms=True)
+        accepted = handle.respond.negotiate(request, transforms=True, target=target)
         response = handle.respond.object(request, target, obj, accepted, status=201)
         assert response.status == 201
         assert body_of(response) == (

@@ -9,6 +9,7 @@ from kapi.clock import SystemClock
 from kapi.errors import ApiError
 from kapi.handlers import version
 from kapi.handlers.discovery import Discovery
+from kapi.handlers.encoder import Encoder
 from kapi.handlers.health import Check, Health, always_well
 from kapi.handlers.openapi import OpenApi
 from kapi.handlers.root_paths import Served, root_paths
@@ -117,8 +118,9 @@ async def test_version_refuses(path: str, method: str, accept: str, code: int) -
 
 
 async def test_root_paths() -> None:
-    table = ResourceTable()
-    for resource in Catalog().resources({}):
+    table, catalog = ResourceTable(), Catalog()
+    encoder = Encoder(catalog.schema_of, catalog.object_meta())
+    for resource in catalog.resources({}):
         table.add(resource)
 
     async def other(_: Request) -> Response:
@@ -126,7 +128,7 @@ async def test_root_paths() -> None:
 
     paths = root_paths(
         Served(
-            discovery=Discovery(table, lambda: "x"),
+            discovery=Discovery(table, lambda: "x", encoder),
             openapi=OpenApi(table, SystemClock()),
             health=health(Trouble()),
             metrics=lambda: ("text/plain", b"metrics"),

@@ -24,7 +24,7 @@ from served import (
 )
 
 from kapi.errors import ApiError
-from kapi.handlers.watch import Frames
+from kapi.handlers.frames import Frames
 from kapi.messages import Request, Response
 from kapi.registry.resource import ResourceType
 from kapi.schema.structural import Property, Schema

@@ -1,0 +1,173 @@
+"""How single values are written in Protocol Buffers: strings and numbers, and the types of
+Kubernetes that have a message of their own behind a JSON form of their own.
+
+Each function gives, for the number of a field, a writer: from the JSON value to tag, length and
+content. Texts that come again and again (times, quantities) are written once. Used by
+`protobuf_writing.py`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import struct
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from kapi.codec.protobuf_format import (
+    BYTES,
+    FIXED64,
+    UINT64,
+    VARINT,
+    encoded,
+    header,
+    headers,
+    sized,
+)
+from kapi.schema.scalars import parse_duration, parse_time
+from kapi.schema.structural import Property, Schema
+
+Json = dict[str, Any]
+Write = Callable[[Any], bytes]
+TEXTS_KEPT = 4096  # distinct times and quantities; some 200 bytes each
+
+
+def plain(number: int, schema: Schema) -> Write:
+    """The writer of a string, a number or a boolean."""
+    match schema.type:
+        case "string":
+            return _string(number)
+        case "boolean":
+            return _boolean(number)
+        case "number":
+            return _double(number)
+    assert schema.type == "integer", schema.type
+    return _integer(number)
+
+
+def _string(number: int) -> Write:
+    heads, tag = headers(number), header(number, BYTES)
+
+    def write(value: str) -> bytes:
+        data = value.encode()
+        size = len(data)
+        return heads[size] + data if size < 128 else tag + sized(data)
+
+    return write
+
+
+def _integer(number: int) -> Write:
+    tag = header(number, VARINT)
+    small = tuple(tag + bytes((n,)) for n in range(128))
+
+    def write(value: int) -> bytes:
+        return small[value] if 0 <= value < 128 else tag + encoded(value & UINT64)
+
+    return write
+
+
+def _boolean(number: int) -> Write:
+    tag = header(number, VARINT)
+    true, false = tag + b"\1", tag + b"\0"
+    return lambda value: true if value else false
+
+
+def _double(number: int) -> Write:
+    tag = header(number, FIXED64)
+    return lambda value: tag + struct.pack("<d", value)
+
+
+# -- messages behind a value ----------------------------------------------------------------------
+
+
+def _behind(content: Callable[[Any], bytes]) -> Callable[[int], Write]:
+    """A field whose content, length included, is what the function gives."""
+
+    def at(number: int) -> Write:
+        tag = header(number, BYTES)
+        return lambda value: tag + content(value)
+
+    return at
+
+
+_SECONDS, _NANOS = header(1, VARINT), header(2, VARINT)
+
+
+@lru_cache(maxsize=TEXTS_KEPT)
+def _time(text: str | None) -> bytes:
+    if not text:
+        return b"\0"  # the zero time
+    seconds, nanos = parse_time(text)
+    return sized(_SECONDS + encoded(seconds & UINT64) + _NANOS + encoded(nanos))
+
+
+_ONE, _TWO, _THREE = (header(n, BYTES) for n in (1, 2, 3))
+
+
+@lru_cache(maxsize=TEXTS_KEPT)
+def _quantity(text: str) -> bytes:
+    return sized(_ONE + sized(text.encode()))
+
+
+@lru_cache(maxsize=TEXTS_KEPT)
+def _duration(text: str) -> bytes:
+    return sized(header(1, VARINT) + encoded(parse_duration(text) & UINT64))
+
+
+def _int_or_string(value: int | str) -> bytes:
+    if isinstance(value, str):
+        return sized(b"\x08\x01\x10\x00" + _THREE + sized(value.encode()))
+    return sized(b"\x08\x00\x10" + encoded(value & UINT64) + _THREE + b"\0")
+
+
+def _raw(value: Any) -> bytes:
+    if value is None:
+        return b"\0"
+    return sized(_ONE + sized(orjson.dumps(value)))
+
+
+def _base64(value: str) -> bytes:
+    return sized(binascii.a2b_base64(value))
+
+
+SPECIAL: Mapping[str, Callable[[int], Write]] = {
+    "byte": _behind(_base64),
+    "date-time": _behind(_time),
+    "micro-time": _behind(_time),
+    "duration": _behind(_duration),
+    "quantity": _behind(_quantity),
+    "int-or-string": _behind(_int_or_string),
+    "raw": _behind(_raw),
+}
+
+
+# -- a JSON schema or something else --------------------------------------------------------------
+
+
+def union_fields(schema: Schema, owner: Schema) -> Callable[[Any], tuple[Schema, Json]] | None:
+    """For a field of a JSON schema that is a schema or something else: from its value to the
+    message behind it. `owner` is the schema of JSON schemas. None for any other field."""
+    _, _, name = schema.go_type.partition("JSONSchemaPropsOr")
+    if not name:
+        return None
+    strings = Schema("array", go_type="[]string", items=Schema("string"))
+    schemas = Schema("array", go_type="[]v1.JSONSchemaProps", items=owner)
+    if name == "Bool":
+        allows = Property("allows", Schema("boolean"), number=1)
+        message = _of(allows, Property("schema", owner, pointer=True, number=2))
+        return lambda value: (
+            message,
+            {"allows": value} if isinstance(value, bool) else {"allows": True, "schema": value},
+        )
+    many = Property("many", strings if name == "StringArray" else schemas, number=2)
+    message = _of(Property("schema", owner, pointer=True, number=1), many)
+    return lambda value: (
+        message,
+        {"many": value} if isinstance(value, list) else {"schema": value},
+    )
+
+
+def _of(*fields: Property) -> Schema:
+    return Schema("object", properties={p.name: p for p in fields})
