@@ -2,7 +2,7 @@
 changed.
 
 A `Walker` is made once per schema node and kept in `Walkers` (walkers.py). What is one field and
-what has fields of its own follows the schema: scalars and atomic lists and maps are one; structs and
+what has fields of its own follows the schema: scalars, atomic lists and maps are one; structs and
 granular maps have named fields; lists of type map have items named by their keys (a key that is
 left out has its default), sets have items named by value; a place without a schema has fields where
 it holds a map. An empty list or map, and null, is one field.
