@@ -62,11 +62,11 @@ class Item:
     __slots__ = (
         "_encoded",
         "_fields",
-        "_labels",
         "_object",
         "_splice",
         "head",
         "key",
+        "known_labels",
         "name",
         "namespace",
         "revision",
@@ -90,7 +90,7 @@ class Item:
         self.head = head
         self.tail = tail
         self._splice = splice  # where in `tail` the resource version stands: start, end
-        self._labels: Labels | None = None
+        self.known_labels: Labels | None = None  # once they were read; for loops over many items
         self._object: Json | None = None
         self._fields: tuple[Resource, Mapping[str, str]] | None = None
         self._encoded: dict[Any, bytes] | None = None
@@ -118,9 +118,9 @@ class Item:
 
     @property
     def labels(self) -> Labels:
-        if self._labels is None:
-            self._labels = self._read_labels()
-        return self._labels
+        if self.known_labels is None:
+            self.known_labels = self._read_labels()
+        return self.known_labels
 
     def _read_labels(self) -> Labels:
         if len(self.head) > 1 and (match := _LABELS.match(self.tail, self._splice[1])):

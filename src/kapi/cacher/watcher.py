@@ -254,7 +254,8 @@ class Watcher:
         found = []
         if self.state is State.BEHIND:
             found = self._initial_piece() if self._initial else self._history_piece()
-        if self.state is State.ACTIVE and not found:
+        due = self._bookmark_due or self.mark_initial
+        if due and self.state is State.ACTIVE and not found:
             self._mark(found)
         return found
 

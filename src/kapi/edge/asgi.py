@@ -325,9 +325,11 @@ class _Sender:
             await close_body(chunks)
 
     async def _pump(self, chunks: AsyncIterator[bytes]) -> None:
+        send = self._send
         async for chunk in chunks:
-            if chunk:
-                await self._body(chunk, more=True)
+            if chunk:  # written out: a hundred watchers come by here for every event
+                self.body_bytes += len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await self._body(b"", more=False)
 
     async def _stream_connected(self, chunks: AsyncIterator[bytes], connection: Connection) -> None:

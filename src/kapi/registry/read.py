@@ -316,6 +316,12 @@ class _Listing:
         if selection.trivial:
             return None
         if selection.fields.empty:
+            pair = selection.labels.pair
+            if pair is not None:  # by far the most frequent kind
+                key, value = pair
+                return lambda items: [
+                    i for i in items if (i.known_labels or i.labels).get(key) == value
+                ]
             return lambda items: [i for i in items if labels(i.labels)]
         if selection.labels.empty:
             return lambda items: [i for i in items if fields(i)]

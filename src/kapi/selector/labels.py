@@ -49,6 +49,15 @@ class Selector:
     def empty(self) -> bool:
         return not self.requirements
 
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The label and its value, if that is all that is required."""
+        if len(self.requirements) == 1:
+            key = self.requirements[0].key
+            value = self.exact(key)
+            return (key, value) if value is not None else None
+        return None
+
     def exact(self, key: str) -> str | None:
         """The one value that the label must have, if there is one."""
         for r in self.requirements:

@@ -188,6 +188,12 @@ def outcome(text: str) -> int:
     return 200
 
 
+def test_a_lone_pair() -> None:
+    texts = ("a=b", "a==b", "a in (b)", "a=", "a=b,c=d", "a in (b,c)", "a!=b", "a", "")
+    pairs = [parse(text).pair for text in texts]
+    assert pairs == [("a", "b")] * 3 + [("a", "")] + [None] * 5
+
+
 def test_exact() -> None:
     selector = parse("a=b,c in (d),e in (f,g),h!=i,j")
     assert [selector.exact(k) for k in "acehj"] == ["b", "d", None, None, None]
