@@ -69,6 +69,8 @@ class Mux:
     ) -> Response:
         info = request.info
         self._check_place(request, resource)
+        if len(info.parts) > 1 and not resource.stored_in_store and "get" not in version.verbs:
+            raise errors.path_not_found()  # what is only answered has no names
         namespace = info.namespace if resource.namespaced else ""
         if info.subresource:
             return await self._subresource(request, resource, version, namespace)

@@ -45,7 +45,9 @@ class CreateHandler:
         self._virtual = virtual
 
     async def __call__(self, request: Request, target: Target) -> Response:
-        accepted = self._respond.negotiate(request, transforms=True, target=target)
+        accepted = self._respond.negotiate(
+            request, transforms=target.resource.stored_in_store, target=target
+        )
         data = await read_body(request)
         options = write_options(request.query, "CreateOptions")
         resource, version = target.resource, target.version
