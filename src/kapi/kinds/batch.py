@@ -1,7 +1,7 @@
 """The batch group: jobs and cron jobs.
 
 A group module: plain data and small strategies, put together by `kinds/groups.py`. The rules of
-jobs are in `job_validation.py`, those of schedules in `cron_schedule.py`.
+jobs are in `job_validation.py` and `job_status.py`, those of schedules in `cron_schedule.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from kapi import errors
 from kapi.errors import FieldError
 from kapi.kinds import cells, checks, cron_schedule
+from kapi.kinds.job_status import validate_job_status
 from kapi.kinds.job_validation import (
     CONTROLLER_UID,
     JOB_NAME,
@@ -21,7 +22,6 @@ from kapi.kinds.job_validation import (
     validate_job,
     validate_job_change,
     validate_job_spec,
-    validate_job_status,
 )
 from kapi.kinds.pod_warnings import template_warnings
 from kapi.kinds.templates import template_columns, template_labels
@@ -58,7 +58,7 @@ class JobStrategy(Strategy):
         if old is None:
             return validate_generated_selector(obj) + validate_job(obj)
         if context.subresource == "status":
-            return validate_job_status(obj.get("status") or {}, old.get("status") or {})
+            return validate_job_status(obj, old)
         change = validate_job_change(
             obj.get("spec") or {}, old.get("spec") or {}, old.get("status") or {}
         )
@@ -174,14 +174,15 @@ def _validate_cron(spec: Json, old: Json | None, path: str) -> Findings:
     if not schedule:
         out.append(errors.required(where))
     else:
-        unchanged = old is not None and old.get("schedule") == schedule
-        out += _schedule(schedule, spec.get("timeZone"), where, unchanged)
+        out += _schedule(
+            schedule, spec.get("timeZone"), where, "TZ" in (old or {}).get("schedule", "")
+        )
     for field in ("startingDeadlineSeconds",):
         value = spec.get(field)
         if value is not None and value < 0:
             out.append(errors.invalid_value(f"{path}.{field}", value, checks.NEGATIVE))
     zone = spec.get("timeZone")
-    if zone is not None:
+    if zone is not None and zone != (old or {}).get("timeZone"):
         out += _zone(zone, f"{path}.timeZone")
     policy = spec.get("concurrencyPolicy", "")
     if policy not in CONCURRENCY:
@@ -197,16 +198,17 @@ def _validate_cron(spec: Json, old: Json | None, path: str) -> Findings:
     return out
 
 
-def _schedule(schedule: str, zone: str | None, path: str, unchanged: bool) -> Findings:
+def _schedule(schedule: str, zone: str | None, path: str, zoned: bool) -> Findings:
+    """`zoned`: the schedule before this one named a zone, so this one may."""
     out: Findings = []
     complaint = cron_schedule.complaint(schedule)
     if complaint:
         out.append(errors.invalid_value(path, schedule, complaint))
     if "TZ" in schedule:
-        if unchanged and zone is not None:
+        if zoned and zone is not None:
             text = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
             out.append(errors.invalid_value(path, schedule, text))
-        elif not unchanged:
+        elif not zoned:
             text = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
             out.append(errors.invalid_value(path, schedule, text))
     return out

@@ -13,6 +13,7 @@ from typing import Any
 from kapi import errors
 from kapi.errors import FieldError
 from kapi.kinds import checks, go_view
+from kapi.kinds.job_indexes import validate_success_policy
 from kapi.kinds.pod_validation import validate_pod_template_spec
 from kapi.kinds.templates import (
     IMMUTABLE,
@@ -70,6 +71,8 @@ def validate_job_spec(spec: Json, path: str) -> Findings:
         out += _completion_mode(spec, path)
     if spec.get("podFailurePolicy") is not None:
         out += _failure_policy(spec, f"{path}.podFailurePolicy")
+    if spec.get("successPolicy") is not None:
+        out += validate_success_policy(spec, f"{path}.successPolicy")
     out += _replacement(spec, f"{path}.podReplacementPolicy")
     template = spec.get("template") or {}
     out += validate_pod_template_spec(template, f"{path}.template")
@@ -336,25 +339,3 @@ def _template(new: Json, old: Json, waiting: bool) -> Findings:
     if after == before:
         return []
     return [errors.invalid_value("spec.template.spec", checks.go_json(pod), IMMUTABLE)]
-
-
-_TERMINAL = ("Complete", "Failed")
-
-
-def validate_job_status(status: Json, old: Json) -> Findings:
-    out = [
-        errors.invalid_value(f"status.{field}", status[field], checks.NEGATIVE)
-        for field in ("active", "succeeded", "failed", "ready", "terminating")
-        if (status.get(field) or 0) < 0
-    ]
-    ended = {c.get("type") for c in old.get("conditions") or () if c.get("status") == "True"}
-    now = {c.get("type") for c in status.get("conditions") or () if c.get("status") == "True"}
-    for kind in _TERMINAL:
-        if kind in ended and kind not in now:
-            text = f'cannot disable the terminal condition "{kind}"'
-            out.append(errors.invalid_value("status.conditions", errors.NO_VALUE, text))
-    for field in ("failed", "succeeded"):
-        if status.get(field, 0) < old.get(field, 0):
-            text = f"cannot decrease the {field} counter"
-            out.append(errors.invalid_value(f"status.{field}", status.get(field, 0), text))
-    return out
