@@ -1,4 +1,4 @@
-"""certificates.k8s.io: CertificateSigningRequest, ClusterTrustBundle, PodCertificateRequest.
+"""certificates.k8s.io: CertificateSigningRequest, ClusterTrustBundle.
 
 Who asked is written down by the server, and nobody changes a request afterwards.
 https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/
@@ -29,7 +29,7 @@ from kapi.errors import (
 )
 from kapi.kinds import cells, checks
 from kapi.kinds.apiregistration import any_name
-from kapi.kinds.bases import SPEC_AND_METADATA, Plain
+from kapi.kinds.bases import Plain
 from kapi.kinds.texts import described
 from kapi.registry import names
 from kapi.registry.resource import Column
@@ -295,28 +295,6 @@ def _bundle(text: str, path: str) -> list[FieldError]:
     return out
 
 
-class PodCertificateRequestStrategy(Plain):
-    unconditional_update = False
-    reset_status = SPEC_AND_METADATA
-
-    def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        spec = obj.get("spec") or {}
-        if old is not None:
-            same = context.subresource or spec == (old.get("spec") or {})
-            return [] if same else [invalid_value("spec", None, checks.IMMUTABLE)]
-        out = signer_name(spec.get("signerName", ""), "spec.signerName")
-        for name in ("podName", "serviceAccountName", "nodeName"):
-            value = spec.get(name, "")
-            if value:
-                out += checks.dns_subdomain(value, f"spec.{name}")
-            else:
-                out.append(required(f"spec.{name}"))
-        for name in ("podUID", "serviceAccountUID", "nodeUID"):
-            if not spec.get(name):
-                out.append(required(f"spec.{name}"))
-        return out
-
-
 # -- tables -------------------------------------------------------------------------------------
 
 
@@ -349,7 +327,6 @@ _SIGNER_TEXT = (
 STRATEGIES: Mapping[tuple[str, str], Strategy] = {
     (GROUP, "certificatesigningrequests"): SigningRequestStrategy(),
     (GROUP, "clustertrustbundles"): TrustBundleStrategy(),
-    (GROUP, "podcertificaterequests"): PodCertificateRequestStrategy(),
 }
 COLUMNS: Mapping[tuple[str, str], tuple[Column, ...]] = {
     (GROUP, "certificatesigningrequests"): (
@@ -391,10 +368,5 @@ FIELD_SELECTORS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     },
     (GROUP, "clustertrustbundles"): {
         "spec.signerName": lambda obj: (obj.get("spec") or {}).get("signerName", "")
-    },
-    (GROUP, "podcertificaterequests"): {
-        "spec.signerName": lambda obj: (obj.get("spec") or {}).get("signerName", ""),
-        "spec.podName": lambda obj: (obj.get("spec") or {}).get("podName", ""),
-        "spec.nodeName": lambda obj: (obj.get("spec") or {}).get("nodeName", ""),
     },
 }

@@ -23,7 +23,8 @@ QUEUES_MAX = 10_000_000
 
 
 def _limited_defaults(limited: Json) -> None:
-    limited.setdefault("nominalConcurrencyShares", 30)
+    if limited.get("nominalConcurrencyShares") is None:  # prints as null where it is not set
+        limited["nominalConcurrencyShares"] = 30
     limited.setdefault("lendablePercent", 0)
 
 

@@ -106,7 +106,7 @@ def decoded(version: Version, value: Json) -> Json:
 
 def stored(resource: ResourceType, version: Version, obj: Json) -> Json:
     if version.to_stored is not None:
-        return version.to_stored(obj)
+        obj = version.to_stored(obj)
     head = {"kind": resource.stored.kind, "apiVersion": resource.stored.api_version}
     return {**obj, **head}
 
@@ -178,6 +178,8 @@ def test_versions_convert_without_loss(name: str, at: str) -> None:
         assert example == before  # a conversion leaves its argument alone
         assert there["kind"] == resource.stored.kind
         assert there["apiVersion"] == resource.stored.api_version
+        _, unknown = engines()[0].decode(resource.stored_schema(), there)
+        assert not unknown  # it is of the stored form
         back = shown(resource, version, there)
         once = shown(resource, version, stored(resource, version, back))
         assert once == back
