@@ -209,7 +209,7 @@ def test_addresses_stay() -> None:
     assert changed("services", service(), other) == [
         'spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set'
     ]
-    both = {"clusterIPs": ["10.0.0.1", "fd::1"], "ipFamilies": ["IPv4", "IPv6"]}
+    both: Json = {"clusterIPs": ["10.0.0.1", "fd::1"], "ipFamilies": ["IPv4", "IPv6"]}
     dual = service(**both, ipFamilyPolicy="PreferDualStack")
     less = service(ipFamilyPolicy="PreferDualStack")
     assert changed("services", service(), dual) == []

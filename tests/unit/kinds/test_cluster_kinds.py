@@ -1,0 +1,318 @@
+"""RBAC, scheduling, storage classes and drivers, runtime classes, events, signing requests."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from kind_bench import cells, changed, defaulted, findings, kind, made
+
+from kapi.registry import names
+
+Json = dict[str, Any]
+RBAC = "rbac.authorization.k8s.io"
+STORAGE = "storage.k8s.io"
+IMMUTABLE = "Invalid value: null: field is immutable"
+
+
+# -- rbac.authorization.k8s.io ------------------------------------------------------------------
+
+
+def test_rules() -> None:
+    rules: list[Json] = [
+        {"verbs": []},
+        {"verbs": ["get"], "apiGroups": [""]},
+        {"verbs": ["get"], "nonResourceURLs": ["/x"], "apiGroups": ["a"], "resources": ["b"]},
+    ]
+    urls = 'rules[2].nonResourceURLs: Invalid value: ["/x"]:'
+    assert findings(f"roles.{RBAC}", {"rules": rules}) == [
+        "rules[0].apiGroups: Required value: resource rules must supply at least one api group",
+        "rules[0].resources: Required value: resource rules must supply at least one resource",
+        "rules[1].resources: Required value: resource rules must supply at least one resource",
+        f"{urls} namespaced rules cannot apply to non-resource URLs",
+        f"{urls} rules cannot apply to both regular resources and non-resource URLs",
+        "rules[0].verbs: Required value",
+    ]
+    alone = [{"verbs": ["get"], "nonResourceURLs": ["/x"]}]
+    assert findings(f"clusterroles.{RBAC}", {"rules": alone}) == []
+    assert findings(f"clusterroles.{RBAC}", {"aggregationRule": {}}) == [
+        "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector "
+        "required if aggregationRule is non-nil"
+    ]
+
+
+BINDING: Json = {
+    "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "a"},
+    "subjects": [
+        {"kind": "User", "name": "jane"},
+        {"kind": "ServiceAccount", "name": "sa", "namespace": "n"},
+        {"kind": "Group", "name": "g"},
+    ],
+}
+
+
+def test_bindings() -> None:
+    name = f"rolebindings.{RBAC}"
+    assert findings(name, BINDING) == []
+    subjects = [
+        {"kind": "User", "name": "a", "apiGroup": "q"},
+        {"kind": "ServiceAccount", "name": "sa", "apiGroup": "q"},
+        {"kind": "Z", "name": "x"},
+    ]
+    bad = {"roleRef": {"apiGroup": "x", "kind": "Y"}, "subjects": subjects}
+    assert findings(name, bad) == [
+        f'roleRef.apiGroup: Unsupported value: "x": supported values: "{RBAC}"',
+        'roleRef.kind: Unsupported value: "Y": supported values: "Role", "ClusterRole"',
+        f'subjects[0].apiGroup: Unsupported value: "q": supported values: "{RBAC}"',
+        'subjects[1].apiGroup: Unsupported value: "q": supported values: ""',
+        'subjects[2].kind: Unsupported value: "Z": supported values: "ServiceAccount", "User", '
+        '"Group"',
+        "roleRef.name: Required value",
+    ]
+    other = {**BINDING, "roleRef": {**BINDING["roleRef"], "name": "b"}}
+    shown = f'{{"APIGroup":"{RBAC}","Kind":"Role","Name":"b"}}'
+    assert changed(name, BINDING, other) == [f"roleRef: Invalid value: {shown}: field is immutable"]
+
+
+def test_the_groups_of_subjects_are_filled_in() -> None:
+    subjects = defaulted(f"rolebindings.{RBAC}", BINDING)["subjects"]
+    assert [s.get("apiGroup") for s in subjects] == [RBAC, None, RBAC]
+    shown = cells(f"rolebindings.{RBAC}", made(f"rolebindings.{RBAC}", BINDING))
+    assert (shown["Role"], shown["Users"], shown["Groups"]) == ("Role/a", "jane", "g")
+    assert shown["ServiceAccounts"] == "n/sa"
+
+
+# -- scheduling.k8s.io, node.k8s.io -------------------------------------------------------------
+
+
+def test_priority_classes() -> None:
+    name = "priorityclasses.scheduling.k8s.io"
+    assert findings(name, {"value": 2_000_000_000, "preemptionPolicy": "X"}) == [
+        "value: Forbidden: maximum allowed value of a user defined priority is 1000000000",
+        'preemptionPolicy: Unsupported value: "X": supported values: "PreemptLowerPriority", '
+        '"Never"',
+    ]
+    (finding,) = findings(name, {"metadata": {"name": "system-x"}, "value": 1})
+    assert finding.startswith("metadata.name: Forbidden: priority class names with 'system-'")
+    assert changed(name, {"value": 1}, {"value": 2}) == [
+        "value: Forbidden: may not be changed in an update."
+    ]
+
+
+def test_runtime_classes() -> None:
+    obj = {"handler": "A", "overhead": {"podFixed": {"cpu": "-1"}}}
+    assert findings("runtimeclasses.node.k8s.io", obj) == [
+        f'handler: Invalid value: "A": {names.dns_label("A")[0]}',
+        'overhead.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0',
+    ]
+
+
+# -- storage.k8s.io -----------------------------------------------------------------------------
+
+
+def test_storage_classes() -> None:
+    name = f"storageclasses.{STORAGE}"
+    obj = {"provisioner": "a.b", "reclaimPolicy": "X", "parameters": {"": "x"}}
+    assert findings(name, obj) == [
+        'parameters: Invalid value: "": field can not be empty.',
+        'reclaimPolicy: Unsupported value: "X": supported values: "Delete", "Retain"',
+    ]
+    assert findings(name, {"provisioner": ""})[0] == "provisioner: Required value"
+    old = {"provisioner": "a.b", "parameters": {"a": "b"}}
+    assert changed(name, old, {"provisioner": "a.c", "reclaimPolicy": "Retain"}) == [
+        f"{field}: {IMMUTABLE}" for field in ("provisioner", "parameters", "reclaimPolicy")
+    ]
+    marked = {"storageclass.kubernetes.io/is-default-class": "true"}
+    obj = {"metadata": {"name": "a", "annotations": marked}, "provisioner": "a.b"}
+    shown = cells(name, made(name, obj))
+    shown.pop("Age")
+    assert shown == {
+        "Name": "a (default)",
+        "Provisioner": "a.b",
+        "ReclaimPolicy": "Delete",
+        "VolumeBindingMode": "Immediate",
+        "AllowVolumeExpansion": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("plural", "obj", "expected"),
+    [
+        (
+            "csidrivers",
+            {
+                "spec": {
+                    "volumeLifecycleModes": ["X"],
+                    "tokenRequests": [{"audience": "a"}, {"audience": "a"}],
+                }
+            },
+            [
+                'spec.tokenRequests[1].audience: Duplicate value: "a"',
+                'spec.volumeLifecycleModes: Unsupported value: "X": supported values: '
+                '"Persistent", "Ephemeral"',
+            ],
+        ),
+        (
+            "csinodes",
+            {
+                "spec": {
+                    "drivers": [
+                        {"name": "a.b", "nodeID": ""},
+                        {"name": "a.b", "nodeID": "x", "allocatable": {"count": -1}},
+                    ]
+                }
+            },
+            [
+                "spec.drivers[0].nodeID: Required value",
+                "spec.drivers[1].allocatable.count: Invalid value: -1: must be greater than or "
+                "equal to 0",
+                'spec.drivers[1].name: Duplicate value: "a.b"',
+            ],
+        ),
+        (
+            "csistoragecapacities",
+            {"storageClassName": "a", "capacity": "-1"},
+            ['capacity: Invalid value: "-1": must be greater than or equal to 0'],
+        ),
+        (
+            "volumeattachments",
+            {"spec": {"attacher": "", "source": {}, "nodeName": "n"}},
+            [
+                "spec.attacher: Required value",
+                "spec.source: Required value: must specify exactly one of inlineVolumeSpec and "
+                "persistentVolumeName",
+            ],
+        ),
+        (
+            "volumeattributesclasses",
+            {"driverName": "", "parameters": {}},
+            [
+                "driverName: Required value",
+                "parameters: Required value: must contain at least one key/value pair",
+            ],
+        ),
+    ],
+)
+def test_drivers(plural: str, obj: Json, expected: list[str]) -> None:
+    assert findings(f"{plural}.{STORAGE}", obj) == expected
+
+
+# -- events -------------------------------------------------------------------------------------
+
+CORE: Json = {
+    "metadata": {"name": "a", "namespace": "d"},
+    "involvedObject": {"kind": "Pod", "name": "p", "namespace": "d"},
+    "reason": "R",
+    "message": "m",
+    "source": {"component": "c", "host": "h"},
+    "firstTimestamp": "2024-01-01T00:00:00Z",
+    "count": 3,
+    "type": "Normal",
+}
+NEW: Json = {
+    "metadata": {"name": "a", "namespace": "d"},
+    "eventTime": "2024-01-01T00:00:00.000000Z",
+    "reportingController": "a.b/c",
+    "reportingInstance": "i",
+    "action": "A",
+    "reason": "R",
+    "type": "Normal",
+    "note": "n",
+    "regarding": {"kind": "Pod", "name": "p", "namespace": "d"},
+}
+
+
+def test_the_two_forms_of_events() -> None:
+    version = kind("events.events.k8s.io").versions["v1"]
+    assert version.from_stored is not None
+    new = version.from_stored(made("events", CORE))
+    assert new["regarding"]["name"] == "p"
+    assert (new["note"], new["deprecatedCount"]) == ("m", 3)
+    assert new["deprecatedSource"] == {"component": "c", "host": "h"}
+    assert new["deprecatedFirstTimestamp"] == "2024-01-01T00:00:00Z"
+    assert not new.keys() & CORE.keys() - {"metadata", "reason", "type"}
+    core = made("events.events.k8s.io", NEW, version="v1")
+    assert core["involvedObject"]["name"] == "p"
+    assert (core["message"], core["reportingComponent"]) == ("n", "a.b/c")
+    assert not core.keys() & {"note", "regarding", "reportingController"}
+
+
+def test_events() -> None:
+    assert findings("events", CORE) == []
+    away = {**CORE, "metadata": {"name": "a", "namespace": "x"}}
+    assert findings("events", away) == [
+        'involvedObject.namespace: Invalid value: "d": does not match event.namespace'
+    ]
+    assert findings("events.events.k8s.io", NEW, version="v1") == []
+    less = {k: v for k, v in NEW.items() if k not in ("reason", "action", "reportingInstance")}
+    found = findings("events.events.k8s.io", less, version="v1")
+    assert [text.split(":")[0] for text in found] == ["reportingInstance", "action", "reason"]
+
+
+def test_event_cells() -> None:
+    shown = cells("events", made("events", CORE))
+    assert {k: v for k, v in shown.items() if "Seen" not in k} == {
+        "Type": "Normal",
+        "Reason": "R",
+        "Object": "pod/p",
+        "Subobject": "",
+        "Source": "c, h",
+        "Message": "m",
+        "Count": 3,
+        "Name": "a",
+    }
+
+
+def test_event_selectors() -> None:
+    select = kind("events").field_selectors
+    obj = made("events", CORE)
+    assert select["involvedObject.kind"](obj) == "Pod"
+    assert select["source"](obj) == "c"
+    assert select["reason"](obj) == "R"
+
+
+# -- certificates.k8s.io ------------------------------------------------------------------------
+
+SIGNING = "certificatesigningrequests.certificates.k8s.io"
+
+
+def pem() -> str:
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+    request = x509.CertificateSigningRequestBuilder(x509.Name([])).sign(key, None)
+    return base64.b64encode(request.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def test_who_asks_for_a_certificate_is_written_down() -> None:
+    spec = {"request": pem(), "signerName": "a.b/c", "usages": ["signing"], "username": "mallory"}
+    obj = made(SIGNING, {"spec": spec})
+    assert obj["spec"]["username"] == "jane"
+    assert obj["spec"]["groups"] == ["developers"]
+    assert findings(SIGNING, {"spec": spec}) == []
+    later = made(SIGNING, {"spec": {**spec, "signerName": "x.y/z"}}, old=obj)
+    assert later["spec"] == obj["spec"]
+
+
+def test_signing_requests() -> None:
+    spec = {"request": "eA==", "signerName": "x", "usages": ["signing"] * 2}
+    assert findings(SIGNING, {"spec": {**spec, "expirationSeconds": 1}}) == [
+        'spec.request: Invalid value: "eA==": PEM block type must be CERTIFICATE REQUEST',
+        'spec.usages[1]: Duplicate value: "signing"',
+        'spec.signerName: Invalid value: "x": must be a fully qualified domain and path of the '
+        "form 'example.com/signer-name'",
+        "spec.expirationSeconds: Invalid value: 1: may not specify a duration less than 600 "
+        "seconds (10 minutes)",
+    ]
+
+
+def test_trust_bundles() -> None:
+    spec = {"trustBundle": "x", "signerName": "a.b/c"}
+    assert findings("clustertrustbundles.certificates.k8s.io", {"spec": spec}) == [
+        'metadata.name: Invalid value: "a": ClusterTrustBundle for signerName a.b/c must be '
+        "named with prefix a.b:c:",
+        'spec.trustBundle: Invalid value: "<value omitted>": at least one trust anchor must be '
+        "provided",
+    ]
