@@ -8,7 +8,8 @@ quantities and times. It says *that* something is wrong by `Mismatch`, and that 
 fields by a flag; `decoding_errors.py` then walks the same document again, slowly, to say *what*,
 in the words of the real server. Called by `handlers/decode.py` and the patch path.
 
-Decoding again what decoding gave changes nothing (a property test holds this).
+Decoding again what decoding gave changes nothing (a property test holds this). Custom kinds have no
+Go types: theirs is `pruning.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from kapi.schema.pruning import compile_pruner
 from kapi.schema.scalars import (
     BY_FORMAT,
     Decode,
@@ -28,7 +30,7 @@ from kapi.schema.scalars import (
     read_raw,
     read_string,
 )
-from kapi.schema.structural import Property, Schema
+from kapi.schema.structural import Property, Schema, untyped_nodes
 
 Json = dict[str, Any]
 
@@ -96,7 +98,14 @@ class Decoders:
         """What a field that was never set prints."""
         return (lambda: None) if p.pointer else self.zero(p.schema)
 
+    def forget(self, schema: Schema) -> None:
+        """Drop what was made for a custom kind's schema and all in it that is its own."""
+        for node in untyped_nodes(schema):
+            self._compiled.pop(id(node), None)
+
     def _compile(self, schema: Schema) -> Decode:
+        if not schema.typed:
+            return compile_pruner(schema, self.decoder)
         special = BY_FORMAT.get(schema.format)
         if special is not None:
             return special
@@ -198,7 +207,7 @@ class Decoders:
         if read is read_string:
             read = None
         absent = self._absent(p) if emitted(p) else None
-        return p.name, read, _vanishes(p), self._vanishing(p), absent
+        return p.name, read, vanishes(p), self._vanishing(p), absent
 
     def _vanishing(self, p: Property) -> Any:
         """For omitzero structs: the value that makes the field vanish."""
@@ -228,7 +237,7 @@ def emitted(p: Property) -> bool:
     return not p.omit_empty or p.schema.type == "object" or p.schema.format in _STRUCT_ZERO
 
 
-def _vanishes(p: Property) -> bool:
+def vanishes(p: Property) -> bool:
     """Whether an empty value makes the field vanish. (What is not optional stays: settling.py.)"""
     if p.pointer or p.schema.type == "object" or p.schema.format in _STRUCT_ZERO:
         return False

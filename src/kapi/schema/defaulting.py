@@ -3,15 +3,16 @@ default can apply.
 
 A parent's defaults come before its children's, as in the real server's generated functions.
 Defaulting twice changes nothing. Called by the write pipeline after decoding and after mutating
-admission, on the request's version."""
+admission, on the request's version. In a custom kind a null counts as missing unless its place is
+nullable, items and map values have defaults for nulls, and values may be of any type yet."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from kapi.schema.structural import Schema
+from kapi.schema.structural import Schema, untyped_nodes
 
 Json = dict[str, Any]
 Default = Callable[[Any], None]
@@ -48,7 +49,14 @@ class Defaulters:
         self._compiled[id(schema)] = (schema, made)
         return made
 
+    def forget(self, schema: Schema) -> None:
+        """Drop what was made for a custom kind's schema and all in it that is its own."""
+        for node in untyped_nodes(schema):
+            self._compiled.pop(id(node), None)
+
     def _compile(self, schema: Schema) -> Default | None:
+        if not schema.typed:
+            return self._untyped(schema)
         if schema.type == "object":
             return self._object(schema)
         inner = schema.items if schema.type == "array" else schema.values
@@ -96,6 +104,56 @@ class Defaulters:
 
         return default
 
+    def _untyped(self, schema: Schema) -> Default:
+        """Of a custom kind."""
+        constants: list[tuple[str, Any, bool]] = []
+        children: dict[str, Default] = {}
+        for p in schema.properties.values():
+            below = schema.meta if p.schema.typed else p.schema
+            if p.default is not None:
+                constants.append((p.name, p.default, p.schema.nullable))
+            child = self.defaulter(below) if below is not None else None
+            if child is not None:
+                children[p.name] = child
+        values = self._members(schema.values)
+        items = self._members(schema.items)
+
+        def default(value: Any) -> None:
+            if value.__class__ is dict:
+                for name, constant, nullable in constants:
+                    if name not in value or (value[name] is None and not nullable):
+                        value[name] = _fresh(constant)
+                for name, run in children.items():
+                    if name in value:
+                        run(value[name])
+                if values is not None:
+                    values(value, [k for k in value if k not in schema.properties])
+            elif value.__class__ is list and items is not None:
+                items(value, range(len(value)))
+
+        return default
+
+    def _members(self, schema: Schema | None) -> Callable[[Any, Iterable[Any]], None] | None:
+        """Fills in the members of a list or map of a custom kind."""
+        run = self.defaulter(schema) if schema is not None else None
+        if schema is None or (run is None and schema.default is None):
+            return None
+        constant, nullable = schema.default, schema.nullable
+
+        def default_members(value: Any, keys: Iterable[Any]) -> None:
+            for key in keys:
+                if value[key] is None:
+                    if not nullable:
+                        value[key] = _fresh(constant)
+                elif run is not None:
+                    run(value[key])
+
+        return default_members
+
+
+def _fresh(constant: Any) -> Any:
+    return copy.deepcopy(constant) if constant.__class__ in (dict, list) else constant
+
 
 def _has_defaults(schema: Schema, seen: set[int]) -> bool:
     if id(schema) in seen:
@@ -107,4 +165,9 @@ def _has_defaults(schema: Schema, seen: set[int]) -> bool:
         p.default is not None or _has_defaults(p.schema, seen) for p in schema.properties.values()
     ):
         return True
-    return any(s is not None and _has_defaults(s, seen) for s in (schema.items, schema.values))
+    below: tuple[Schema | None, ...] = (schema.items, schema.values)
+    if not schema.typed:
+        if any(s is not None and s.default is not None for s in below):
+            return True
+        below = (*below, schema.meta)
+    return any(s is not None and _has_defaults(s, seen) for s in below)

@@ -27,6 +27,10 @@ class Settlers:
         if run is not None:
             run(obj)
 
+    def forget(self, schema: Schema) -> None:
+        """Drop what is kept for a custom kind's schema, in which nothing settles."""
+        self._compiled.pop(id(schema), None)
+
     def _settler(self, schema: Schema) -> Settle | None:
         found = self._compiled.get(id(schema))
         if found is not None:

@@ -12,7 +12,7 @@ identity."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,6 +64,8 @@ class Constraints:
     unique_items: bool = False
     min_properties: int | None = None
     max_properties: int | None = None
+    required: tuple[str, ...] = ()  # in the order of the document
+    closed: bool = False  # additionalProperties: false
     all_of: tuple[Schema, ...] = ()
     any_of: tuple[Schema, ...] = ()
     one_of: tuple[Schema, ...] = ()
@@ -94,6 +96,8 @@ class Schema:
     rules: tuple[Mapping[str, Any], ...] = ()  # x-kubernetes-validations
     unions: tuple[Mapping[str, Any], ...] = ()  # x-kubernetes-unions
     default: Any = None  # of items or map values; of fields it stands on the Property
+    # Of an object with a kind of its own: what its definition says of metadata beyond ObjectMeta.
+    meta: Schema | None = None
     defaulter: Callable[[dict[str, Any]], None] | None = (
         None  # defaults that depend on other fields; before those of the children
     )
@@ -102,6 +106,22 @@ class Schema:
     def struct(self) -> str:
         """The Go struct without its package, as JSON decoding errors name it: Pod."""
         return self.go_type.rpartition(".")[2]
+
+
+def untyped_nodes(schema: Schema) -> Iterator[Schema]:
+    """A custom kind's schema and all in it that is its own, each once."""
+    pending: list[Schema | None] = [schema]
+    seen: set[int] = set()
+    while pending:
+        node = pending.pop()
+        if node is None or node.typed or id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        pending += [p.schema for p in node.properties.values()]
+        pending += [node.values, node.items, node.meta]
+        if (c := node.constraints) is not None:
+            pending += [*c.all_of, *c.any_of, *c.one_of, c.not_]
 
 
 SchemaSource = Callable[[], Schema]  # built on first use, then the same one
