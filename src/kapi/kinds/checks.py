@@ -56,6 +56,7 @@ PROTOCOLS = ("SCTP", "TCP", "UDP")
 CONFIG_KEY_MAX = 253  # characters of a key of a ConfigMap or Secret
 PORT_NAME_MAX = 15  # characters, RFC 6335
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+\Z")
+_HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 _PORT_NAME = re.compile(r"[-a-z0-9]+\Z")
 _PATH_FREE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -141,16 +142,10 @@ def domain_prefixed_path(value: str, path: str) -> list[FieldError]:
             invalid_value(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
         ]
     out = each(path, host, names.dns_subdomain(host))
-    if not re.fullmatch(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", rest):
-        out.append(
-            invalid_value(
-                path, rest, "Invalid path (regex used for validation is '" + _HTTP_PATH + "')"
-            )
-        )
+    if not re.fullmatch(_HTTP_PATH, rest):
+        text = f"Invalid path (regex used for validation is '{_HTTP_PATH}')"
+        out.append(invalid_value(path, rest, text))
     return out
-
-
-_HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
 
 def c_identifier(value: str) -> bool:

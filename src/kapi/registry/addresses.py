@@ -87,6 +87,8 @@ def canonical_ip(value: str, path: str) -> list[FieldError]:
     address = parse_ip(value)
     if address is None:
         return [invalid_value(path, value, NOT_AN_IP)]
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
     if str(address) != value:
         return [invalid_value(path, value, f'must be in canonical form ("{address}")')]
     return []

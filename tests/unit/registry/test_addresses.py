@@ -1,0 +1,65 @@
+"""Addresses and networks as fields accept them."""
+
+from __future__ import annotations
+
+import pytest
+
+from kapi.registry import addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("10.0.0.1", "IPv4"),
+        ("010.000.0.01", "IPv4"),  # as older clients wrote it
+        ("::1", "IPv6"),
+        ("fe80::1%eth0", ""),
+        ("10.0.0.256", ""),
+        ("10.0.0", ""),
+        ("", ""),
+    ],
+)
+def test_families(text: str, family: str) -> None:
+    assert addresses.ip_family(text) == family
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("10.1.2.3/8", "10.0.0.0/8"),
+        ("010.0.0.0/8", "10.0.0.0/8"),
+        ("fd00::/64", "fd00::/64"),
+        ("10.0.0.0", None),
+        ("10.0.0.0/33", None),
+        ("10.0.0.0/-1", None),
+        ("10.0.0.0/٣", None),
+        ("/8", None),
+    ],
+)
+def test_networks(text: str, found: str | None) -> None:
+    network = addresses.parse_cidr(text)
+    assert (None if network is None else str(network)) == found
+
+
+def test_canonical_spellings() -> None:
+    for text in ("10.0.0.1", "fd00::1"):
+        assert addresses.canonical_ip(text, "f") == []
+    for text in ("010.0.0.1", "FD00::1", "fd00:0::1", "::ffff:1.2.3.4", "x"):
+        assert len(addresses.canonical_ip(text, "f")) == 1
+    assert addresses.canonical_cidr("10.0.0.0/8", "f") == []
+    for text in ("10.0.0.1/8", "10.0.0.0/08", "x"):
+        assert len(addresses.canonical_cidr(text, "f")) == 1
+
+
+def test_what_stood_there_may_stay() -> None:
+    assert len(addresses.ip("x", "f")) == 1
+    assert len(addresses.ip("::ffff:1.2.3.4", "f")) == 1
+    assert addresses.ip("x", "f", old=["x"]) == []
+    assert addresses.cidr("x", "f", old=["x"]) == []
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0", "127.0.0.1", "169.254.1.1", "224.0.0.1", "::1", "x"])
+def test_special_addresses(text: str) -> None:
+    assert len(addresses.non_special_ip(text, "f")) >= 1
+    assert addresses.non_special_ip("10.0.0.1", "f") == []
