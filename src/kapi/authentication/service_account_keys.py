@@ -27,6 +27,7 @@ JWKS_PATH = "/openid/v1/jwks"
 CONFIGURATION_PATH = "/.well-known/openid-configuration"
 JWKS_MEDIA_TYPE = "application/jwk-set+json"
 CACHE_CONTROL = "public, max-age=3600"  # of both documents
+_PROBE = b"what a sound key signs"
 _CURVES = {"secp256r1": ("P-256", "ES256"), "secp384r1": ("P-384", "ES384"),
            "secp521r1": ("P-521", "ES512")}  # fmt: skip
 
@@ -114,13 +115,22 @@ class Signer:
 def load_private_key(pem: bytes) -> PrivateKey:
     """The signing key. Raises KeyFileError."""
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
+        key = _read_private_key(pem)
     except (ValueError, TypeError, UnsupportedAlgorithm) as e:
         raise KeyFileError("no unencrypted RSA or ECDSA private key found") from e
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise KeyFileError("the private key is neither RSA nor ECDSA")
-    algorithm_name(key)
+    algorithm = _algorithm(algorithm_name(key))
+    if not algorithm.verify(_PROBE, key.public_key(), algorithm.sign(_PROBE, key)):
+        raise KeyFileError("the private key is damaged: it does not sign")
     return key
+
+
+def _read_private_key(pem: bytes) -> Any:
+    """Without looking for factors of an RSA key's primes, which takes 50 ms at every start."""
+    return serialization.load_pem_private_key(
+        pem, password=None, unsafe_skip_rsa_key_validation=True
+    )
 
 
 def load_public_keys(pem: bytes) -> list[PublicKey]:
@@ -130,7 +140,7 @@ def load_public_keys(pem: bytes) -> list[PublicKey]:
         key: Any
         try:
             if b"PRIVATE KEY" in block.split(b"\n", 1)[0]:
-                key = serialization.load_pem_private_key(block, password=None).public_key()
+                key = _read_private_key(block).public_key()
             else:
                 key = serialization.load_pem_public_key(block)
         except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -66,6 +66,22 @@ def test_a_signing_key_is_needed(pem: bytes) -> None:
         load_private_key(pem)
 
 
+def test_a_damaged_key_is_refused() -> None:
+    sound = RSA_KEY.private_numbers()
+    damaged = rsa.RSAPrivateNumbers(
+        p=sound.p,
+        q=sound.q,
+        d=sound.d ^ 4,
+        dmp1=sound.dmp1 ^ 4,
+        dmq1=sound.dmq1,
+        iqmp=sound.iqmp,
+        public_numbers=sound.public_numbers,
+    )
+    key = damaged.private_key(unsafe_skip_rsa_key_validation=True)
+    with pytest.raises(KeyFileError):
+        load_private_key(private_pem(key))
+
+
 def test_unsupported_keys_are_refused() -> None:
     with pytest.raises(KeyFileError, match="neither RSA nor ECDSA"):
         load_private_key(private_pem(ed25519.Ed25519PrivateKey.generate()))
