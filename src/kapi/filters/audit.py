@@ -1,8 +1,9 @@
 """Audit ids, and the hook points of audit: a backend is called at each stage of a request.
 
-`with_audit_id` stands outermost, so that every answer carries the id. `with_audit` stands after
-authentication; `with_failed_authentication` around it, for the requests that never get a user.
-Policy and backends live in `audit/`.
+`with_audit_id` stands near the outside and queues the id on `request.reply_headers`, so that every
+answer carries it. `with_audit` is made to stand after authentication, `with_failed_authentication`
+around that, for the requests that never get a user; both are absent from the chain as long as there
+is no backend.
 https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/
 """
 

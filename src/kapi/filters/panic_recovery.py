@@ -1,7 +1,7 @@
 """Errors become bytes here and nowhere else: an `ApiError` its Status, anything else a 500 and a
 log entry.
 
-Outermost but for the audit id. The Status goes out in the form that Accept asks for; where that
+Outermost. The Status goes out in the form that Accept asks for; where that
 is not served, as indented JSON."""
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Used by `kinds/core_config.py`; `standard_resource` and its relatives also by kinds that hold
 resource lists.
-https://kubernetes.io/docs/concepts/policy/limit-range/ https://kubernetes.io/docs/concepts/policy/resource-quotas/
+https://kubernetes.io/docs/concepts/policy/limit-range/
+https://kubernetes.io/docs/concepts/policy/resource-quotas/
 """
 
 from __future__ import annotations

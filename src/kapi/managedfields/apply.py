@@ -2,9 +2,9 @@
 
 The applier owns exactly the fields its configuration names. A field that another manager owns with
 another value is a conflict, unless forced; fields that the applier named last time and does not
-name now are removed if nobody else owns them. Called by the apply change (`registry/change.py`)
-with the live object; what comes back is not decoded or defaulted yet, and goes through the write
-pipeline as any proposal.
+name now are removed if nobody else owns them. Called by `registry/applying.py` with the live
+object; what comes back is not decoded or defaulted yet, and goes through the write pipeline as any
+proposal.
 
 An object without owners first gives all its fields to `before-first-apply`. The manager `kubectl`
 may take over what client-side apply set: fields that the last-applied annotation names with their

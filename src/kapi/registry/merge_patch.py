@@ -1,7 +1,7 @@
 """JSON merge patch (RFC 7386). Pure: neither the document nor the patch is changed; untouched parts
 are shared.
 
-Called by `registry/change.py` through `patches.py`. Null removes a member, objects merge, anything
+Called by `handlers/patch.py`. Null removes a member, objects merge, anything
 else replaces. Objects on the way of the patch come out sorted by name, as the real server prints
 them where it quotes the result.
 

@@ -1,9 +1,9 @@
 """`ResourceType`: all that kapi knows of a resource. Built-in kinds and custom ones are both this
 record.
 
-Made by `kinds/catalog.py` from the packaged facts (built-in) and by `apiextensions/serving.py`
-(custom); kept in a `ResourceTable` that handlers, discovery and OpenAPI read. Adding and removing
-while the server runs is a swap in the table."""
+Made by `kinds/catalog.py` from the packaged facts, or by whoever serves another one while the
+server runs (`Server.serve`); kept in a `ResourceTable` that handlers, discovery and OpenAPI read.
+Adding and removing is a swap in the table."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ class GroupVersionKind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where a custom kind keeps what its Scale shows; the selector is a text."""
+
+    spec_replicas: tuple[str, ...]
+    status_replicas: tuple[str, ...]
+    selector: tuple[str, ...] = ()  # empty: it has none
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subresource:
     """`pods/status`: verbs, and the kind that is sent and answered."""
@@ -39,6 +48,7 @@ class Subresource:
     verbs: tuple[str, ...]
     kind: GroupVersionKind  # version "" in discovery means the parent's
     schema: SchemaSource | None = None  # None: the parent's own
+    scale: ScalePaths | None = None  # of a scale: which fields of the parent it shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +64,7 @@ class Version:
     from_stored: Convert | None = None
     deprecation: str = ""  # the warning sent with every answer
     openapi: Callable[[], Json] | None = None  # v3 schema with its prose; None: made of `schema`
+    columns: tuple[Column, ...] = ()  # over this version; empty: those of the resource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +111,10 @@ class ResourceType:
     )
     stored_in_store: bool = True  # False: a kind that is only answered, such as a review
     custom: bool = False  # of a CRD: JSON keys sorted, unknown fields by pruning
+    # Objects stored up to revision `renewed_after` may be of an older schema or version: reading
+    # them goes through `renew`, from any stored form to the present one.
+    renew: Convert | None = None
+    renewed_after: int = 0
 
     @property
     def qualified(self) -> str:

@@ -1,6 +1,6 @@
 """Strategic merge patch: a merge patch that knows the kind's schema, so that lists merge by key.
 
-Called by `registry/change.py` through `patches.py`. Pure; untouched parts are shared with the
+Called by `handlers/patch.py`. Pure; untouched parts are shared with the
 document. The result still has to be decoded by the typed schema: unknown members of the patch are
 in it.
 

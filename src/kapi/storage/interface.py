@@ -1,9 +1,9 @@
 """The storage contract: ordered keys to bytes, with one revision counter over everything.
 
 Shaped like what Kubernetes needs of etcd. Values are opaque; objects, versions and encryption
-live above. Implementations: `memory.py` (the model and oracle), `sqlite.py` (default), later
-`etcd.py`. One conformance suite (`tests/conformance/storage_suite.py`) runs over each. All errors
-are those named here.
+live above. Implementations: `memory.py` (the model and oracle), `sqlite.py` (default). One
+conformance suite (`tests/conformance/storage_suite.py`) runs over each. All errors are those named
+here.
 
 Revisions: positive, one per write, growing by one per write, never reused, also across restarts.
 A fresh store is at revision 1, so its first write gets 2.

@@ -1,0 +1,94 @@
+"""What the code has by name, the documents name: filters in their order, error reasons, admission
+plugins, group modules. Flags, metrics and dependencies are compared in tests/tidy."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from kapi import errors
+from kapi.admission import chain as admission
+from kapi.authorization.escalation import RbacEscalation
+from kapi.kinds import groups
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "kapi"
+DOCS = ROOT / "docs"
+
+
+def filters_in_order() -> list[str]:
+    """The names in the list of `build_chain`."""
+    tree = ast.parse((SOURCE / "chain.py").read_text())
+    listed = next(
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id == "filters"
+    )
+    assert listed is not None
+    names = [n for n in ast.walk(listed) if isinstance(n, ast.Name) and n.id.startswith("with_")]
+    return [n.id for n in sorted(names, key=lambda n: (n.lineno, n.col_offset))]
+
+
+def test_the_architecture_has_all_filters_in_order() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(with_\w+)` \|", text, re.MULTILINE)
+    assert rows == filters_in_order()
+
+
+def test_every_folder_of_the_package_is_on_the_map() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    folders = {p.parent.name for p in SOURCE.glob("*/__init__.py")} | {"data"}
+    on_map = set(re.findall(r"^├── (\w+)/|^└── (\w+)/", text, re.MULTILINE))
+    assert {a or b for a, b in on_map} == folders
+
+
+def reasons() -> set[tuple[str, str]]:
+    """Reason and code of every `ApiError(code, reason, …)` of the package."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or len(node.args) < 2:
+                continue
+            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            code, reason = node.args[0], node.args[1]
+            if name == "ApiError" and isinstance(reason, ast.Constant) and reason.value:
+                assert isinstance(code, ast.Constant), f"{path}:{node.lineno}"
+                found.add((str(reason.value), str(code.value)))
+    return found
+
+
+def test_every_error_reason_is_documented() -> None:
+    text = (DOCS / "semantics.md").read_text().partition("## Errors")[2]
+    table = set(re.findall(r"^\| `(\w+)` \| (\d{3}) \|", text, re.MULTILINE))
+    assert table == reasons()
+    assert errors.bad_request("x").reason in {reason for reason, _ in table}
+
+
+def plugins_in_order() -> list[str]:
+    """The names of what `admission/chain.py` yields; the server adds the check of escalation."""
+    path = SOURCE / "admission" / "chain.py"
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.YieldFrom):
+            names.append((node.lineno, RbacEscalation.name))
+        elif isinstance(node, ast.Yield):
+            made = node.value
+            assert isinstance(made, ast.Call)
+            assert isinstance(made.func, ast.Name)
+            names.append((node.lineno, str(getattr(admission, made.func.id).name)))
+    return [name for _, name in sorted(names)]
+
+
+def test_admission_plugins_are_documented_in_order() -> None:
+    text = (DOCS / "semantics.md").read_text().partition("## Admission")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\w+)[^|]*\| `([^`]+)` \|$", text, re.MULTILINE)
+    assert [name for name, _ in rows] == plugins_in_order()
+
+
+def test_every_group_module_is_in_the_semantics() -> None:
+    text = (DOCS / "semantics.md").read_text()
+    named = set(re.findall(r"`kinds/(\w+)\.py`", text))
+    assert {m.__name__.rpartition(".")[2] for m in groups.MODULES} <= named
