@@ -46,26 +46,37 @@ class ResourceQuotaPlugin:
         a = attributes
         if not a.namespace or a.object is None:
             return
-        for quota in self._quotas.list(a.namespace):
-            if in_scope(quota, a.resource, a.object):
-                await self._charge(a, quota["metadata"]["name"])
+        charges: list[tuple[Json, Json]] = []  # all quotas must agree before one is charged
+        for cached in self._quotas.list(a.namespace):
+            if in_scope(cached, a.resource, a.object):
+                charge = await self._look(a, cached["metadata"]["name"])
+                if charge is not None:
+                    charges.append(charge)
+        if not a.dry_run:
+            for charge in charges:
+                await self._write(a, *charge)
 
-    async def _charge(self, a: Attributes, name: str) -> None:
+    async def _look(self, a: Attributes, name: str) -> tuple[Json, Json] | None:
+        """A quota as it is stored, and its usage with the object in it; None if nothing changes."""
+        quota = await self._live("resourcequotas", a.namespace, name)
+        used = None if quota is None else self._new_usage(a, quota)
+        return None if quota is None or used is None else (quota, used)
+
+    async def _write(self, a: Attributes, quota: Json, used: Json) -> None:
+        name = quota["metadata"]["name"]
         for _ in range(ATTEMPTS_MAX):
-            quota = await self._live("resourcequotas", a.namespace, name)
-            if quota is None:
-                return
-            used = self._new_usage(a, quota)
-            if used is None or a.dry_run:
-                return
-            status = quota.get("status") or {}
+            status = {**(quota.get("status") or {}), "used": used}
             try:
-                await self._write_status(a.namespace, {**quota, "status": {**status, "used": used}})
+                await self._write_status(a.namespace, {**quota, "status": status})
             except ApiError as error:
                 if error.code != 409:
                     raise
-                continue
-            return
+                again = await self._look(a, name)
+                if again is None:
+                    return
+                quota, used = again
+            else:
+                return
         raise errors.conflict("", "resourcequotas", name, errors.OBJECT_MODIFIED)
 
     def _new_usage(self, a: Attributes, quota: Json) -> Json | None:
