@@ -12,13 +12,16 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import Algorithm, get_default_algorithms
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+if TYPE_CHECKING:
+    from jwt.algorithms import Algorithm
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -57,7 +60,10 @@ def key_id(key: PublicKey) -> str:
     return base64url(hashlib.sha256(der).digest())
 
 
+@cache  # of four names
 def _algorithm(name: str) -> Algorithm:
+    from jwt.algorithms import get_default_algorithms  # 25 ms to import: with the first token
+
     return get_default_algorithms()[name]
 
 
@@ -66,15 +72,13 @@ class VerificationKey:
     id: str
     algorithm: str
     key: PublicKey
-    check: Algorithm
 
     @classmethod
     def of(cls, key: PublicKey) -> VerificationKey:
-        name = algorithm_name(key)
-        return cls(key_id(key), name, key, _algorithm(name))
+        return cls(key_id(key), algorithm_name(key), key)
 
     def verify(self, message: bytes, signature: bytes) -> bool:
-        return bool(self.check.verify(message, self.key, signature))
+        return bool(_algorithm(self.algorithm).verify(message, self.key, signature))
 
 
 class KeySet:
@@ -100,15 +104,14 @@ class Signer:
 
     def __init__(self, key: PrivateKey) -> None:
         self._key = key
-        name = algorithm_name(key)
-        self._sign = _algorithm(name)
-        header = {"alg": name, "kid": key_id(key.public_key())}
+        self._algorithm = algorithm_name(key)
+        header = {"alg": self._algorithm, "kid": key_id(key.public_key())}
         self._header = base64url(orjson.dumps(header)) + "."
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         payload = base64url(orjson.dumps(claims, option=orjson.OPT_SORT_KEYS))
         message = self._header + payload
-        signature: bytes = self._sign.sign(message.encode(), self._key)
+        signature: bytes = _algorithm(self._algorithm).sign(message.encode(), self._key)
         return f"{message}.{base64url(signature)}"
 
 
@@ -120,10 +123,19 @@ def load_private_key(pem: bytes) -> PrivateKey:
         raise KeyFileError("no unencrypted RSA or ECDSA private key found") from e
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise KeyFileError("the private key is neither RSA nor ECDSA")
-    algorithm = _algorithm(algorithm_name(key))
-    if not algorithm.verify(_PROBE, key.public_key(), algorithm.sign(_PROBE, key)):
-        raise KeyFileError("the private key is damaged: it does not sign")
+    algorithm_name(key)
+    if isinstance(key, rsa.RSAPrivateKey):
+        _try(key)
     return key
+
+
+def _try(key: rsa.RSAPrivateKey) -> None:
+    """Raises KeyFileError if a key does not sign what its public half verifies."""
+    scheme, digest = padding.PKCS1v15(), hashes.SHA256()
+    try:
+        key.public_key().verify(key.sign(_PROBE, scheme, digest), _PROBE, scheme, digest)
+    except (InvalidSignature, ValueError) as e:
+        raise KeyFileError("the private key is damaged: it does not sign") from e
 
 
 def _read_private_key(pem: bytes) -> Any:

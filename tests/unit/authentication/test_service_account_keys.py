@@ -73,12 +73,12 @@ def test_a_damaged_key_is_refused() -> None:
         q=sound.q,
         d=sound.d ^ 4,
         dmp1=sound.dmp1 ^ 4,
-        dmq1=sound.dmq1,
+        dmq1=sound.dmq1 ^ 4,
         iqmp=sound.iqmp,
         public_numbers=sound.public_numbers,
     )
     key = damaged.private_key(unsafe_skip_rsa_key_validation=True)
-    with pytest.raises(KeyFileError):
+    with pytest.raises(KeyFileError, match="damaged"):
         load_private_key(private_pem(key))
 
 
