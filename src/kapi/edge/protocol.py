@@ -17,15 +17,12 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from kapi.edge.asgi import CONNECTION, TLS, Connection
 from kapi.edge.cycle import Cycle
 from kapi.edge.tls import tls_extension
 
 if TYPE_CHECKING:
-    from websockets.http11 import Request as Handshake
-
     from kapi.edge.listener import ListenerState
 
 HEADER_BYTES_MAX = (
@@ -35,7 +32,6 @@ HEADER_SECONDS = 32.0  # from the first byte to the end of the headers; kube-api
 IDLE_SECONDS = 90  # between requests on a kept connection; kube-apiserver's
 BODY_STALL_SECONDS = 30.0  # without one byte of an awaited body
 WRITE_STALL_SECONDS = 60.0  # without the client taking anything of the answer
-GOODBYE_SECONDS = 1.0  # for a WebSocket client to answer our close; Go does not wait at all
 DISCARD_BYTES_MAX = 4 << 20  # of a body that nobody wants, before the connection is cut
 
 # What llhttp knows. Others, and CONNECT with its own form of target, go through it as STAND_IN.
@@ -319,6 +315,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Nothing to warn of: the request is answered as if it had not asked."""
 
     def handle_websocket_upgrade(self) -> None:
+        # Half a megabyte and 13 ms to load: with the first handshake.
+        from kapi.edge.websocket_protocol import WebSocketProtocol
+
         self._stop_watchdog()
         self._unset_keepalive_if_required()
         self.connections.discard(self)
@@ -334,50 +333,6 @@ class HttpProtocol(HttpToolsProtocol):
         protocol.connection_made(self.transport)
         protocol.data_received(b"".join(lines))
         self.transport.set_protocol(protocol)
-
-
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """One WebSocket connection, with the extensions of the HTTP connection it was before."""
-
-    def __init__(
-        self, state: ListenerState, extensions: dict[str, Any], offered: list[bytes]
-    ) -> None:
-        """`offered`: the subprotocol headers, which the library reads more strictly than Go."""
-        super().__init__(state.config, state.uvicorn, {})
-        self._offered = offered
-        self.close_timeout = GOODBYE_SECONDS
-        self._state = state
-        self._extensions = extensions
-        self._write_timer: asyncio.TimerHandle | None = None
-
-    def handle_connect(self, event: Handshake) -> None:
-        super().handle_connect(event)
-        if self.response.status_code == 101:  # the application starts in the next turn of the loop
-            scope = self.scope
-            scope["extensions"] = {**self._extensions, **scope["extensions"]}
-            texts = [text for value in self._offered for text in value.decode("latin-1").split(",")]
-            scope["subprotocols"] = [text.strip() for text in texts if text.strip()]
-            headers = [(b"sec-websocket-protocol", value) for value in self._offered]
-            scope["headers"] = [*scope["headers"], *headers]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_write_timer()
-        super().connection_lost(exc)
-        self._state.connection_lost()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._write_timer is None:
-            self._write_timer = self.loop.call_later(WRITE_STALL_SECONDS, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stop_write_timer()
-
-    def _stop_write_timer(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
 
 
 def broken_escape(raw: bytes) -> bool:
