@@ -28,7 +28,8 @@ class BadEnvelope(ProtobufError):
     """Not even the kind can be read."""
 
 
-def _cut() -> ProtobufError:
+def cut() -> ProtobufError:
+    """The bytes end within a field."""
     return ProtobufError("unexpected EOF")
 
 
@@ -41,7 +42,7 @@ def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
         if shift >= _VARINT_BITS:
             raise ProtobufError("proto: integer overflow")
         if at >= end:
-            raise _cut()
+            raise cut()
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
@@ -67,7 +68,7 @@ def span(data: bytes, at: int, end: int) -> tuple[int, int]:
     if size > _INT64_MAX:
         raise ProtobufError("proto: negative length found during unmarshaling")
     if at + size > end:
-        raise _cut()
+        raise cut()
     return at, at + size
 
 
@@ -93,7 +94,7 @@ def skip(data: bytes, at: int, end: int, tag: int, message: str) -> int:
         else:
             raise ProtobufError(f"proto: illegal wireType {wire}")
         if at > end:
-            raise _cut()
+            raise cut()
         if depth == 0:
             return at
         tag, at = varint(data, at, end)
@@ -102,6 +103,39 @@ def skip(data: bytes, at: int, end: int, tag: int, message: str) -> int:
 
 def wrong_wire_type(tag: int, go_field: str) -> ProtobufError:
     return ProtobufError(f"proto: wrong wireType = {tag & 7} for field {go_field}")
+
+
+# -- text -----------------------------------------------------------------------------------------
+
+# Text may hold bytes that are no UTF-8: they are kept and sent back. Here each is a character at
+# the end of a private plane, from which `text_bytes` makes the byte again.
+_ESCAPES = 0x10FF00
+_FIRST_ESCAPE = chr(_ESCAPES + 0x80)
+
+
+def text(data: bytes) -> str:
+    """Bytes as text, whatever they are."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return escaped(data)
+
+
+def escaped(data: bytes) -> str:
+    """The same for bytes that are not all UTF-8."""
+    return "".join(
+        chr(_ESCAPES + ord(c) - 0xDC00) if "\udc80" <= c <= "\udcff" else c
+        for c in data.decode("utf-8", "surrogateescape")
+    )
+
+
+def text_bytes(value: str, data: bytes) -> bytes:
+    """The bytes of a text that is not all ASCII, given what it encodes to."""
+    if max(value) < _FIRST_ESCAPE:
+        return data
+    return b"".join(
+        bytes((ord(c) - _ESCAPES,)) if c >= _FIRST_ESCAPE else c.encode() for c in value
+    )
 
 
 # -- writing --------------------------------------------------------------------------------------
@@ -183,7 +217,7 @@ def open_envelope(data: bytes) -> Envelope:
                 raw = data[start:stop]
             elif name == "TypeMeta":
                 for field, first, last in _parts(data, start, stop, "TypeMeta", _TYPE_META):
-                    texts[field] = data[first:last].decode("utf-8", "replace")
+                    texts[field] = text(data[first:last])
     except ProtobufError as error:
         raise BadEnvelope(str(error)) from None
     return Envelope(texts["APIVersion"], texts["Kind"], raw)

@@ -1,8 +1,8 @@
-"""A message in Protocol Buffers becomes the JSON value that the same object would have come as.
+"""A message in Protocol Buffers becomes the object that typed decoding makes of the same in JSON.
 
-`Readers.read(schema, raw)` walks the bytes by closures compiled per schema, on first use. What it
-gives is then decoded as any JSON is (`decoding.py`), which drops empty fields and puts the rest in
-order; so nothing is known twice. As in the generated Go code: of a field that comes again the last
+`Readers.read(schema, raw)` walks the bytes by tables made per schema, on first use. What it gives
+is decoded already: fields in the order of the Go struct, empty ones left out, zero values where
+they are printed, maps sorted. As in the generated Go code: of a field that comes again the last
 counts, messages merge, lists grow, unknown fields are passed over. Called by `handlers/decode.py`.
 
 A message may be inlined: then its fields stand among those of the one around it, in JSON, but in a
@@ -12,13 +12,8 @@ message of their own here (`Property.inline` names the way to them).
 from __future__ import annotations
 
 import struct
-from base64 import b64encode
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
 from typing import Any
-
-import orjson
 
 from kapi.codec.protobuf_format import (
     BYTES,
@@ -26,71 +21,37 @@ from kapi.codec.protobuf_format import (
     FIXED64,
     VARINT,
     ProtobufError,
-    int32,
-    int64,
+    cut,
+    escaped,
     skip,
     span,
     varint,
     wrong_wire_type,
 )
-from kapi.schema.decoding import Decoders
-from kapi.schema.scalars import Unknown, spell_duration
+from kapi.schema.decoding import Decoders, emitted, vanishes
+from kapi.schema.protobuf_names import go_field
+from kapi.schema.protobuf_value_reading import (
+    CONVERT,
+    SMALL_MESSAGES,
+    SPECIAL,
+    Value,
+    read_text,
+)
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]
-# Reads data[start:stop] and stores what it is into the object.
-Store = Callable[[bytes, int, int, Json], None]
-# Reads data[start:stop] and returns what it is.
-Value = Callable[[bytes, int, int], Any]
-# Stores a number, or the eight bytes of a double.
-StoreNumber = Callable[[int, Json], None]
 
-# Names of Go fields that are not their JSON names with a capital, as errors show them.
-_GO_NAMES = {"metadata": "ObjectMeta", "uid": "UID", "apiVersion": "APIVersion"}
-
-
-@dataclass(slots=True)
-class _Message:
-    """What the fields of a message mean, by their tags (number and wire type)."""
-
-    name: str
-    stores: dict[int, Store] = field(default_factory=dict)
-    numbers: dict[int, StoreNumber] = field(default_factory=dict)
-    doubles: dict[int, str] = field(default_factory=dict)
-    names: dict[int, str] = field(default_factory=dict)  # Go field by number, for errors
-
-    def read(self, data: bytes, at: int, end: int, out: Json) -> None:
-        """Walk the fields of one message. Raises ProtobufError."""
-        stores = self.stores
-        while at < end:
-            tag = data[at]
-            at += 1
-            if tag >= 0x80:
-                tag, at = varint(data, at - 1, end)
-            store = stores.get(tag)
-            if store is not None:
-                start, at = span(data, at, end)
-                store(data, start, at, out)
-                continue
-            number = self.numbers.get(tag)
-            if number is not None:
-                value, at = varint(data, at, end)
-                number(value, out)
-                continue
-            at = self._other(data, at, end, tag, out)
-
-    def _other(self, data: bytes, at: int, end: int, tag: int, out: Json) -> int:
-        """A double, an unknown field, or a known one in the wrong form."""
-        double = self.doubles.get(tag)
-        if double is not None:
-            if at + 8 > end:
-                raise ProtobufError("unexpected EOF")
-            (out[double],) = struct.unpack_from("<d", data, at)
-            return at + 8
-        name = self.names.get(tag >> 3)
-        if name is not None and tag & 7 != END_GROUP:
-            raise wrong_wire_type(tag, name)
-        return skip(data, at, end, tag, self.name)
+# What a field is: behind a length a text, a small message, a message, an inlined one, an item of a
+# list or one that is a message, an entry of a map, another value, many numbers; or an integer, a
+# boolean, a number of a list, a double.
+TEXT, SMALL, MESSAGE, INLINED, ITEM, MESSAGES, ENTRY, VALUE, PACKED = range(9)
+INTEGER, BOOLEAN, NUMBERS, DOUBLE = range(9, 13)
+# Kind, name, reader, whether an empty value makes the field vanish.
+Field = tuple[int, str, Any, bool]
+# Behind the bytes: what is looked at before it is known to be there, and a length from there on.
+_PADDING = bytes(260)
+# Combinations of fields remembered for one struct; past it, no more.
+COMBINATIONS_MAX = 64
 
 
 class Readers:
@@ -101,299 +62,318 @@ class Readers:
         self._made: dict[int, tuple[Schema, _Message]] = {}
 
     def read(self, schema: Schema, raw: bytes) -> Json:
-        """The message as a JSON object. Raises ProtobufError."""
-        out: Json = {}
+        """The object. Raises ProtobufError."""
         try:
-            self._message(schema).read(raw, 0, len(raw), out)
+            return self._message(schema).read(raw + _PADDING, 0, len(raw), None)
         except RecursionError:
             raise ProtobufError("exceeded max depth") from None
-        return out
 
     def _message(self, schema: Schema) -> _Message:
         found = self._made.get(id(schema))
         if found is not None:
             return found[1]
-        made = _Message(schema.struct)
+        properties = schema.properties.values()
+        made = _Message(schema.struct, [p.name for p in properties])
         self._made[id(schema)] = (schema, made)  # before its fields: a type may contain itself
-        for p in schema.properties.values():
+        for p in properties:
             if p.number:
-                self._add(_inlined(made, p), p, schema)
+                holder = _holder(made, p)
+                holder.names[p.number] = go_field(p)
+                self._add(holder, p, schema)
+                if p.schema.type == "map" and p.schema.format not in SPECIAL:
+                    made.maps.append(p.name)
+            if emitted(p):
+                absent = (lambda: None) if p.pointer else self._decoders.zero(p.schema)
+                made.always.append((p.name, absent))
+            if p.omit_zero and not p.pointer and p.schema.type == "object":
+                made.omitted.append((p.name, self._decoders.zero(p.schema)()))
         return made
 
     def _add(self, message: _Message, p: Property, owner: Schema) -> None:
         number, name, schema = p.number, p.name, p.schema
-        message.names[number] = _GO_NAMES.get(name, name[:1].upper() + name[1:])
-        if schema.format not in _SPECIAL:
-            if schema.type in ("integer", "boolean"):
-                message.numbers[number << 3 | VARINT] = _scalar(name, schema)
-                return
-            if schema.type == "number":
-                message.doubles[number << 3 | FIXED64] = name
-                return
-            if schema.type == "array" and (p.repeated or schema.go_type.startswith("[]")):
+        drops, key = vanishes(p), (schema.type, schema.format)
+        kind, wire = VALUE, BYTES
+        read: Any = self._value(schema, owner)
+        if schema.format in SMALL_MESSAGES:
+            kind, read = SMALL, SMALL_MESSAGES[schema.format]
+        elif schema.format not in SPECIAL:
+            if key in CONVERT:
+                kind = BOOLEAN if schema.type == "boolean" else INTEGER
+                wire, read = VARINT, CONVERT[key]
+            elif schema.type == "number":
+                kind, wire = DOUBLE, FIXED64
+            elif schema.type == "string":
+                kind = TEXT
+            elif schema.type == "object":
+                kind, read = MESSAGE, self._message(schema).read
+            elif schema.type == "map":
+                kind, read = ENTRY, self._entry(schema, owner)
+            elif p.repeated or schema.go_type.startswith("[]"):
                 self._add_list(message, p, owner)
                 return
-        message.stores[number << 3 | BYTES] = self._store(name, schema, owner)
+        message.add(number << 3 | wire, (kind, name, read, drops))
 
     def _add_list(self, message: _Message, p: Property, owner: Schema) -> None:
         """A list is its field, repeated; numbers may also come packed into one."""
-        name, items = p.name, p.schema.items
+        items = p.schema.items
         assert items is not None
-        if items.type in ("integer", "boolean") and items.format not in _SPECIAL:
-            convert = _CONVERT[items.type, items.format]
-
-            def one(value: int, out: Json) -> None:
-                out.setdefault(name, []).append(convert(value))
-
-            def packed(data: bytes, at: int, end: int, out: Json) -> None:
-                while at < end:
-                    value, at = varint(data, at, end)
-                    out.setdefault(name, []).append(convert(value))
-
-            message.numbers[p.number << 3 | VARINT] = one
-            message.stores[p.number << 3 | BYTES] = packed
+        convert = CONVERT.get((items.type, items.format))
+        if convert is None:
+            kind: int = ITEM
+            item: Any = self._value(items, owner)
+            if items.type == "object" and items.format not in SPECIAL:
+                kind, item = MESSAGES, self._message(items).read
+            message.add(p.number << 3 | BYTES, (kind, p.name, item, False))
             return
-        value = self._value(items, owner)
 
-        def store(data: bytes, start: int, stop: int, out: Json) -> None:
-            out.setdefault(name, []).append(value(data, start, stop))
+        def packed(data: bytes, at: int, end: int) -> list[Any]:
+            out = []
+            while at < end:
+                value, at = varint(data, at, end)
+                out.append(convert(value))
+            return out
 
-        message.stores[p.number << 3 | BYTES] = store
+        message.add(p.number << 3 | VARINT, (NUMBERS, p.name, convert, False))
+        message.add(p.number << 3 | BYTES, (PACKED, p.name, packed, False))
 
-    def _store(self, name: str, schema: Schema, owner: Schema) -> Store:
-        if schema.format not in _SPECIAL:
-            if schema.type == "object":
-                return self._store_message(name, schema)
-            if schema.type == "map":
-                return self._store_map(name, schema, owner)
-        value = self._value(schema, owner)
-
-        def store(data: bytes, start: int, stop: int, out: Json) -> None:
-            out[name] = value(data, start, stop)
-
-        return store
-
-    def _store_message(self, name: str, schema: Schema) -> Store:
-        message = self._message(schema)
-
-        def store(data: bytes, start: int, stop: int, out: Json) -> None:
-            message.read(data, start, stop, out.setdefault(name, {}))
-
-        return store
-
-    def _store_map(self, name: str, schema: Schema, owner: Schema) -> Store:
+    def _entry(self, schema: Schema, owner: Schema) -> Callable[[bytes, int, int], tuple[str, Any]]:
         """A map is a list of small messages: 1 the key, 2 the value, both as bytes."""
         assert schema.values is not None
         value = self._value(schema.values, owner)
         empty = value(b"", 0, 0)
+        texts = value is read_text
 
-        def store(data: bytes, at: int, end: int, out: Json) -> None:
+        def read(data: bytes, at: int, end: int) -> tuple[str, Any]:
+            size = data[at + 1]
+            middle = at + 2 + size
+            # Nearly always: a key and a text, each of less than 128 bytes.
+            if texts and size < 0x80 and data[middle + 1] == end - middle - 2 < 0x80:
+                first, second = data[at + 2 : middle], data[middle + 2 : end]
+                if data[at] == _KEY and data[middle] == _ITEM and (first + second).isascii():
+                    return first.decode(), second.decode()
             key, item = "", empty
             while at < end:
                 tag, at = varint(data, at, end)
                 if tag >> 3 == 1:
                     start, at = span(data, at, end)
-                    key = data[start:at].decode("utf-8", "replace")
+                    key = read_text(data, start, at)
                 elif tag >> 3 == 2:
                     start, at = span(data, at, end)
                     item = value(data, start, at)
                 else:
                     at = skip(data, at, end, tag, "")
-            out.setdefault(name, {})[key] = item
+            return key, item
 
-        return store
+        return read
 
     def _value(self, schema: Schema, owner: Schema) -> Value:
         """The reader of a value that stands alone: of a list, of a map, of a plain field."""
-        special = _SPECIAL.get(schema.format)
+        special = SPECIAL.get(schema.format)
         if special is not None:
             return self._union(schema, owner) or special
         if schema.type == "array":  # a named list: a message around its items
             return self._wrapped(schema, owner)
         if schema.type == "object":
             message = self._message(schema)
-
-            def read(data: bytes, start: int, stop: int) -> Json:
-                out: Json = {}
-                message.read(data, start, stop, out)
-                return out
-
-            return read
-        assert schema.type == "string", schema.type
-        return _text
+            return lambda data, start, stop: message.read(data, start, stop, None)
+        return read_text
 
     def _wrapped(self, schema: Schema, owner: Schema) -> Value:
-        wrapper = _Message(schema.struct)
+        wrapper = _Message(schema.struct, ["items"])
         self._add_list(wrapper, Property("items", schema, number=1), owner)
         wrapper.names[1] = "Items"
-
-        def read(data: bytes, start: int, stop: int) -> list[Any]:
-            out: Json = {"items": []}
-            wrapper.read(data, start, stop, out)
-            items: list[Any] = out["items"]
-            return items
-
-        return read
+        return lambda data, at, end: wrapper.read(data, at, end, None).get("items", [])
 
     def _union(self, schema: Schema, owner: Schema) -> Value | None:
         """The fields of a JSON schema that are a schema or something else."""
         _, _, name = schema.go_type.partition("JSONSchemaPropsOr")
         if not name:
             return None
-        # What stands in such a field is not decoded any more: empty fields are dropped here.
-        decode = self._decoders.decoder(owner)
-        message = _Message(f"JSONSchemaPropsOr{name}")
+        message = _Message(f"JSONSchemaPropsOr{name}", ["schema", "other"])
         number = 2 if name == "Bool" else 1
-        message.stores[number << 3 | BYTES] = self._store_message("schema", owner)
-        if name != "Bool":
-            items = owner if name == "Array" else _STRING
-            self._add_list(
-                message, Property("other", Schema("array", items=items), number=2), owner
-            )
+        self._add(message, Property("schema", owner, number=number), owner)
+        if name == "Bool":
+            self._add(message, Property("other", _BOOLEAN, omit_empty=False, number=1), owner)
         else:
-            message.numbers[1 << 3 | VARINT] = _scalar("other", Schema("boolean"))
+            many = owner if name == "Array" else _STRING
+            items = Schema("array", go_type="[]", items=many)
+            self._add(message, Property("other", items, number=2), owner)
+
+        nothing = False if name == "Bool" else None
 
         def read(data: bytes, start: int, stop: int) -> Any:
-            out: Json = {}
-            message.read(data, start, stop, out)
-            if "schema" in out:
-                return decode(out["schema"], Unknown())
-            other = out.get("other")
-            return [decode(x, Unknown()) for x in other] if name == "Array" and other else other
+            out = message.read(data, start, stop, None)
+            return out["schema"] if "schema" in out else out.get("other", nothing)
 
         return read
 
 
-def _inlined(message: _Message, p: Property) -> _Message:
+_KEY, _ITEM = 1 << 3 | BYTES, 2 << 3 | BYTES
+_STRING, _BOOLEAN = Schema("string"), Schema("boolean")
+
+
+class _Message:
+    """What the fields of a message mean, by their tags (number and wire type)."""
+
+    __slots__ = (
+        "always",
+        "fields",
+        "inlined",
+        "maps",
+        "name",
+        "names",
+        "omitted",
+        "order",
+        "settled",
+        "short",
+    )
+
+    def __init__(self, name: str, order: Sequence[str] = (), *, inlined: bool = False) -> None:
+        self.name = name
+        self.order = order
+        self.inlined = inlined  # its fields stand in another one, which puts them in order
+        # Combinations of fields, in their order, to which nothing needs to be done.
+        self.settled: set[tuple[str, ...]] = set()
+        self.fields: dict[int, Field] = {}
+        self.short: list[Field | None] = [None] * 0x80  # the same for tags of one byte
+        self.names: dict[int, str] = {}  # Go fields by number, for errors
+        self.always: list[tuple[str, Callable[[], Any]]] = []
+        self.omitted: list[tuple[str, Any]] = []
+        self.maps: list[str] = []
+
+    def add(self, tag: int, field: Field) -> None:
+        self.fields[tag] = field
+        if tag < 0x80:
+            self.short[tag] = field
+
+    def read(self, data: bytes, at: int, end: int, into: Json | None) -> Json:
+        """The object in data[at:end], merged into another one. Raises ProtobufError."""
+        short, fields = self.short, self.fields
+        out: Json = {} if into is None else into
+        disorder = False
+        while at < end:
+            tag = data[at]
+            if tag < 0x80:
+                field = short[tag]
+            else:
+                tag, at = varint(data, at, end)
+                at -= 1
+                field = fields.get(tag)
+            if field is None:
+                at = self._unknown(data, at + 1, end, tag)
+                continue
+            kind, name, read, drops = field
+            size = data[at + 1]  # or a number; both are rarely of more than one byte
+            at += 2
+            if kind >= INTEGER:
+                if kind > BOOLEAN or size >= 0x80 or at > end:
+                    at = _number(data, at - 1, end, out, field)
+                elif size or not drops:
+                    out[name] = size if kind == INTEGER else size != 0
+                else:
+                    out.pop(name, None)  # given before, not any more
+                    continue
+                continue
+            stop = at + size
+            if size >= 0x80:
+                at, stop = span(data, at - 1, end)
+            elif stop > end:
+                raise cut()
+            if kind == TEXT:
+                if size or not drops:
+                    try:
+                        out[name] = data[at:stop].decode()
+                    except UnicodeDecodeError:
+                        out[name] = escaped(data[at:stop])
+                else:
+                    out.pop(name, None)
+                    continue
+            elif kind == MESSAGE:
+                out[name] = read(data, at, stop, out.get(name))
+            elif kind == MESSAGES:
+                if name in out:
+                    out[name].append(read(data, at, stop, None))
+                else:
+                    out[name] = [read(data, at, stop, None)]
+            elif kind == SMALL:
+                out[name] = read(data[at:stop])
+            elif kind == ENTRY:
+                key, value = read(data, at, stop)
+                if name in out:
+                    entries = out[name]
+                    disorder = disorder or next(reversed(entries)) >= key
+                    entries[key] = value
+                else:
+                    out[name] = {key: value}
+            elif kind == ITEM:
+                out.setdefault(name, []).append(read(data, at, stop))
+            elif kind == VALUE:
+                out[name] = read(data, at, stop)
+            elif kind == INLINED:
+                read(data, at, stop, out)
+            else:
+                out.setdefault(name, []).extend(read(data, at, stop))
+            at = stop
+        if self.inlined or (into is None and not disorder and tuple(out) in self.settled):
+            return out
+        return self._finished(out)
+
+    def _finished(self, out: Json) -> Json:
+        """The object with what is always there, its maps and its fields in order."""
+        for name in self.maps:
+            entries = out.get(name)
+            if entries is not None:
+                out[name] = {key: entries[key] for key in sorted(entries)}
+        for name, zero in self.omitted:
+            if out.get(name) == zero:
+                del out[name]
+        names = tuple(out)
+        for name, absent in self.always:
+            if name not in out:
+                out[name] = absent()
+        out = {name: out[name] for name in self.order if name in out}
+        if names == tuple(out) and not self.omitted and len(self.settled) < COMBINATIONS_MAX:
+            self.settled.add(names)
+        return out
+
+    def _unknown(self, data: bytes, at: int, end: int, tag: int) -> int:
+        """Behind a field that is not known, or is in another form than it should be."""
+        name = self.names.get(tag >> 3)
+        if name is not None and tag & 7 != END_GROUP:
+            raise wrong_wire_type(tag, name)
+        return skip(data, at, end, tag, self.name)
+
+
+def _number(data: bytes, at: int, end: int, out: Json, field: Field) -> int:
+    """Read a number into an object; where it ends."""
+    kind, name, convert, drops = field
+    if kind == DOUBLE:
+        if at + 8 > end:
+            raise cut()
+        (out[name],) = struct.unpack_from("<d", data, at)
+        return at + 8
+    number, at = varint(data, at, end)
+    value = convert(number)
+    if kind == NUMBERS:
+        out.setdefault(name, []).append(value)
+    elif value or not drops:
+        out[name] = value
+    else:
+        out.pop(name, None)
+    return at
+
+
+def _holder(message: _Message, p: Property) -> _Message:
     """The message that holds a property, reached through those that are inlined."""
     for name, number in p.inline:
         tag = number << 3 | BYTES
-        store = message.stores.get(tag)
-        if store is None:
-            inner = _Message(name.rpartition(".")[2])
-            message.stores[tag] = store = inner.read
+        field = message.fields.get(tag)
+        if field is None:
+            inner = _Message(name.rpartition(".")[2], inlined=True)
+            field = (INLINED, "", inner.read, False)
+            message.add(tag, field)
             message.names[number] = inner.name
-        holder = getattr(store, "__self__", None)
+        holder = getattr(field[2], "__self__", None)
         assert isinstance(holder, _Message), (p.name, name)
         message = holder
     return message
-
-
-# -- values -------------------------------------------------------------------------------------
-
-_CONVERT: dict[tuple[str, str], Callable[[int], Any]] = {
-    ("integer", "int32"): int32,
-    ("integer", "int64"): int64,
-    ("boolean", ""): bool,
-}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _scalar(name: str, schema: Schema) -> StoreNumber:
-    convert = _CONVERT[schema.type, schema.format]
-
-    def store(value: int, out: Json) -> None:
-        out[name] = convert(value)
-
-    return store
-
-
-def _text(data: bytes, start: int, stop: int) -> str:
-    return data[start:stop].decode("utf-8", "replace")
-
-
-def _base64(data: bytes, start: int, stop: int) -> str:
-    return b64encode(data[start:stop]).decode()
-
-
-def _small(name: str, *fields: Property) -> Callable[[bytes, int, int], Json]:
-    """A reader of one of the messages that have a JSON form of their own."""
-    schema = Schema("object", go_type=name, properties={p.name: p for p in fields})
-    message = Readers(Decoders())._message(schema)
-
-    def read(data: bytes, start: int, stop: int) -> Json:
-        out: Json = {}
-        message.read(data, start, stop, out)
-        return out
-
-    return read
-
-
-_INT64 = Schema("integer", format="int64")
-_INT32 = Schema("integer", format="int32")
-_STRING = Schema("string")
-
-
-def _timestamp(data: bytes, start: int, stop: int, *, micro: bool) -> str | None:
-    if start == stop:
-        return None
-    parts = _TIME(data, start, stop)
-    nanos = parts.get("nanos", 0) if micro else 0
-    try:
-        moment = _EPOCH + timedelta(seconds=parts.get("seconds", 0), microseconds=nanos // 1000)
-    except OverflowError:
-        raise ProtobufError("Time.MarshalJSON: year outside of range [0,9999]") from None
-    text = moment.replace(tzinfo=None).isoformat(timespec="microseconds" if micro else "seconds")
-    return text + "Z"
-
-
-def _int_or_string(data: bytes, start: int, stop: int) -> int | str:
-    parts = _INT_OR_STRING(data, start, stop)
-    if parts.get("type", 0) == 1:
-        text: str = parts.get("strVal", "")
-        return text
-    number: int = parts.get("intVal", 0)
-    return number
-
-
-def _quantity(data: bytes, start: int, stop: int) -> str:
-    text: str = _QUANTITY(data, start, stop).get("string", "")
-    return text or "0"
-
-
-def _duration(data: bytes, start: int, stop: int) -> str:
-    return spell_duration(_DURATION(data, start, stop).get("duration", 0))
-
-
-def _raw(data: bytes, start: int, stop: int) -> Any:
-    """JSON within a message: of any value, of an owned set of fields."""
-    at, end = start, stop
-    text = b""
-    while at < end:
-        tag, at = varint(data, at, end)
-        if tag == 1 << 3 | BYTES:
-            first, at = span(data, at, end)
-            text = data[first:at]
-        elif tag >> 3 == 1:
-            raise wrong_wire_type(tag, "Raw")
-        else:
-            at = skip(data, at, end, tag, "RawExtension")
-    if not text:
-        return None
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise ProtobufError(f"invalid JSON in a raw field: {error.msg}") from None
-
-
-_SPECIAL: dict[str, Value] = {
-    "byte": _base64,
-    "date-time": lambda data, start, stop: _timestamp(data, start, stop, micro=False),
-    "micro-time": lambda data, start, stop: _timestamp(data, start, stop, micro=True),
-    "duration": _duration,
-    "quantity": _quantity,
-    "int-or-string": _int_or_string,
-    "raw": _raw,
-}
-
-_TIME = _small(
-    "v1.Timestamp", Property("seconds", _INT64, number=1), Property("nanos", _INT32, number=2)
-)
-_INT_OR_STRING = _small(
-    "intstr.IntOrString",
-    Property("type", _INT64, number=1),
-    Property("intVal", _INT32, number=2),
-    Property("strVal", _STRING, number=3),
-)
-_QUANTITY = _small("resource.Quantity", Property("string", _STRING, number=1))
-_DURATION = _small("v1.Duration", Property("duration", _INT64, number=1))

@@ -7,7 +7,7 @@ absent field has bytes of its own, made once; absent pointers, lists and maps ha
 
 An object is a list of slots, one per field, copied from one that has nothing set. An inlined
 message (`Property.inline`) is a run of slots that is closed into one when all are filled. Called by
-`handlers/forms.py` and whoever makes small answers; `protobuf_values.py` has the values.
+`handlers/forms.py` and whoever makes small answers; `protobuf_value_writing.py` has the values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kapi.codec.protobuf_format import BYTES, header, headers, sized
-from kapi.schema.protobuf_values import SPECIAL, plain, union_fields
+from kapi.schema.protobuf_value_writing import SPECIAL, plain, union_fields
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]
@@ -33,7 +33,7 @@ class Writers:
         self._layouts: dict[int, tuple[Schema, _Layout]] = {}
 
     def write(self, schema: Schema, obj: Json) -> bytes:
-        """The message of an object. Unknown fields are left out; null is as good as absent."""
+        """The message of an object. Unknown fields are left out."""
         return self._layout(schema).write(obj)
 
     def _layout(self, schema: Schema) -> _Layout:
@@ -49,8 +49,12 @@ class Writers:
         properties = [p for p in schema.properties.values() if p.number]
         properties.sort(key=_place)
         for slot, p in enumerate(properties):
-            layout.fields[p.name] = (slot, self._field(p.number, p.schema, p, schema))
-            layout.absent.append(b"" if p.pointer else self._zero(p.number, p.schema, p))
+            write = self._field(p.number, p.schema, p, schema)
+            absent = b"" if p.pointer else self._zero(p.number, p.schema, p)
+            # A pointer to the zero time is null in JSON, too, where it is given.
+            null = write(None) if p.schema.format in _TIMES else absent
+            layout.fields[p.name] = (slot, write, null)
+            layout.absent.append(absent)
         layout.runs = _runs([_place(p)[:-1] for p in properties])
 
     def _field(self, number: int, schema: Schema, p: Property | None, owner: Schema) -> Write:
@@ -134,13 +138,13 @@ class Writers:
 
 
 class _Layout:
-    """What an object is made of: the slot and the writer of each field, and what stands in a slot
-    whose field is absent."""
+    """What an object is made of: the slot and the writer of each field and what null writes, and
+    what stands in a slot whose field is absent."""
 
     __slots__ = ("absent", "fields", "runs")
 
     def __init__(self) -> None:
-        self.fields: dict[str, tuple[int, Write]] = {}
+        self.fields: dict[str, tuple[int, Write, bytes]] = {}
         self.absent: list[bytes] = []
         self.runs: Sequence[Run] = ()
 
@@ -148,9 +152,9 @@ class _Layout:
         slots = self.absent.copy()
         fields = self.fields
         for name, value in obj.items():
-            if value is not None and name in fields:
-                slot, write = fields[name]
-                slots[slot] = write(value)
+            if name in fields:
+                slot, write, null = fields[name]
+                slots[slot] = null if value is None else write(value)
         for start, stop, tag in self.runs:
             slots[start:stop] = (tag + sized(b"".join(slots[start:stop])),)
         return b"".join(slots)
@@ -184,6 +188,7 @@ def _is_list(schema: Schema, p: Property | None) -> bool:
 
 
 _STRING = Schema("string")
+_TIMES = ("date-time", "micro-time")
 # By format, else by type: the value that a Go field has when it was never set.
 _ZEROS: Json = {
     "string": "",

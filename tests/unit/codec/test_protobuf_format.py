@@ -107,7 +107,7 @@ def test_what_cannot_be_passed_over(tag: int, words: str) -> None:
         (b"\x12\x03abc" + CONFIG_MAP, Envelope("v1", "ConfigMap", b"abc")),
         (b"\x12\x01a\x12\x01b", Envelope("", "", b"b")),
         (b"\n\x04\n\x02v1\n\x05\x12\x03Pod", Envelope("v1", "Pod", b"")),
-        (b"\n\x05\n\x03v\xff1", Envelope("v�1", "", b"")),
+        (b"\n\x05\n\x03v\xff1", Envelope("v\U0010ffff1", "", b"")),
     ],
 )
 def test_envelopes(data: bytes, expected: Envelope) -> None:

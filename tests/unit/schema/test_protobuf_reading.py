@@ -1,4 +1,4 @@
-"""Messages become the JSON that the same object would have come as."""
+"""Messages become the objects that typed decoding makes of the same in JSON."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_texts_maps_bytes_and_lists() -> None:
         (4, 1),
     )
     assert read("ConfigMap", raw) == {
-        "metadata": {"name": "a", "namespace": "", "finalizers": ["x/f", "x/g"]},
+        "metadata": {"name": "a", "finalizers": ["x/f", "x/g"]},
         "data": {"k": "v", "no-value": ""},
         "binaryData": {"bin": "/wA="},
         "immutable": True,
@@ -168,7 +168,6 @@ def test_schemas_within_schemas() -> None:
         (b"hello world", "proto: ConfigMap: wiretype end group for non-group"),
         (b"\x02\x01x", r"proto: ConfigMap: illegal tag 0 \(wire type 2\)"),
         (message((1, message((8, message((1, 2**62)))))), "year outside of range"),
-        (message((1, message((17, message((7, message((1, "{")))))))), "invalid JSON"),
     ],
 )
 def test_broken_messages(raw: bytes, words: str) -> None:
@@ -177,7 +176,10 @@ def test_broken_messages(raw: bytes, words: str) -> None:
 
 
 def test_unknown_fields_are_passed_over() -> None:
-    assert read("ConfigMap", message((99, "x"), (4, 1), (98, 1), (97, 1.0))) == {"immutable": True}
+    assert read("ConfigMap", message((99, "x"), (4, 1), (98, 1), (97, 1.0))) == {
+        "metadata": {},
+        "immutable": True,
+    }
 
 
 def test_a_schema_nested_too_deep_is_refused() -> None:

@@ -3,7 +3,7 @@ Kubernetes that have a message of their own behind a JSON form of their own.
 
 Each function gives, for the number of a field, a writer: from the JSON value to tag, length and
 content. Texts that come again and again (times, quantities) are written once. Used by
-`protobuf_writing.py`.
+`protobuf_writing.py`; the other way is `protobuf_value_reading.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from kapi.codec.protobuf_format import (
     header,
     headers,
     sized,
+    text_bytes,
 )
 from kapi.schema.scalars import parse_duration, parse_time
 from kapi.schema.structural import Property, Schema
@@ -53,6 +54,9 @@ def _string(number: int) -> Write:
     def write(value: str) -> bytes:
         data = value.encode()
         size = len(data)
+        if size != len(value):
+            data = text_bytes(value, data)
+            size = len(data)
         return heads[size] + data if size < 128 else tag + sized(data)
 
     return write
@@ -116,9 +120,12 @@ def _duration(text: str) -> bytes:
     return sized(header(1, VARINT) + encoded(parse_duration(text) & UINT64))
 
 
+_NAME = _string(3)
+
+
 def _int_or_string(value: int | str) -> bytes:
     if isinstance(value, str):
-        return sized(b"\x08\x01\x10\x00" + _THREE + sized(value.encode()))
+        return sized(b"\x08\x01\x10\x00" + _NAME(value))
     return sized(b"\x08\x00\x10" + encoded(value & UINT64) + _THREE + b"\0")
 
 
