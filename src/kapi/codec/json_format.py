@@ -21,13 +21,21 @@ import orjson
 from kapi.codec import json_scanner
 from kapi.codec.json_scanner import DEPTH_MAX, JsonNumber, JsonObject, JsonSyntaxError
 
+WRITER_DEPTH = 254  # levels that orjson writes
+# Levels of nesting that an object may have. The real server takes DEPTH_MAX, the fast writer fewer;
+# what surrounds an object in an answer (a list, a table, field sets) needs some of them.
+DEPTH_KEPT_MAX = WRITER_DEPTH - 16
+
 __all__ = [
+    "DEPTH_KEPT_MAX",
     "DEPTH_MAX",
     "JsonNumber",
     "JsonObject",
     "JsonSyntaxError",
+    "check_depth",
     "dumps",
     "dumps_pretty",
+    "dumps_sorted",
     "go_float",
     "go_number",
     "has_duplicates",
@@ -53,6 +61,19 @@ def loads(data: bytes) -> Any:
         except orjson.JSONDecodeError:
             pass
     return json_scanner.parse(data, exact=False)
+
+
+def check_depth(text: bytes, value: Any) -> None:
+    """Raise JsonSyntaxError for a value that is too deep to be kept; `text` is its JSON."""
+    if text.count(b"{") + text.count(b"[") <= DEPTH_KEPT_MAX:
+        return
+    probe: Any = value
+    for _ in range(WRITER_DEPTH - DEPTH_KEPT_MAX):
+        probe = [probe]
+    try:
+        orjson.dumps(probe)
+    except orjson.JSONEncodeError:
+        raise JsonSyntaxError("exceeded max depth") from None
 
 
 def loads_exact(data: bytes) -> Any:
@@ -93,6 +114,20 @@ def dumps(value: Any) -> bytes:
         return _as_go(orjson.dumps(value))
     except orjson.JSONEncodeError as error:
         return _as_go(_dump_odd(value, error, indent=0))
+
+
+def dumps_sorted(value: Any) -> bytes:
+    """As `dumps`, with the keys of all objects in byte order."""
+    try:
+        return _as_go(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+    except orjson.JSONEncodeError as error:
+        return _as_go(_dump_odd(_sorted(value), error, indent=0))
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(x) for x in value] if isinstance(value, list) else value
 
 
 def dumps_pretty(value: Any) -> bytes:

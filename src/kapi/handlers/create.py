@@ -52,7 +52,7 @@ class CreateHandler:
         options = write_options(request.query, "CreateOptions")
         resource, version = target.resource, target.version
         schema = version.schema()
-        obj, _ = self._decoder.decode(
+        obj, kind = self._decoder.decode(
             data,
             request.headers.get("content-type"),
             version.kind,
@@ -60,7 +60,8 @@ class CreateHandler:
             field_validation=options.field_validation,
             warn=request.warn,
         )
-        self._versions.defaulters.default(schema, obj)
+        if kind == version.kind:
+            self._versions.defaulters.default(schema, obj)
         answer = self._virtual.get((resource.group, resource.plural))
         if answer is not None:
             self._own(request, version.kind, schema, obj, options, "")

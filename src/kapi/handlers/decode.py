@@ -20,13 +20,15 @@ from kapi.codec.yaml_scalars import YamlError
 from kapi.errors import ApiError
 from kapi.messages import Request
 from kapi.registry.resource import GroupVersionKind
+from kapi.schema.complaints import strict_errors, type_error
+from kapi.schema.custom_parsing import META_FIELDS
 from kapi.schema.decoding import Decoders
-from kapi.schema.decoding_errors import strict_errors, type_error
 from kapi.schema.protobuf_reading import Readers
 from kapi.schema.scalars import Mismatch
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
+_NO_KIND = GroupVersionKind("", "", "")
 BODY_BYTES_MAX = 3 * 1024 * 1024  # the real server's limit for a resource body
 SUMMARY_BYTES = 30  # how much of an unreadable body an error shows
 UNREADABLE_KIND = "couldn't get version/kind; json parse error: "
@@ -56,8 +58,12 @@ def parse(data: bytes, form: str) -> Document:
     """JSON or YAML to a value. Raises JsonSyntaxError."""
     if form == "yaml":
         value, complaints = yaml_format.loads(data)
-        return Document(value, json_format.dumps(value), complaints)
-    return Document(json_format.loads(data), data, [])
+        data = json_format.dumps(value)
+        document = Document(json_format.loads(data), data, complaints)
+    else:
+        document = Document(json_format.loads(data), data, [])
+    json_format.check_depth(document.text, document.value)
+    return document
 
 
 def summarize(data: bytes) -> str:
@@ -99,7 +105,7 @@ class Decoder:
             return self._from_protobuf(data, kind, schema)
         try:
             document = parse(data, form)
-            found = self.kind_of(document, data, kind)
+            found = self.kind_of(document, data, kind if schema.typed else _NO_KIND)
         except YamlError as e:
             raise errors.bad_request(
                 f"the object provided is unrecognized (must be of type {kind.kind}): "
@@ -112,9 +118,26 @@ class Decoder:
             ) from None
         if found != kind and accepts(found):
             return document.value, found
-        if found != kind:
+        if found != kind and schema.typed:
             raise self._wrong_kind(found, kind)
-        obj = self.typed(document, schema, found, field_validation=field_validation, warn=warn)
+        if not found.kind:
+            text = data.decode("utf-8", "replace")
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type {kind.kind}): "
+                f"Object 'Kind' is missing in '{text}' ({summarize(data)})"
+            )
+        if found != kind:
+            schema = _schema_of_other(schema, same_kind=found.kind == kind.kind)
+        try:
+            obj = self.typed(document, schema, found, field_validation=field_validation, warn=warn)
+        finally:
+            if found != kind:
+                self._decoders.forget(schema)
+        if (found.group, found.version) != (kind.group, kind.version):
+            raise errors.bad_request(
+                f"the API version in the data ({found.api_version}) does not match the expected "
+                f"API version ({kind.api_version})"
+            )
         return _headed(obj, found), found
 
     def _from_protobuf(
@@ -154,17 +177,14 @@ class Decoder:
 
     def message(self, raw: bytes, schema: Schema) -> Json:
         """A message as its schema decodes it. Raises ProtobufError."""
-        value = self._readers.read(schema, raw)
-        try:
-            obj, _ = self._decoders.decode(schema, value)
-        except Mismatch:
-            exact = json_format.loads_exact(json_format.dumps(value))
-            raise ProtobufError(type_error(schema, exact) or "proto: cannot be read") from None
-        return obj if isinstance(obj, dict) else {}
+        return self._readers.read(schema, raw)
 
     def check_kind(self, document: Document, wanted: GroupVersionKind) -> None:
         """Raise ApiError 400 if the document is of another kind."""
-        found = self.kind_of(document, document.text, wanted)
+        try:
+            found = self.kind_of(document, document.text, wanted)
+        except JsonSyntaxError as e:
+            raise errors.bad_request(f"{wanted.kind}: {UNREADABLE_KIND}{e}") from None
         if found != wanted:
             raise self._wrong_kind(found, wanted)
 
@@ -271,6 +291,14 @@ class Decoder:
             f"{found.kind} in version {errors.quote(found.version)} cannot be handled as a "
             f"{wanted.kind}: {words}"
         )
+
+
+def _schema_of_other(schema: Schema, *, same_kind: bool) -> Schema:
+    """What a custom object is decoded by that calls itself otherwise: of its kind in a version
+    that is not there nothing is known; of another kind only metadata, and the rest stays.
+    """
+    own = {n: schema.properties[n] for n in META_FIELDS if n in schema.properties}
+    return Schema(type="object", typed=False, properties=own, preserve_unknown=not same_kind)
 
 
 def _any_case(value: Json, name: str) -> Any:

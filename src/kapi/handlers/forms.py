@@ -61,25 +61,35 @@ class Form:
 
     def tail(self, item: Item) -> bytes:
         """The object without its head."""
-        return item.tail if self.as_stored else item.encoded(self.key, self._converted)
+        if self.as_stored and item.revision > self.resource.renewed_after:
+            return item.tail
+        return item.encoded(self.key, self._converted)
+
+    def shown(self, item: Item) -> Json:
+        """What columns are over: the stored form, of a custom kind this version. Read-only."""
+        return self._object(item) if self.resource.custom else item.peek()
+
+    def _object(self, item: Item) -> Json:
+        """The object in this version. Read-only."""
+        obj = self._versions.renewed(self.resource, item.peek(), item.revision)
+        found = self._versions.from_stored(self.resource, self.version, obj)
+        assert found is not None, "an item holds an object"
+        return found
 
     def _converted(self, item: Item) -> bytes:
-        obj = self._versions.from_stored(self.resource, self.version, item.peek())
-        assert obj is not None
-        return self.encode(obj)[len(self.head) :]
+        tail = self.encode(self._object(item))[len(self.head) :]
+        return item.tail if tail == item.tail else tail  # held once
 
     def encode(self, obj: Json) -> bytes:
         """An object of this version; custom ones with their keys sorted."""
-        if self.resource.custom:
-            return json_format.dumps(orjson.loads(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)))
-        return json_format.dumps(obj)
+        return json_format.dumps_sorted(obj) if self.resource.custom else json_format.dumps(obj)
 
     def stored(self, obj: Json) -> Json:
         """An object of this version in the stored form. It may be the argument itself."""
         return self._versions.to_stored(self.resource, self.version, obj)
 
     def tails(self, items: Sequence[Item]) -> list[bytes]:
-        if self.as_stored:
+        if self.as_stored and not self.resource.renewed_after:
             return [item.tail for item in items]
         return [self.tail(item) for item in items]
 
@@ -98,9 +108,7 @@ class Form:
         return item.encoded(self.message_key, self._message)
 
     def _message(self, item: Item) -> bytes:
-        obj = self._versions.from_stored(self.resource, self.version, item.peek())
-        assert obj is not None
-        return self.encoder.message(self.version.schema(), obj)
+        return self.encoder.message(self.version.schema(), self._object(item))
 
     def sealed(self, item: Item) -> bytes:
         """The object in its envelope."""

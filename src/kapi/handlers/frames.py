@@ -112,7 +112,9 @@ class TableFrames(Frames):
 
     def bookmark_frame(self, bookmark: Bookmark) -> bytes:
         obj = self.bookmark_object(bookmark)
-        row: Json = {"cells": table.cells(self.form.resource, obj, self._clock.now())}
+        form = self.form
+        cells = table.cells(form.resource, form.version, obj, self._clock.now())
+        row: Json = {"cells": cells}
         row["object"] = None
         if self._include == "Object":
             row["object"] = obj
@@ -122,9 +124,9 @@ class TableFrames(Frames):
 
     def _frame(self, type_: str, revision: str, row: bytes) -> bytes:
         first, self._first = self._first, False
-        before, after = around_table(
-            self.form.resource, {"resourceVersion": revision}, self._accepted, columns=first
-        )
+        meta = {"resourceVersion": revision}
+        resource, version = self.form.resource, self.form.version
+        before, after = around_table(resource, version, meta, self._accepted, columns=first)
         return json_frame(type_, before, row, after)
 
 

@@ -22,7 +22,7 @@ from kapi.handlers.target import Target
 from kapi.messages import Request, Response
 from kapi.registry import table
 from kapi.registry.read import Page
-from kapi.registry.resource import ResourceType
+from kapi.registry.resource import ResourceType, Version
 
 Json = dict[str, Any]
 
@@ -76,7 +76,7 @@ class Responder:
         if accepted.as_kind == TABLE:
             meta = {"resourceVersion": str(item.revision)}
             rows = self._rows(request, form, [item], accepted)
-            before, after = around_table(target.resource, meta, accepted)
+            before, after = around_table(target.resource, target.version, meta, accepted)
             return self._answer(200, before + b",".join(rows) + after, accepted)
         if accepted.as_kind == PARTIAL:
             if accepted.media_type == negotiate.PROTOBUF:
@@ -175,7 +175,7 @@ class Responder:
             raise a_list(target.resource)
         version, meta = accepted.as_version, list_metadata(page)
         if kind == TABLE:
-            before, after = around_table(target.resource, meta, accepted)
+            before, after = around_table(target.resource, target.version, meta, accepted)
         else:
             head = {"kind": kind, "apiVersion": f"meta.k8s.io/{version}", "metadata": meta}
             before, after = json_format.dumps(head)[:-1] + b',"items":[', b"]}"
@@ -220,15 +220,15 @@ class Responder:
 
     def row(self, form: Form, item: Item, accepted: Accepted, include: str) -> bytes:
         """One row of a Table."""
-        stored = item.peek()
-        cells = table.cells(form.resource, stored, self._clock.now())
+        shown = form.shown(item)
+        cells = table.cells(form.resource, form.version, shown, self._clock.now())
         if include == "None":
             obj = b"null"
         elif include == "Object":
             obj = form.head + form.tail(item)
         else:
             obj = form.partial(item, accepted.as_version)
-        conditions = table.conditions(form.resource, stored)
+        conditions = table.conditions(form.resource, shown)
         said = b',"conditions":' + json_format.dumps(conditions) if conditions else b""
         return b'{"cells":%b%b,"object":%b}' % (json_format.dumps(cells), said, obj)
 
@@ -236,9 +236,10 @@ class Responder:
         self, request: Request, form: Form, target: Target, obj: Json, accepted: Accepted
     ) -> bytes:
         include = checked_include(request)
-        stored = form.stored(obj)
-        row: Json = {"cells": table.cells(target.resource, stored, self._clock.now())}
-        conditions = table.conditions(target.resource, stored)
+        shown = obj if form.resource.custom else form.stored(obj)
+        cells = table.cells(target.resource, target.version, shown, self._clock.now())
+        row: Json = {"cells": cells}
+        conditions = table.conditions(target.resource, shown)
         if conditions:
             row["conditions"] = conditions
         row["object"] = None
@@ -249,7 +250,7 @@ class Responder:
             row["object"] = table.partial_metadata(obj, accepted.as_version, hidden)
         version = obj["metadata"].get("resourceVersion")
         meta = {"resourceVersion": version} if version else {}
-        before, after = around_table(target.resource, meta, accepted)
+        before, after = around_table(target.resource, target.version, meta, accepted)
         return before + json_format.dumps(row) + after
 
 
@@ -271,14 +272,19 @@ def _parts(items: Sequence[Item], size: int) -> Iterator[tuple[int, Sequence[Ite
 
 
 def around_table(
-    resource: ResourceType, meta: Json, accepted: Accepted, *, columns: bool = True
+    resource: ResourceType,
+    version: Version,
+    meta: Json,
+    accepted: Accepted,
+    *,
+    columns: bool = True,
 ) -> tuple[bytes, bytes]:
     """What comes before and after the rows; later events of a watch have no column definitions."""
     head = {
         "kind": TABLE,
         "apiVersion": f"meta.k8s.io/{accepted.as_version}",
         "metadata": meta,
-        "columnDefinitions": table.definitions(resource) if columns else None,
+        "columnDefinitions": table.definitions(resource, version) if columns else None,
     }
     return json_format.dumps(head)[:-1] + b',"rows":[', b"]}"
 

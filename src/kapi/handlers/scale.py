@@ -7,6 +7,7 @@ from typing import Any
 
 from kapi import errors
 from kapi.codec.negotiate import Accepted, patch_format
+from kapi.errors import ApiError
 from kapi.handlers.decode import Decoder, Document, read_body
 from kapi.handlers.patch import PatchHandler, parse_patch
 from kapi.handlers.respond import Responder
@@ -17,8 +18,10 @@ from kapi.registry.change import Change
 from kapi.registry.edits import copied
 from kapi.registry.options import WriteOptions, write_options
 from kapi.registry.read import Reader
-from kapi.registry.resource import Column
+from kapi.registry.resource import Column, ScalePaths
 from kapi.registry.scale import (
+    STANDARD,
+    check_replicas,
     owners_for_scale,
     owners_from_scale,
     to_scale,
@@ -54,16 +57,23 @@ class ScaleHandler:
     async def get(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         item = await self._reader.get(target.resource, target.namespace, target.name, request.query)
-        return self._answer(request, target, item.object(), accepted)
+        parent = self._respond.forms.get(target.resource, target.version).shown(item)
+        check_replicas(parent, _paths(target))
+        return self._answer(request, target, parent, accepted)
 
     def _answer(
         self, request: Request, target: Target, parent: Json, accepted: Accepted
     ) -> Response:
+        scale = to_scale(parent, _paths(target))
         if accepted.as_kind:
             # As a Table it has columns of its own, whatever it is the scale of.
-            resource = replace(target.resource, columns=self._columns, row_conditions=None)
-            target = replace(target, resource=resource)
-        return self._respond.object(request, target, to_scale(parent), accepted)
+            resource = replace(
+                target.resource, columns=self._columns, row_conditions=None, custom=False
+            )
+            version = replace(target.version, columns=())
+            target = replace(target, resource=resource, version=version)
+            return self._respond.object(request, target, scale, accepted)
+        return self._respond.status(request, scale, accepted, 200)
 
     async def update(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
@@ -83,7 +93,7 @@ class ScaleHandler:
 
         def propose(current: Json | None) -> Json:
             assert current is not None
-            return scaled(current, scale)
+            return scaled(current, scale, _paths(target))
 
         return await self._commit(request, target, propose, options, "update", accepted)
 
@@ -102,13 +112,13 @@ class ScaleHandler:
 
         def propose(current: Json | None) -> Json:
             assert current is not None
-            before = to_scale(current)
+            before = to_scale(current, _paths(target))
             if form == "apply":
                 return self._applied(target, document, options, manager, current, before)
             after = self._patches.patched(
                 request, subresource.kind, schema, form, document, options, before
             )
-            return scaled(current, after)
+            return scaled(current, after, _paths(target))
 
         mode = "apply" if form == "apply" else "patch"
         return await self._commit(request, target, propose, options, mode, accepted)
@@ -127,7 +137,7 @@ class ScaleHandler:
         assert subresource is not None, "the mux found a subresource"
         assert subresource.schema is not None, "a Scale is a kind of its own"
         managed = current["metadata"].get("managedFields") or []
-        scale["metadata"]["managedFields"] = owners_for_scale(managed)
+        scale["metadata"]["managedFields"] = owners_for_scale(managed, _paths(target))
         kind = subresource.kind
         out = self._applier.laid_over(
             scale,
@@ -138,10 +148,10 @@ class ScaleHandler:
             "scale",
             force=options.force,
         )
-        obj = scaled(current, out.object)
+        obj = scaled(current, out.object, _paths(target))
         meta = obj["metadata"]
         meta["managedFields"] = owners_from_scale(
-            managed, out.managed, target.version.kind.api_version
+            managed, out.managed, target.version.kind.api_version, _paths(target)
         )
         return obj
 
@@ -174,14 +184,27 @@ class ScaleHandler:
         return self._answer(request, target, written.object, accepted)
 
 
-def scaled(current: Json, scale: Json) -> Json:
-    """The parent with what its Scale asks for. Raises ApiError 422."""
-    found = validate_scale(scale)
+def _paths(target: Target) -> ScalePaths | None:
+    return target.subresource.scale if target.subresource is not None else None
+
+
+def scaled(current: Json, scale: Json, paths: ScalePaths | None) -> Json:
+    """The parent with what its Scale asks for. Raises ApiError 422; a custom kind's replicas are
+    checked with the rest of it.
+    """
     meta = scale.get("metadata") or {}
-    if found:
+    if paths is None and (found := validate_scale(scale)):
         raise errors.invalid("autoscaling", "Scale", meta.get("name", ""), found)
     obj: Json = copied(current)
-    obj["spec"]["replicas"] = (scale.get("spec") or {}).get("replicas", 0)
+    holder = obj
+    *way, last = (paths or STANDARD).spec_replicas
+    for name in way:
+        if holder.get(name) is None:
+            holder[name] = {}
+        holder = holder[name]
+        if not isinstance(holder, dict):
+            raise ApiError(500, "", f"value cannot be set because .{name} is not a map")
+    holder[last] = (scale.get("spec") or {}).get("replicas", 0)
     own = obj["metadata"]
     own["name"], own["resourceVersion"] = meta.get("name", ""), meta.get("resourceVersion", "")
     for name in ("namespace", "uid"):

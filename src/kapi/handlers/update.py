@@ -41,7 +41,7 @@ class UpdateHandler:
         schema = version.schema()
 
         def decode() -> Json:
-            obj, _ = self._decoder.decode(
+            obj, kind = self._decoder.decode(
                 data,
                 request.headers.get("content-type"),
                 version.kind,
@@ -49,7 +49,8 @@ class UpdateHandler:
                 field_validation=options.field_validation,
                 warn=request.warn,
             )
-            self._versions.defaulters.default(schema, obj)
+            if kind == version.kind:
+                self._versions.defaulters.default(schema, obj)
             return obj
 
         first = [decode()]

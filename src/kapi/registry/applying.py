@@ -10,12 +10,16 @@ from typing import Any
 
 import orjson
 
+from kapi import errors
 from kapi.clock import Clock, rfc3339
+from kapi.codec import json_format
 from kapi.managedfields.apply import Applied, Apply, applied
 from kapi.managedfields.fieldset import FieldSet
 from kapi.managedfields.manager import FieldManager
 from kapi.registry.resource import GroupVersionKind, ResourceType, Version
 from kapi.registry.versions import Versions
+from kapi.schema.complaints import type_error
+from kapi.schema.scalars import Mismatch
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
@@ -45,7 +49,7 @@ class Applier:
         Raises ApiError: 400, 409 (conflicts), 500 (what the schema does not know).
         """
         kind, schema, strategy = version.kind, version.schema(), resource.strategy
-        paths = strategy.reset_status if subresource == "status" else strategy.reset_main
+        paths = strategy.resets(subresource, version.name)
         asked = Apply(
             schema=schema,
             api_version=kind.api_version,
@@ -61,7 +65,14 @@ class Applier:
         )
         out = applied(self._fields, current, config, asked)
         # What is decoded is the proposal's own: nothing of `current` is shared.
-        obj, _ = self._versions.decoders.decode(schema, orjson.loads(orjson.dumps(out.object)))
+        text = orjson.dumps(out.object)
+        try:
+            obj, _ = self._versions.decoders.decode(schema, orjson.loads(text))
+        except Mismatch:
+            words = type_error(schema, json_format.loads_exact(text))
+            raise errors.bad_request(
+                f"failed to convert new object to proper version: {words} (to {kind.api_version})"
+            ) from None
         self._versions.defaulters.default(schema, obj)
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
         head.update(obj)

@@ -6,11 +6,12 @@ struct."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import orjson
 
+from kapi.registry.resource import ScalePaths
 from kapi.registry.scale import owners_for_scale
 from kapi.registry.versions import MISSING
 
@@ -96,19 +97,18 @@ def restrict(proposed: Json, live: Json, paths: Sequence[tuple[str, ...]]) -> No
     proposed.update(kept)
 
 
-def wanted_changed(stored: Json, current: Json) -> bool:
-    """Whether anything but metadata and status differs."""
+def wanted_changed(stored: Json, current: Json, uncounted: Container[str]) -> bool:
+    """Whether anything differs at the top but in fields that do not count."""
     for name in stored.keys() | current.keys():
-        if name not in ("metadata", "status", "kind", "apiVersion") and (
-            stored.get(name) != current.get(name)
-        ):
+        if name not in uncounted and stored.get(name) != current.get(name):
             return True
     return False
 
 
-def replicas_owned(live: Json | None) -> bool:
+def replicas_owned(live: Json | None, paths: ScalePaths | None) -> bool:
     """Whether anybody owns the replicas: where nobody does, nobody starts to by scaling."""
-    return live is not None and bool(owners_for_scale(live["metadata"].get("managedFields") or []))
+    managed = live["metadata"].get("managedFields") if live is not None else None
+    return bool(owners_for_scale(managed or [], paths))
 
 
 def timeless(entry: Json) -> Json:

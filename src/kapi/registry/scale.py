@@ -1,5 +1,7 @@
 """The scale subresource: a Scale is a view of two fields of its parent. Pure.
 
+Built-in kinds have them where `STANDARD` says and a label selector; custom ones say where.
+
 https://kubernetes.io/docs/reference/kubernetes-api/autoscaling-resources/scale-v1/
 """
 
@@ -8,9 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from kapi import errors
-from kapi.errors import FieldError
+from kapi.errors import ApiError, FieldError
+from kapi.registry.go_text import go_text, go_type
+from kapi.registry.resource import ScalePaths
 
 Json = dict[str, Any]
+Path = tuple[str, ...]
+STANDARD = ScalePaths(("spec", "replicas"), ("status", "replicas"))
 _SCALE_META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -37,22 +43,69 @@ def selector_text(selector: Any) -> str:
     return ",".join(text for _, text in sorted(parts, key=lambda p: p[0]))
 
 
-def to_scale(obj: Json) -> Json:
-    """The Scale of an object with spec.replicas, spec.selector and status.replicas."""
-    meta = obj["metadata"]
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    scaled: Json = {"replicas": spec.get("replicas") or 0}
-    out_status: Json = {"replicas": status.get("replicas") or 0}
-    text = selector_text(spec.get("selector"))
-    if text:
-        out_status["selector"] = text
+def to_scale(obj: Json, paths: ScalePaths | None = None) -> Json:
+    """The Scale of an object. Raises ApiError 500 where a path of a custom kind leads elsewhere."""
+    if paths is None:
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        return _scale(
+            obj, spec.get("replicas") or 0, status.get("replicas") or 0,
+            selector_text(spec.get("selector")),
+        )  # fmt: skip
+    try:
+        selector = nested(obj, paths.selector, str) if paths.selector else None
+        return _scale(
+            obj,
+            nested(obj, paths.spec_replicas, int) or 0,
+            nested(obj, paths.status_replicas, int) or 0,
+            selector or "",
+        )
+    except NestedError as e:
+        raise ApiError(500, "", str(e)) from None
+
+
+def _scale(obj: Json, wanted: int, found: int, selector: str) -> Json:
+    meta, status = obj["metadata"], {"replicas": found, "selector": selector}
+    if not selector:
+        del status["selector"]
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {name: meta[name] for name in _SCALE_META if name in meta},
-        "spec": {k: v for k, v in scaled.items() if v},
-        "status": out_status,
+        "spec": {"replicas": wanted} if wanted else {},
+        "status": status,
     }
+
+
+def check_replicas(obj: Json, paths: ScalePaths | None) -> None:
+    """Raises ApiError 500 if a custom object says nothing of its replicas."""
+    if paths is not None and nested(obj, paths.spec_replicas, int) is None:
+        path = errors.quote("." + ".".join(paths.spec_replicas))
+        raise errors.internal_error(f"the spec replicas field {path} does not exist")
+
+
+class NestedError(ValueError):
+    """A value on the way, or at its end, is of another type."""
+
+
+def nested(obj: Json, path: Path, kind: type[Any]) -> Any:
+    """The value at a path; None where there is nothing. Raises NestedError."""
+    value: Any = obj
+    for i, name in enumerate(path):
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise NestedError(_accessor(path[: i + 1], value, "map[string]interface{}"))
+        if name not in value:
+            return None
+        value = value[name]
+    if value.__class__ is not kind:
+        raise NestedError(_accessor(path, value, "int64" if kind is int else "string"))
+    return value
+
+
+def _accessor(path: Path, value: Any, wanted: str) -> str:
+    found = f"{go_text(value)} is of the type {go_type(value)}, expected {wanted}"
+    return f".{'.'.join(path)} accessor error: {found}"
 
 
 def validate_scale(scale: Json) -> list[FieldError]:
@@ -70,41 +123,57 @@ _REPLICAS: Json = {"f:spec": {"f:replicas": {}}}
 _KEY = ("manager", "operation", "subresource")
 
 
-def _owns_replicas(entry: Json) -> bool:
-    spec = (entry.get("fieldsV1") or {}).get("f:spec") or {}
-    return "f:replicas" in spec
+def _owns(entry: Json, path: Path) -> bool:
+    node: Any = entry.get("fieldsV1") or {}
+    for name in path:
+        node = node.get(f"f:{name}")
+        if node is None:
+            return False
+    return True
+
+
+def _without(node: Json, path: Path) -> Json:
+    """A set of fields without one of them, and without what held only that."""
+    element = f"f:{path[0]}"
+    below = _without(node[element], path[1:]) if len(path) > 1 else {}
+    out = {k: v for k, v in node.items() if k != element}
+    return {**node, element: below} if below else out
+
+
+def _only(path: Path) -> Json:
+    return {f"f:{path[0]}": _only(path[1:]) if len(path) > 1 else {}}
 
 
 def _key(entry: Json) -> tuple[str, ...]:
     return tuple(entry.get(name, "") for name in _KEY)
 
 
-def owners_for_scale(managed: list[Json]) -> list[Json]:
+def owners_for_scale(managed: list[Json], paths: ScalePaths | None = None) -> list[Json]:
     """The owners of an object's replicas, as managedFields of its Scale."""
     return [
         {**entry, "apiVersion": "autoscaling/v1", "fieldsV1": _REPLICAS}
         for entry in managed
-        if _owns_replicas(entry)
+        if _owns(entry, (paths or STANDARD).spec_replicas)
     ]
 
 
-def owners_from_scale(managed: list[Json], scale: list[Json], api_version: str) -> list[Json]:
+def owners_from_scale(
+    managed: list[Json], scale: list[Json], api_version: str, paths: ScalePaths | None = None
+) -> list[Json]:
     """The object's managedFields after those of its Scale changed; these carry no time."""
+    path = (paths or STANDARD).spec_replicas
     now = {_key(entry): entry for entry in scale}
     out = []
     for entry in managed:
         mine = now.pop(_key(entry), None)
-        if mine is None and _owns_replicas(entry):
-            spec = {k: v for k, v in entry["fieldsV1"]["f:spec"].items() if k != "f:replicas"}
-            fields = {**entry["fieldsV1"], "f:spec": spec}
-            if not spec:
-                del fields["f:spec"]
+        if mine is None and _owns(entry, path):
+            fields = _without(entry["fieldsV1"], path)
             if fields:
                 out.append({**entry, "fieldsV1": fields})
             continue
         out.append(entry)
     for entry in now.values():
-        fresh = {**entry, "apiVersion": api_version, "fieldsV1": _REPLICAS}
+        fresh = {**entry, "apiVersion": api_version, "fieldsV1": _only(path)}
         fresh.pop("time", None)
         out.append(fresh)
     return out

@@ -21,6 +21,9 @@ Json = dict[str, Any]
 Path = tuple[str, ...]
 
 
+UNCOUNTED = frozenset({"kind", "apiVersion", "metadata", "status"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a hook may know of the write under way."""
@@ -52,6 +55,14 @@ class Strategy:
     propagates = True  # a propagation policy turns into finalizers for the garbage collector
     orphans_by_default = False  # a deletion without propagation policy leaves dependents alone
     deletion_warning = ""  # said when a deletion names no propagation policy
+
+    def resets(self, subresource: str, version: str) -> Sequence[Path]:
+        """What a write leaves as it was."""
+        return self.reset_status if subresource == "status" else self.reset_main
+
+    def uncounted(self, version: str) -> frozenset[str]:
+        """Top-level fields whose changes do not make a new generation."""
+        return UNCOUNTED
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         """Change `obj` in place, after the resets above. `old` is None on create."""

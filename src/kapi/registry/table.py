@@ -12,7 +12,7 @@ from typing import Any
 
 from kapi import errors
 from kapi.errors import ApiError
-from kapi.registry.resource import Column, ResourceType
+from kapi.registry.resource import Column, ResourceType, Version
 
 Json = dict[str, Any]
 
@@ -50,11 +50,11 @@ _DEFAULT = (
 INCLUDE = ("", "Metadata", "Object", "None")
 
 
-def columns(resource: ResourceType) -> Sequence[Column]:
-    return resource.columns or _DEFAULT
+def columns(resource: ResourceType, version: Version) -> Sequence[Column]:
+    return version.columns or resource.columns or _DEFAULT
 
 
-def definitions(resource: ResourceType) -> list[Json]:
+def definitions(resource: ResourceType, version: Version) -> list[Json]:
     """The columnDefinitions of a Table."""
     return [
         {
@@ -64,14 +64,14 @@ def definitions(resource: ResourceType) -> list[Json]:
             "description": c.description,
             "priority": c.priority,
         }
-        for c in columns(resource)
+        for c in columns(resource, version)
         if c.name  # IPAddress rows end in a cell that no column announces
     ]
 
 
-def cells(resource: ResourceType, obj: Json, now: float) -> list[Any]:
-    """One row of an object in its stored form."""
-    return [c.cell(obj, now) for c in columns(resource)]
+def cells(resource: ResourceType, version: Version, obj: Json, now: float) -> list[Any]:
+    """One row of an object: as it is stored, of a custom kind in the version."""
+    return [c.cell(obj, now) for c in columns(resource, version)]
 
 
 def conditions(resource: ResourceType, obj: Json) -> list[Json]:

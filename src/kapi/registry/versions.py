@@ -24,12 +24,16 @@ Json = dict[str, Any]
 MISSING = object()
 
 
-def sorted_keys(obj: Json) -> Json:
-    """The same object with the keys of all its maps in byte order, as custom objects are
-    written.
-    """
-    out: Json = orjson.loads(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS))
-    return out
+def _whole_floats(value: Any) -> bool:
+    """Make whole floats integers, as they print; whether there were any."""
+    found = False
+    for key, x in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        if isinstance(x, dict | list):
+            found = _whole_floats(x) or found
+        elif isinstance(x, float):
+            value[key] = json_format.go_number(x)
+            found = found or value[key] is not x
+    return found
 
 
 class Versions:
@@ -55,12 +59,24 @@ class Versions:
             if name == "uid":
                 ordered["resourceVersion"] = str(record.revision)
         ordered.setdefault("resourceVersion", str(record.revision))
-        return obj
+        return self.renewed(resource, obj, record.revision)
+
+    def renewed(self, resource: ResourceType, obj: Json, revision: int) -> Json:
+        """An object of the store as its resource has it now. It may be the argument itself."""
+        if resource.renew is None or revision > resource.renewed_after:
+            return obj
+        return resource.renew(obj)
+
+    def forget(self, schema: Schema) -> None:
+        """Drop what was compiled for a custom kind's schema that is served no more."""
+        self.decoders.forget(schema)
+        self.defaulters.forget(schema)
+        self.settlers.forget(schema)
 
     def settled(self, resource: ResourceType, version: Version, obj: Json) -> Json:
         """The object as its version shows it once it went through the stored form: what cannot be
         said in this version stands in annotations from here on. It may be the argument itself."""
-        if version.to_stored is None or version.from_stored is None:
+        if version.to_stored is None or version.from_stored is None or resource.custom:
             return obj
         out = self.from_stored(resource, version, self.to_stored(resource, version, obj))
         assert out is not None
@@ -78,9 +94,12 @@ class Versions:
         meta = stored["metadata"]
         version = meta.pop("resourceVersion", None)
         try:
-            if resource.custom:
-                return json_format.dumps(sorted_keys(stored))
-            return json_format.dumps(stored)
+            if not resource.custom:
+                return json_format.dumps(stored)
+            value = json_format.dumps_sorted(stored)
+            if b".0" in value and _whole_floats(stored):
+                value = json_format.dumps_sorted(stored)
+            return value
         finally:
             if version is not None:
                 meta["resourceVersion"] = version
@@ -115,7 +134,7 @@ class Versions:
                 return MISSING
             schema = p.schema
         last = schema.properties.get(path[-1])
-        if last is None or not emitted(last):
+        if last is None or not schema.typed or not emitted(last):
             return MISSING
         return None if last.pointer else self.decoders.zero(last.schema)()
 

@@ -105,7 +105,7 @@ class Writer:
         unconditional = check_version(change, proposed, live)
         self._wipe(change, proposed, live)
         # 4 who owns which field
-        if change.unmanaged or (change.subresource == "scale" and not replicas_owned(live)):
+        if change.unmanaged or (change.subresource == "scale" and not _scales(change, live)):
             keep(proposed["metadata"], live["metadata"] if live else {}, "managedFields")
         elif change.mode != "apply":
             proposed = self._versions.settled(change.resource, change.version, proposed)
@@ -171,8 +171,7 @@ class Writer:
     # -- 2 and 3 ----------------------------------------------------------------------------------
 
     def _wipe(self, change: Change, proposed: Json, live: Json | None) -> None:
-        strategy = change.resource.strategy
-        paths = strategy.reset_status if change.subresource == "status" else strategy.reset_main
+        paths = change.resource.strategy.resets(change.subresource, change.version.name)
         if change.subresource in ("", "status", "finalize"):
             schema = change.version.schema()
             for path in paths:
@@ -276,7 +275,8 @@ class Writer:
         strategy, meta = change.resource.strategy, stored["metadata"]
         strategy.prepare(stored, current, context)
         counts = change.resource.generation and not change.unmanaged
-        if current is not None and counts and wanted_changed(stored, current):
+        uncounted = strategy.uncounted(change.version.name)
+        if current is not None and counts and wanted_changed(stored, current, uncounted):
             meta["generation"] = current["metadata"].get("generation", 0) + 1
 
     def _validate(
@@ -297,7 +297,8 @@ class Writer:
         found += strategy.validate(stored, current, context)
         if found:
             # The kind as it is stored: findings about events.k8s.io are about an Event of core.
-            raise errors.invalid(r.stored.group, r.kind, meta.get("name", ""), found)
+            kind = stored.get("kind", r.kind)  # a custom object may call itself otherwise
+            raise errors.invalid(r.stored.group, kind, meta.get("name", ""), found)
         strategy.complete(stored, current, context)
         for text in strategy.warnings(stored, current, context):
             change.warn(text)
@@ -360,6 +361,11 @@ class Writer:
         if isinstance(lost, NotFound) or (isinstance(lost, Conflict) and lost.current is None):
             return errors.not_found(r.group, r.plural, change.name)
         return errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
+
+
+def _scales(change: Change, live: Json | None) -> bool:
+    """Whether the replicas that a scale changes have an owner."""
+    return replicas_owned(live, change.version.subresources["scale"].scale)
 
 
 class _Lost(Exception):

@@ -93,12 +93,6 @@ def strict_errors(schema: Schema, document: Any) -> list[str]:
     ]
 
 
-def unknown_at_top(document: Any) -> list[str]:
-    """What is unknown in an object of a version that has no schema at all."""
-    names = sorted(set(document) - set(META_FIELDS)) if isinstance(document, dict) else ()
-    return [f'unknown field "{name}"' for name in names]
-
-
 def _repeated(value: Any, path: str, found: list[str]) -> None:
     if isinstance(value, list):
         for i, x in enumerate(value):
