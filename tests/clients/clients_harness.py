@@ -46,9 +46,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, *flags: str) -> Iterator[Serving]:
+def serving(folder: Path, *flags: str, port: int = 0) -> Iterator[Serving]:
     """A server with its data in the folder. Fails if it crashes, complains or does not stop."""
-    port, log, data = free_port(), folder / "server.log", folder / "data"
+    port = port or free_port()
+    log, data = folder / "server.log", folder / "data"
     command = [sys.executable, "-m", "kapi", "serve", "--data-dir", str(data)]
     command += ["--secure-port", str(port), *flags]
     with log.open("wb") as out:
