@@ -92,3 +92,11 @@ def test_every_group_module_is_in_the_semantics() -> None:
     text = (DOCS / "semantics.md").read_text()
     named = set(re.findall(r"`kinds/(\w+)\.py`", text))
     assert {m.__name__.rpartition(".")[2] for m in groups.MODULES} <= named
+
+
+def test_speeds_in_the_readme_were_measured() -> None:
+    readme = (ROOT / "README.md").read_text()
+    measured = (DOCS / "performance.md").read_text()
+    claimed = re.findall(r"\| ([\d,]+) a second \|", readme)
+    assert claimed
+    assert [n for n in claimed if f" {n}/s " not in measured] == []
