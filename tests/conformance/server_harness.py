@@ -8,6 +8,7 @@ application, so paths, bodies and headers take the way of real ones."""
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -151,12 +152,16 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """One request. `path` may have a query; `body` is bytes, or a value sent as JSON."""
-        data = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
+        data = b"" if body is None else encoded(body)
         scope = self._scope(method, path, data, token, content_type, headers or {})
         sent: list[Any] = []
 
+        pending = [{"type": "http.request", "body": data, "more_body": False}]
+
         async def receive() -> Any:
-            return {"type": "http.request", "body": data, "more_body": False}
+            if not pending:
+                await asyncio.Event().wait()  # the client stays until it has its answer
+            return pending.pop()
 
         async def send(message: Any) -> None:
             sent.append(message)
@@ -253,6 +258,16 @@ class Client:
 
     async def delete(self, path: str, body: Any = None, status: int = 200) -> Any:
         return (await self("DELETE", path, body)).expect(status)
+
+
+def encoded(body: Any) -> bytes:
+    """A body as sent: bytes as they are, anything else as JSON."""
+    if isinstance(body, bytes):
+        return body
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # integers beyond 64 bits
+        return json.dumps(body).encode()
 
 
 def collected(headers: list[tuple[bytes, bytes]]) -> dict[str, list[str]]:

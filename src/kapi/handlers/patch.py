@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 
 from kapi import errors
-from kapi.codec import json_format, yaml_format
+from kapi.codec import json_format
 from kapi.codec.json_format import JsonSyntaxError
 from kapi.codec.negotiate import PatchFormat, patch_format
 from kapi.errors import ApiError
-from kapi.handlers.decode import Decoder, Document, read_body
+from kapi.handlers.decode import Decoder, Document, parse, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.handlers.update import Authorize
@@ -24,7 +24,7 @@ from kapi.messages import Request, Response
 from kapi.registry.applying import Applier
 from kapi.registry.change import Change
 from kapi.registry.go_text import go_text
-from kapi.registry.json_patch import json_patch
+from kapi.registry.json_patch import json_patch, unprocessable
 from kapi.registry.merge_patch import merge_patch
 from kapi.registry.options import WriteOptions, write_options
 from kapi.registry.resource import GroupVersionKind
@@ -119,7 +119,7 @@ class PatchHandler:
             patched = merge_patch(current, patch.value, lenient=lenient)
         else:
             patched = json_patch(current, patch.value, lenient=lenient)
-        text = orjson.dumps(patched)
+        text = _text(patched)
         # What a patch does not know shows in its result; what it says twice only in itself.
         repeated = self._decoder.repeated(patch, schema) if form != "json" else ()
         document = Document(orjson.loads(text), text, [], repeated)
@@ -146,13 +146,20 @@ class PatchHandler:
         return head
 
 
+def _text(patched: Any) -> bytes:
+    """The JSON of a result. Raises ApiError 422 for what copies in a JSON patch made too deep."""
+    try:
+        text = orjson.dumps(patched)
+        json_format.check_depth(text, patched)
+    except (orjson.JSONEncodeError, JsonSyntaxError):
+        raise unprocessable() from None
+    return text
+
+
 def parse_patch(data: bytes, form: PatchFormat) -> Document:
     """The patch document. Raises ApiError 400."""
     try:
-        if form == "apply":
-            value, complaints = yaml_format.loads(data)
-            return Document(value, json_format.dumps(value), complaints)
-        return Document(json_format.loads(data), data, [])
+        return parse(data, "yaml" if form == "apply" else "json")
     except JsonSyntaxError as e:
         if form == "apply":
             raise errors.bad_request(f"error encoding patch: {e}") from None

@@ -1,7 +1,7 @@
 """JSON patch (RFC 6902), as kube-apiserver's library reads it. Pure: neither the document nor the
 patch is changed.
 
-Called by `registry/change.py` through `patches.py`. What differs from the RFC is on purpose, it is
+Called by `handlers/patch.py`. What differs from the RFC is on purpose, it is
 what clients meet: `replace` of an absent member adds it, `test` of an absent member equals null,
 array indexes may be negative, and a patch without a `value` means null. Whatever does not apply is
 one and the same 422; its text never reaches clients.
@@ -58,7 +58,7 @@ def json_patch(doc: Any, patch: Any, *, lenient: bool = False) -> Any:
     try:
         for operation in patch:
             run.apply(operation or {})
-    except (_NotApplicable, RecursionError):
+    except (_NotApplicable, RecursionError, orjson.JSONEncodeError):  # the last two: too deep
         raise unprocessable() from None
     return run.finish()
 

@@ -114,11 +114,15 @@ def dns_subdomain(name: str, prefix: bool = False) -> list[str]:
     return out
 
 
+_NO_SEGMENT = (("/", "/"), ("%", "%"), ("\0", "\\x00"))
+
+
 def path_segment(name: str, prefix: bool = False) -> list[str]:
     """A name that can stand in a URL path, and nothing more (RBAC objects)."""
     if not prefix and name in (".", ".."):
         return [f"may not be '{name}'"]
-    return [f"may not contain '{c}'" for c in "/%" if c in name]
+    # NUL the real server takes; a key in the store cannot hold it.
+    return [f"may not contain '{shown}'" for c, shown in _NO_SEGMENT if c in name]
 
 
 def qualified_name(value: str) -> list[str]:
