@@ -23,6 +23,7 @@ from kapi.errors import (
     too_long,
 )
 from kapi.kinds import cells, checks
+from kapi.kinds.amounts import rounding
 from kapi.kinds.quotas import LimitRangeStrategy, ResourceQuotaStrategy, limit_defaults
 from kapi.kinds.texts import described
 from kapi.registry import names
@@ -292,6 +293,8 @@ DEFAULTS: Mapping[str, Any] = {
     _CORE + "Namespace": _namespace_defaults,
     _CORE + "NamespaceStatus": {"phase": "Active"},
     _CORE + "LimitRangeItem": limit_defaults,
+    _CORE + "ResourceQuotaSpec": rounding("hard"),
+    _CORE + "ResourceQuotaStatus": rounding("hard", "used"),
 }
 STRATEGIES: Mapping[tuple[str, str], Strategy] = {
     ("", "configmaps"): ConfigMapStrategy(),

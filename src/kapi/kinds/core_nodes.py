@@ -17,6 +17,7 @@ from kapi.errors import (
     required,
 )
 from kapi.kinds import cells, checks
+from kapi.kinds.amounts import rounding
 from kapi.kinds.quotas import quantity_of
 from kapi.kinds.texts import described
 from kapi.registry.resource import Column
@@ -38,8 +39,12 @@ def _spec_defaults(spec: Json) -> None:
         spec["podCIDR"] = ranges[0]
 
 
+_round = rounding("capacity", "allocatable")
+
+
 def _status_defaults(status: Json) -> None:
     """What can be allocated is all there is, where nobody said."""
+    _round(status)
     if "allocatable" not in status and status.get("capacity"):
         status["allocatable"] = dict(status["capacity"])
 

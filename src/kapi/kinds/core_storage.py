@@ -20,6 +20,7 @@ from kapi.errors import (
 )
 from kapi.kinds import checks, claim_specs, core_claims, go_view, storage_columns
 from kapi.kinds import volume_sources as sources
+from kapi.kinds.amounts import rounding
 from kapi.kinds.pod_scheduling import validate_node_selector
 from kapi.kinds.storage_columns import CLASS_ANNOTATION
 from kapi.registry.strategy import Context, Strategy
@@ -271,13 +272,17 @@ def _volume_warnings(obj: Json) -> list[str]:
 
 
 DEFAULTS: Mapping[str, Any] = {
-    _CORE + "PersistentVolumeSpec": {
-        "persistentVolumeReclaimPolicy": "Retain",
-        "volumeMode": "Filesystem",
-    },
+    _CORE + "PersistentVolumeSpec": (
+        {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
+        rounding("capacity"),
+    ),
     _CORE + "PersistentVolumeStatus": {"phase": "Pending"},
     _CORE + "PersistentVolumeClaimSpec": {"volumeMode": "Filesystem"},
-    _CORE + "PersistentVolumeClaimStatus": {"phase": "Pending"},
+    _CORE + "PersistentVolumeClaimStatus": (
+        {"phase": "Pending"},
+        rounding("capacity", "allocatedResources"),
+    ),
+    _CORE + "VolumeResourceRequirements": rounding("limits", "requests"),
 }
 STRATEGIES: Mapping[tuple[str, str], Strategy] = {
     ("", "persistentvolumes"): PersistentVolumeStrategy(),

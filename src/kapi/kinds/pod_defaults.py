@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from kapi.kinds.amounts import rounding
 from kapi.schema import quantity
 
 Json = dict[str, Any]
@@ -77,21 +78,6 @@ def _is_long(name: str) -> bool:
 def _container(obj: Json) -> None:
     if "imagePullPolicy" not in obj:
         obj["imagePullPolicy"] = pull_policy(obj.get("image", ""))
-
-
-def _resources(obj: Json) -> None:
-    """Amounts finer than a thousandth are rounded up to one."""
-    for field in ("limits", "requests"):
-        amounts = obj.get(field)
-        if amounts:
-            for name, amount in amounts.items():
-                if amount[-1:] in ("n", "u"):
-                    amounts[name] = round_to_milli(amount)
-
-
-def round_to_milli(amount: str) -> str:
-    value, family = quantity.parse(amount)
-    return quantity.spell(value.quantize(Decimal("0.001"), rounding="ROUND_UP"), family)
 
 
 def _volume(obj: Json) -> None:
@@ -204,7 +190,7 @@ _BY_NAME: dict[str, Default] = {
     ),
     "Container": _CONTAINER,
     "EphemeralContainer": _CONTAINER,
-    "ResourceRequirements": _resources,
+    "ResourceRequirements": rounding("limits", "requests"),
     "ContainerPort": {"protocol": "TCP"},
     "Probe": {
         "timeoutSeconds": 1,

@@ -15,6 +15,7 @@ from typing import Any
 from kapi.errors import FieldError, field_forbidden, invalid_value, required
 from kapi.errors import duplicate as duplicate_value
 from kapi.kinds import checks
+from kapi.kinds.amounts import rounding
 from kapi.registry.strategy import Context, Strategy
 
 Json = dict[str, Any]
@@ -119,8 +120,12 @@ def quantity_of(name: str, text: str, path: str) -> list[FieldError]:
 # -- limit ranges -------------------------------------------------------------------------------
 
 
+_round = rounding("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
+
+
 def limit_defaults(item: Json) -> None:
     """A container's default is its maximum, its default request the default or else the minimum."""
+    _round(item)
     if item.get("type") != "Container":
         return
     default = {**(item.get("max") or {}), **(item.get("default") or {})}

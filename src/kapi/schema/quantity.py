@@ -23,6 +23,10 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _BINARY_UP = tuple(sorted(_BINARY.items(), key=lambda x: -x[1]))
 _DECIMAL_UP = tuple(sorted(_DECIMAL.items(), key=lambda x: -x[1]))
 MAX_INT64 = 2**63 - 1
+# What is looked at only in a glance: digits that 63 bits hold for sure; of a binary one with
+# fewer digits the larger its suffix.
+_GLANCE_DIGITS = 18
+_GLANCE_BINARY = 14
 _CACHE_ENTRIES = 4096  # distinct spellings in a cluster are few
 _WIDE = Context(prec=1000)
 
@@ -33,7 +37,8 @@ class QuantityError(ValueError):
 
 @lru_cache(maxsize=_CACHE_ENTRIES)
 def parse(text: str) -> tuple[Decimal, Family]:
-    """The value, rounded up to nanos and capped to what 63 bits hold, and the family of its suffix.
+    """The value, rounded up to nanos, and the family of its suffix; a binary one is capped to what
+    63 bits hold.
 
     Raises QuantityError.
     """
@@ -66,7 +71,7 @@ def parse(text: str) -> tuple[Decimal, Family]:
         else:
             raise QuantityError("unable to parse quantity's suffix")
         limit = Decimal(MAX_INT64)
-        if abs(number) > limit:
+        if family == "binary" and abs(number) > limit:
             number = limit.copy_sign(number)
         else:
             number = number.quantize(Decimal("1e-9"), rounding=ROUND_UP)
@@ -75,9 +80,37 @@ def parse(text: str) -> tuple[Decimal, Family]:
 
 @lru_cache(maxsize=_CACHE_ENTRIES)
 def canonical(text: str) -> str:
-    """The spelling that the server answers with. Raises QuantityError."""
+    """The spelling that the server answers with: of what looks canonical at a glance, that which
+    was given. Raises QuantityError."""
     number, family = parse(text)
-    return spell(number, family)
+    return text if text == "0" or _looks_canonical(text, family) else spell(number, family)
+
+
+def _looks_canonical(text: str, family: Family) -> bool:
+    """The real server's glance, which takes `01`, `+1` and `5.` for canonical, too."""
+    match = _SYNTAX.match(text)
+    assert match is not None, "it was parsed"
+    _, whole, _, fraction, letters, sign, power = match.groups()
+    whole, fraction = whole.lstrip("0") or "0", fraction or ""
+    digits = whole + fraction
+    if family == "binary":
+        bits = _BINARY[letters]
+        if fraction or _GLANCE_BINARY - len(whole) - bits * 3 // 10 < 0:
+            return False
+        return int(whole) & 7 != 0 and int(whole) << bits <= MAX_INT64
+    scale = (int(sign + power) if power else _DECIMAL[letters]) - len(fraction)
+    if len(digits) > _GLANCE_DIGITS or scale < _DECIMAL["n"]:
+        return False
+    return scale % 3 == 0 and not digits.endswith("000") and digits[0] != "0"
+
+
+@lru_cache(maxsize=_CACHE_ENTRIES)
+def in_milli(text: str) -> str:
+    """The same with at most three digits after its point, rounded up; else as it is spelled."""
+    number, family = parse(text)
+    with localcontext(_WIDE):
+        rounded = number.quantize(Decimal("0.001"), rounding=ROUND_UP)
+    return text if rounded == number else spell(rounded, family)
 
 
 def spell(number: Decimal, family: Family) -> str:
@@ -95,10 +128,10 @@ def spell(number: Decimal, family: Family) -> str:
             return str(whole)
         nanos = int(number.scaleb(9))
         power = -9
-        while nanos % 1000 == 0 and power < 18:
+        while nanos % 1000 == 0:
             nanos //= 1000
             power += 3
-        if family == "exponent":
+        if family == "exponent" or power > _DECIMAL["E"]:
             return f"{nanos}e{power}" if power else str(nanos)
         suffix = next(s for s, p in _DECIMAL_UP if p == power)
         return f"{nanos}{suffix}"
