@@ -3,7 +3,8 @@
 A body is four bytes of magic and a runtime.Unknown: the kind, and the message of that kind as
 bytes. What is in those bytes the schema says: `schema/protobuf_reading.py` walks them with the
 functions here, `schema/protobuf_writing.py` makes them. Errors have the words of the real server's
-generated code; positions are offsets into the whole, never copies. https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
+generated code; positions are offsets into the whole, never copies.
+https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
 """
 
 from __future__ import annotations
