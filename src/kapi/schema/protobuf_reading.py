@@ -272,7 +272,6 @@ class _Message:
                     out[name] = size if kind == INTEGER else size != 0
                 else:
                     out.pop(name, None)  # given before, not any more
-                    continue
                 continue
             stop = at + size
             if size >= 0x80:
