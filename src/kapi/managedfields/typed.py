@@ -80,11 +80,13 @@ class Walker:
 class MapWalker(Walker):
     """A struct, a granular map, or a place without a schema that holds a map."""
 
-    __slots__ = ("_children", "_other", "_plans", "_schema", "_walkers")
+    __slots__ = ("_children", "_other", "_plans", "_schema", "_walkers", "_whole")
 
     def __init__(self, walkers: Walkers, schema: Schema | None) -> None:
         super().__init__(exact=walkers.reaches_untyped(schema))
         self._plans: dict[tuple[str, ...], Plan] = {}
+        # The nodes of structs that hold scalars only: one for all that have the same fields.
+        self._whole: dict[tuple[str, ...], Node] = {}
         self._walkers = walkers
         self._schema = schema
         self._children: dict[str, tuple[str, Walker]] = {}
@@ -116,16 +118,14 @@ class MapWalker(Walker):
     def shape(self, value: Any) -> Node:
         if not value or value.__class__ is not dict:
             return {}
-        return {SELF: {}, **self.members(value)}
-
-    def members(self, value: Mapping[str, Any]) -> Node:
-        """The fields of a map's members, without itself."""
         names = tuple(value)
-        plan = self._plans.get(names) or self._plan(names)
-        return {
-            element: {} if walker is None else walker.shape(value[name])
-            for name, element, walker in plan
-        }
+        whole = self._whole.get(names)
+        if whole is not None:
+            return whole
+        node: Node = {SELF: {}}
+        for name, element, walker in self._plans.get(names) or self._plan(names):
+            node[element] = {} if walker is None else walker.shape(value[name])
+        return node
 
     def _plan(self, names: tuple[str, ...]) -> Plan:
         made = []
@@ -138,7 +138,10 @@ class MapWalker(Walker):
         if all(name in declared for name in names):
             if len(self._plans) >= PLANS_MAX:
                 self._plans.clear()
+                self._whole.clear()
             self._plans[names] = plan
+            if all(walker is None for _, _, walker in plan):
+                self._whole[names] = {SELF: {}, **{element: {} for _, element, _ in plan}}
         return plan
 
     def compare(self, old: Any, new: Any) -> Diff | None:
@@ -292,12 +295,16 @@ class ListWalker(Walker):
     def shape(self, value: Any) -> Node:
         if not value or value.__class__ is not list:
             return {}
+        return {SELF: {}, **self._items(value)}
+
+    def _items(self, value: list[Any]) -> Node:
+        """The node of items that stand where none were; repeated ones are one field."""
         item = self.item
         found: dict[Any, Node] = {}
         for v in value:
             key = self.key(v)
             found[key] = {} if key in found else item.shape(v)
-        return {SELF: {}, **self.node(found)}
+        return self.node(found)
 
     def compare(self, old: Any, new: Any) -> Diff | None:
         if old is new or self.equal(old, new):
@@ -306,6 +313,8 @@ class ListWalker(Walker):
         new_list = new if new.__class__ is list else []
         if not old_list and not new_list:
             return {}, None
+        if not old_list:
+            return self._items(new_list), None
         return self.compare_items(self.index(old_list), self.index(new_list))
 
     def compare_items(
