@@ -281,6 +281,10 @@ _ESCAPES = {
 }  # fmt: skip
 
 
+# From here on a character stands for a byte that is no UTF-8: codec/protobuf_format.py.
+_FIRST_BYTE = "\U0010ff80"
+
+
 def quote(text: str) -> str:
     """A string as Go's `%q` prints it."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
@@ -289,6 +293,8 @@ def quote(text: str) -> str:
     for c in text:
         if c in _ESCAPES:
             out.append(_ESCAPES[c])
+        elif c >= _FIRST_BYTE:
+            out.append(f"\\x{ord(c) & 0xFF:02x}")
         elif c.isprintable():
             out.append(c)
         elif ord(c) < 0x80:

@@ -95,7 +95,7 @@ class Readers:
         kind, wire = VALUE, BYTES
         read: Any = self._value(schema, owner)
         if schema.format in SMALL_MESSAGES:
-            kind, read = SMALL, SMALL_MESSAGES[schema.format]
+            kind, read, drops = SMALL, SMALL_MESSAGES[schema.format], not p.pointer
         elif schema.format not in SPECIAL:
             if key in CONVERT:
                 kind = BOOLEAN if schema.type == "boolean" else INTEGER
@@ -295,7 +295,12 @@ class _Message:
                 else:
                     out[name] = [read(data, at, stop, None)]
             elif kind == SMALL:
-                out[name] = read(data[at:stop])
+                value = read(data[at:stop])
+                if value is None and drops:  # no pointer: the zero time is none
+                    out.pop(name, None)
+                    at = stop
+                    continue
+                out[name] = value
             elif kind == ENTRY:
                 key, value = read(data, at, stop)
                 if name in out:
