@@ -22,6 +22,7 @@ from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
 from kapi.filters.wait_group import WaitGroup
 from kapi.flowcontrol.flow_schema import Classifier
+from kapi.handlers.aside import Aside
 from kapi.handlers.discovery import Discovery
 from kapi.handlers.encoder import Encoder
 from kapi.handlers.health import Check, Health, always_well
@@ -87,6 +88,7 @@ class Server:
         self.metrics = Metrics()
         self.table = ResourceTable()
         self.requests = WaitGroup()
+        self._aside = Aside()
         self.handler: Handler = _not_started
         self.stopping = False
         self._storage: Storage | None = None
@@ -204,6 +206,7 @@ class Server:
                 authority=core.authority,
                 in_process=core.in_process,
                 healthy=lambda: cacher.ready,
+                aside=self._aside,
             )
         )
         roots = root_paths(
@@ -276,6 +279,7 @@ class Server:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.cacher is not None:
             await self.cacher.stop()
+        self._aside.close()
         if self._storage is not None:
             await self._storage.close()
 

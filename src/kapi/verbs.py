@@ -11,6 +11,7 @@ from kapi import errors
 from kapi.authorization.authorizer import Decision, refusal
 from kapi.clock import Clock, Entropy
 from kapi.filters.authorization import attributes
+from kapi.handlers.aside import Aside
 from kapi.handlers.binding import BindingHandler
 from kapi.handlers.component_status import ComponentStatusHandler
 from kapi.handlers.connect import ConnectHandlers
@@ -65,6 +66,7 @@ class VerbDependencies:
     authority: Authority
     in_process: InProcess
     healthy: Callable[[], bool]
+    aside: Aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class _CoreLookup:
 
 def build_verbs(d: VerbDependencies) -> Verbs:
     respond = Responder(Forms(d.versions, d.encoder), d.clock)
-    decoder = Decoder(d.versions.decoders, d.catalog.go_type)
+    decoder = Decoder(d.versions.decoders, d.catalog.go_type, d.aside)
 
     async def authorize(request: Request, target: Target, verb: str) -> None:
         asked = replace(attributes(request), verb=verb)

@@ -46,7 +46,7 @@ class BindingHandler:
         subresource = target.subresource
         assert subresource is not None
         assert subresource.schema is not None
-        binding, _ = self._decoder.decode(
+        binding, _ = await self._decoder.read(
             data,
             request.headers.get("content-type"),
             subresource.kind,

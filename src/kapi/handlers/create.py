@@ -52,7 +52,7 @@ class CreateHandler:
         options = write_options(request.query, "CreateOptions")
         resource, version = target.resource, target.version
         schema = version.schema()
-        obj, kind = self._decoder.decode(
+        obj, kind = await self._decoder.read(
             data,
             request.headers.get("content-type"),
             version.kind,
@@ -96,7 +96,7 @@ class CreateHandler:
         assert subresource is not None
         assert subresource.schema is not None
         schema = subresource.schema()
-        obj, _ = self._decoder.decode(
+        obj, _ = await self._decoder.read(
             data,
             request.headers.get("content-type"),
             subresource.kind,

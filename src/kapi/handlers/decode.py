@@ -18,6 +18,7 @@ from kapi.codec.negotiate import content_format
 from kapi.codec.protobuf_format import BadEnvelope, ProtobufError, open_envelope
 from kapi.codec.yaml_scalars import YamlError
 from kapi.errors import ApiError
+from kapi.handlers.aside import Aside
 from kapi.messages import Request
 from kapi.registry.resource import GroupVersionKind
 from kapi.schema.complaints import strict_errors, type_error
@@ -78,11 +79,33 @@ def summarize(data: bytes) -> str:
 class Decoder:
     """Decodes bodies into typed objects. One per server."""
 
-    def __init__(self, decoders: Decoders, go_types: Callable[[GroupVersionKind], str]) -> None:
+    def __init__(
+        self, decoders: Decoders, go_types: Callable[[GroupVersionKind], str], aside: Aside
+    ) -> None:
         """`go_types`: the Go type of any kind of the built-in API, "" for one that is not of it."""
+        self.aside = aside
         self._decoders = decoders
         self._go_types = go_types
         self._readers = Readers(decoders)
+
+    async def read(
+        self,
+        data: bytes,
+        content_type: str,
+        kind: GroupVersionKind,
+        schema: Schema,
+        *,
+        field_validation: str,
+        warn: Callable[[str], None],
+    ) -> tuple[Json, GroupVersionKind]:
+        """As `decode`; large bodies are read beside the event loop."""
+        self._decoders.decoder(schema)  # compiled here: the other thread only uses it
+        return await self.aside.run(
+            len(data),
+            lambda: self.decode(
+                data, content_type, kind, schema, field_validation=field_validation, warn=warn
+            ),
+        )
 
     def decode(
         self,

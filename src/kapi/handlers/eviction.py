@@ -59,7 +59,7 @@ class EvictionHandler:
         content_type = request.headers.get("content-type")
         if b"policy/v1beta1" in data:  # the one kind whose older version is still read
             expected = GroupVersionKind("policy", "v1beta1", "Eviction")
-        eviction, _ = self._decoder.decode(
+        eviction, _ = await self._decoder.read(
             data,
             content_type,
             expected,

@@ -62,7 +62,7 @@ class PatchHandler:
         options = write_options(
             request.query, "PatchOptions", patch_type="apply" if form == "apply" else form
         )
-        patch = parse_patch(data, form)
+        patch = await self._decoder.aside.run(len(data), lambda: parse_patch(data, form))
         kind, schema = target.version.kind, target.version.schema()
         manager = manager_name(request, options.field_manager)
 

@@ -82,7 +82,7 @@ class ScaleHandler:
         subresource = target.subresource
         assert subresource is not None
         assert subresource.schema is not None
-        scale, _ = self._decoder.decode(
+        scale, _ = await self._decoder.read(
             data,
             request.headers.get("content-type"),
             subresource.kind,
@@ -102,7 +102,9 @@ class ScaleHandler:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         data = await read_body(request)
         options = write_options(request.query, "PatchOptions", patch_type=form)
-        document: Document = parse_patch(data, form)
+        document: Document = await self._decoder.aside.run(
+            len(data), lambda: parse_patch(data, form)
+        )
         subresource = target.subresource
         assert subresource is not None
         assert subresource.schema is not None

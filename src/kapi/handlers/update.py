@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypedDict
 
 from kapi.handlers.decode import Decoder, read_body
 from kapi.handlers.respond import Responder
@@ -11,11 +12,19 @@ from kapi.messages import Request, Response
 from kapi.registry.change import Change, Json
 from kapi.registry.conditions import match_path
 from kapi.registry.options import write_options
+from kapi.registry.resource import GroupVersionKind
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
 
 # Is the user of this request allowed another verb on the same target? Raises ApiError 403.
 Authorize = Callable[[Request, Target, str], Awaitable[None]]
+
+
+class Rules(TypedDict):
+    """How a body is decoded."""
+
+    field_validation: str
+    warn: Callable[[str], None]
 
 
 class UpdateHandler:
@@ -40,24 +49,19 @@ class UpdateHandler:
         version = target.version
         schema = version.schema()
 
-        def decode() -> Json:
-            obj, kind = self._decoder.decode(
-                data,
-                request.headers.get("content-type"),
-                version.kind,
-                schema,
-                field_validation=options.field_validation,
-                warn=request.warn,
-            )
+        body = (data, request.headers.get("content-type"), version.kind, schema)
+        rules: Rules = {"field_validation": options.field_validation, "warn": request.warn}
+
+        def complete(obj: Json, kind: GroupVersionKind) -> Json:
             if kind == version.kind:
                 self._versions.defaulters.default(schema, obj)
             return obj
 
-        first = [decode()]
+        first = [complete(*await self._decoder.read(*body, **rules))]
 
         def propose(current: Json | None) -> Json:
             # The pipeline owns what it is given: a second attempt gets an object decoded anew.
-            return first.pop() if first else decode()
+            return first.pop() if first else complete(*self._decoder.decode(*body, **rules))
 
         assert request.user is not None
         change = Change(
