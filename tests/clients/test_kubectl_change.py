@@ -103,6 +103,38 @@ See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts
     assert spec_of(terminal, "configmap/settings", "{.data}") == '{"b":"2"}'
 
 
+def owners_of(terminal: Terminal, name: str) -> dict[tuple[str, str], list[str]]:
+    """The keys of the data of a config map that each manager owns."""
+    meta = terminal.kubectl(f"get configmap {name} -o json --show-managed-fields").json["metadata"]
+    return {
+        (entry["manager"], entry["operation"]): sorted(entry["fieldsV1"].get("f:data", {}))
+        for entry in meta["managedFields"]
+    }
+
+
+def test_apply_changes_sides_and_back(terminal: Terminal) -> None:
+    says = terminal.says
+    settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: "
+    says("apply -f -", stdin=settings + '{a: "1", b: "2"}')
+    assert owners_of(terminal, "settings") == {
+        ("kubectl-client-side-apply", "Update"): [".", "f:a", "f:b"]
+    }
+    # To the server: no conflict with itself, and what the file no longer says goes.
+    said = says("apply --server-side -f -", stdin=settings + '{a: "9"}')
+    assert said == "configmap/settings serverside-applied\n"
+    assert spec_of(terminal, "configmap/settings", "{.data}") == '{"a":"9"}'
+    by_server = {("kubectl", "Apply"): ["f:a"], ("kubectl-last-applied", "Apply"): []}
+    assert owners_of(terminal, "settings") == by_server
+    # And back: the annotation was kept up meanwhile, so what it names and the file does not goes.
+    assert says("apply -f -", stdin=settings + '{b: "3"}') == "configmap/settings configured\n"
+    assert spec_of(terminal, "configmap/settings", "{.data}") == '{"b":"3"}'
+    # Once more to the server.
+    says("apply --server-side -f -", stdin=settings + '{b: "4", c: "5"}')
+    assert spec_of(terminal, "configmap/settings", "{.data}") == '{"b":"4","c":"5"}'
+    by_server[("kubectl", "Apply")] = ["f:b", "f:c"]
+    assert owners_of(terminal, "settings") == by_server
+
+
 def test_prune(terminal: Terminal) -> None:
     one = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: keep, labels: {set: one}}\n"
     two = one.replace("keep", "drop")
