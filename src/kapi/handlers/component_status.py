@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from kapi import errors
-from kapi.handlers.respond import Responder
+from kapi.handlers.respond import TABLE, Responder
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
 from kapi.registry import list_options
+from kapi.registry.read import Page
 
 Json = dict[str, Any]
 STORE = "etcd-0"  # the name the real server gives its first store
@@ -38,11 +39,17 @@ class ComponentStatusHandler:
         return self._respond.object(request, target, self._status(listed=False), accepted)
 
     async def list(self, request: Request, target: Target) -> Response:
-        accepted = self._respond.negotiate(request, transforms=False, target=target)
+        accepted = self._respond.negotiate(request, transforms=True, target=target)
+        if accepted.as_kind not in ("", TABLE):
+            accepted = self._respond.negotiate(request, transforms=False, target=target)
         options = list_options.parse(request.query, target.resource)
         items = [self._status(listed=True)]
         if not options.labels.matches({}) or not options.fields.matches({"metadata.name": STORE}):
             items = []
+        if accepted.as_kind == TABLE and items:
+            return self._respond.object(request, target, items[0], accepted)
+        if accepted.as_kind:
+            return self._respond.page(request, target, Page((), 0), accepted)
         listed = {
             "kind": "ComponentStatusList",
             "apiVersion": "v1",

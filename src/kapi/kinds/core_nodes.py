@@ -1,4 +1,5 @@
-"""Node: one form for its pod ranges, taints, what an update may not change, its table.
+"""Node: one form for its pod ranges, taints, what an update may not change, its table; and the
+table of component statuses.
 
 https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/
 """
@@ -184,6 +185,21 @@ def _kernel(obj: Json, now: float) -> str:
     return f"{kernel} ({architecture})" if architecture else str(kernel)
 
 
+def _condition(name: str) -> cells.Cell:
+    """What the condition Healthy of a component says."""
+
+    def cell(obj: Json, now: float) -> str:
+        healthy = (c for c in obj.get("conditions") or () if c.get("type") == "Healthy")
+        found: Json | None = next(healthy, None)
+        if found is None:
+            return "Unknown" if name == "status" else ""
+        if name == "status":
+            return "Healthy" if found.get("status") == "True" else "Unhealthy"
+        return str(found.get(name, ""))
+
+    return cell
+
+
 DEFAULTS: Mapping[str, Any] = {
     _CORE + "NodeSpec": _spec_defaults,
     _CORE + "NodeStatus": _status_defaults,
@@ -235,6 +251,15 @@ COLUMNS: Mapping[tuple[str, str], tuple[Column, ...]] = {
             _info("containerRuntimeVersion"),
             described("io.k8s.api.core.v1.NodeSystemInfo", "containerRuntimeVersion"),
             wide=True,
+        ),
+    ),
+    ("", "componentstatuses"): (
+        cells.name_column(),
+        *(
+            cells.column(
+                name, "string", _condition(name.lower()), f"{name} of the component conditions"
+            )
+            for name in ("Status", "Message", "Error")
         ),
     ),
 }
