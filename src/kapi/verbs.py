@@ -90,7 +90,7 @@ class _CoreLookup:
 
 def build_verbs(d: VerbDependencies) -> Verbs:
     respond = Responder(Forms(d.versions, d.encoder), d.clock)
-    decoder = Decoder(d.versions.decoders, d.catalog.go_type, d.aside)
+    decoder = Decoder(d.versions.decoders, d.catalog.go_type, d.aside, d.catalog.schema_of)
 
     async def authorize(request: Request, target: Target, verb: str) -> None:
         asked = replace(attributes(request), verb=verb)

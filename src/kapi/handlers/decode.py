@@ -19,6 +19,7 @@ from kapi.codec.protobuf_format import BadEnvelope, ProtobufError, open_envelope
 from kapi.codec.yaml_scalars import YamlError
 from kapi.errors import ApiError
 from kapi.handlers.aside import Aside
+from kapi.handlers.body_words import internal_package, no_message, not_registered, summarize
 from kapi.messages import Request
 from kapi.registry.resource import GroupVersionKind
 from kapi.schema.complaints import strict_errors, type_error
@@ -31,7 +32,6 @@ from kapi.schema.structural import Schema
 Json = dict[str, Any]
 _NO_KIND = GroupVersionKind("", "", "")
 BODY_BYTES_MAX = 3 * 1024 * 1024  # the real server's limit for a resource body
-SUMMARY_BYTES = 30  # how much of an unreadable body an error shows
 UNREADABLE_KIND = "couldn't get version/kind; json parse error: "
 # Go prints the type it wanted to read the kind into.
 _META_STRUCT = (
@@ -67,23 +67,20 @@ def parse(data: bytes, form: str) -> Document:
     return document
 
 
-def summarize(data: bytes) -> str:
-    """A body as an error shows it: text if it looks like an object, else hexadecimal."""
-    if not data:
-        return "<empty>"
-    head = data[:SUMMARY_BYTES]
-    text = head.decode("utf-8", "replace") if data[:1] == b"{" else head.hex()
-    return text if len(data) <= SUMMARY_BYTES else text + " ..."
-
-
 class Decoder:
     """Decodes bodies into typed objects. One per server."""
 
     def __init__(
-        self, decoders: Decoders, go_types: Callable[[GroupVersionKind], str], aside: Aside
+        self,
+        decoders: Decoders,
+        go_types: Callable[[GroupVersionKind], str],
+        aside: Aside,
+        schema_of: Callable[[str, str], Schema | None] = lambda api_version, kind: None,
     ) -> None:
-        """`go_types`: the Go type of any kind of the built-in API, "" for one that is not of it."""
+        """`go_types`: the Go type of any kind of the built-in API, "" for one that is not of it.
+        `schema_of`: the schema of one by apiVersion and kind, None for one that is not of it."""
         self.aside = aside
+        self._schema_of = schema_of
         self._decoders = decoders
         self._go_types = go_types
         self._readers = Readers(decoders)
@@ -100,6 +97,7 @@ class Decoder:
     ) -> tuple[Json, GroupVersionKind]:
         """As `decode`; large bodies are read beside the event loop."""
         self._decoders.decoder(schema)  # compiled here: the other thread only uses it
+        self._readers.compile(schema)
         return await self.aside.run(
             len(data),
             lambda: self.decode(
@@ -175,17 +173,28 @@ class Decoder:
                 f"{e} ({summarize(data)})"
             ) from None
         if found != kind:
-            raise self._wrong_kind(found, kind)
+            raise self._wrong_message(found, kind, raw)
         if not schema.typed:
-            raise self._unreadable(
-                found,
-                "object *unstructured.Unstructured does not implement the protobuf "
-                "marshalling interface and cannot be encoded to a protobuf message",
-            )
+            raise self._unreadable(found, no_message("unstructured.Unstructured"))
         try:
             return _headed(self.message(raw, schema), found), found
         except ProtobufError as e:
             raise self._unreadable(found, str(e)) from None
+
+    def _wrong_message(
+        self, found: GroupVersionKind, wanted: GroupVersionKind, raw: bytes
+    ) -> ApiError:
+        """What to say to a message of another kind: first, what is wrong with it as such."""
+        words = ""
+        schema = self._schema_of(found.api_version, found.kind)
+        if schema is not None:
+            try:
+                self.message(raw, schema)
+            except ProtobufError as e:
+                words = str(e)
+        elif found.version == "__internal" and found.group == wanted.group:
+            words = no_message(f"{internal_package(found)}.{found.kind}")
+        return self._cannot_be(found, wanted, words) if words else self._wrong_kind(found, wanted)
 
     def opened(self, data: bytes, default: GroupVersionKind) -> tuple[GroupVersionKind, bytes]:
         """The kind an envelope names, completed by the default, and the message in it.
@@ -298,22 +307,22 @@ class Decoder:
         return tuple(text for text in found if text.startswith("duplicate "))
 
     def _unreadable(self, kind: GroupVersionKind, words: str) -> ApiError:
+        return self._cannot_be(kind, kind, words)
+
+    def _cannot_be(self, found: GroupVersionKind, wanted: GroupVersionKind, words: str) -> ApiError:
         return errors.bad_request(
-            f"{kind.kind} in version {errors.quote(kind.version)} "
-            f"cannot be handled as a {kind.kind}: {words}"
+            f"{found.kind} in version {errors.quote(found.version)} "
+            f"cannot be handled as a {wanted.kind}: {words}"
         )
 
     def _wrong_kind(self, found: GroupVersionKind, wanted: GroupVersionKind) -> ApiError:
         go_type = self._go_types(found)
         if go_type:
-            internal = wanted.group.partition(".")[0] or "core"
-            words = f"converting ({go_type}) to ({internal}.{wanted.kind}): unknown conversion"
+            internal = f"{internal_package(wanted)}.{wanted.kind}"
+            words = f"converting ({go_type}) to ({internal}): unknown conversion"
         else:
             words = not_registered(found)
-        return errors.bad_request(
-            f"{found.kind} in version {errors.quote(found.version)} cannot be handled as a "
-            f"{wanted.kind}: {words}"
-        )
+        return self._cannot_be(found, wanted, words)
 
 
 def _schema_of_other(schema: Schema, *, same_kind: bool) -> Schema:
@@ -342,13 +351,6 @@ def _headed(obj: Json, kind: GroupVersionKind) -> Json:
     head.update(obj)
     head["kind"], head["apiVersion"] = kind.kind, kind.api_version
     return head
-
-
-def not_registered(kind: GroupVersionKind) -> str:
-    return (
-        f"no kind {errors.quote(kind.kind)} is registered for version "
-        f'{errors.quote(kind.api_version)} in scheme "pkg/runtime/scheme.go:111"'
-    )
 
 
 def _plain(exact: Any) -> Any:

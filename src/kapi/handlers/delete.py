@@ -12,7 +12,8 @@ from kapi.codec.negotiate import content_format
 from kapi.codec.protobuf_format import ProtobufError
 from kapi.codec.yaml_scalars import YamlError
 from kapi.errors import ApiError
-from kapi.handlers.decode import UNREADABLE_KIND, Decoder, not_registered, parse, read_body
+from kapi.handlers.body_words import not_registered
+from kapi.handlers.decode import UNREADABLE_KIND, Decoder, parse, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response

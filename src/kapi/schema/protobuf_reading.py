@@ -68,6 +68,11 @@ class Readers:
         except RecursionError:
             raise ProtobufError("exceeded max depth") from None
 
+    def compile(self, schema: Schema) -> None:
+        """Make what reading a schema needs; then it can be read in any thread."""
+        if schema.typed:
+            self._message(schema)
+
     def _message(self, schema: Schema) -> _Message:
         found = self._made.get(id(schema))
         if found is not None:
