@@ -234,9 +234,9 @@ def test_what_the_cluster_is(terminal: Terminal) -> None:
     assert re.fullmatch(
         r"NAME +STATUS   AGE\ndefault   Active   \w+\n", says("get namespaces default")
     )
-    shown = terminal.kubectl("get componentstatuses")
-    assert steady(shown.out) == "NAME     STATUS    MESSAGE   ERROR\netcd-0   Healthy   ok\n"
-    assert shown.err == "Warning: v1 ComponentStatus is deprecated in v1.19+\n"
+    old = terminal.kubectl("get componentstatuses")
+    assert steady(old.out) == "NAME     STATUS    MESSAGE   ERROR\netcd-0   Healthy   ok\n"
+    assert old.err == "Warning: v1 ComponentStatus is deprecated in v1.19+\n"
     config = says("config view")
     assert "certificate-authority-data: DATA+OMITTED" in config
     assert says("config current-context") == "kapi\n"
