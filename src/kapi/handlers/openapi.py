@@ -18,7 +18,8 @@ from kapi.codec import json_format
 from kapi.codec.negotiate import JSON, matches, parse_accept
 from kapi.handlers.documents import TEXT
 from kapi.handlers.openapi_documents import Documents
-from kapi.handlers.openapi_proto import encode_v2
+from kapi.handlers.openapi_proto_v2 import encode_v2
+from kapi.handlers.openapi_proto_v3 import encode_v3
 from kapi.messages import Request, Response
 from kapi.registry.resource import ResourceTable
 
@@ -29,7 +30,12 @@ _V2_TYPES = {
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf": V2_PROTOBUF,
     V2_PROTOBUF: V2_PROTOBUF,
 }
-_V3_TYPES = {JSON: JSON}
+V3_PROTOBUF = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
+_V3_TYPES = {
+    JSON: JSON,
+    "application/com.github.proto-openapi.spec.v3@v1.0+protobuf": V3_PROTOBUF,
+    V3_PROTOBUF: V3_PROTOBUF,
+}
 KEEP_DAYS = 365  # what HTTP calls for ever
 COMPRESSION = 6  # of 9: a tenth of the time of 9, within a twentieth of its size
 
@@ -102,7 +108,7 @@ class OpenApi:
             else:
                 v3 = self._documents.v3(key)
                 assert v3 is not None  # it has a digest
-                body = json_format.dumps(v3)
+                body = encode_v3(v3) if media_type == V3_PROTOBUF else json_format.dumps(v3)
             kept = _Kept(digest, gzip.compress(body, COMPRESSION, mtime=0))
             self._kept[(key, media_type)] = kept
         return kept

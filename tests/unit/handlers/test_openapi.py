@@ -12,7 +12,8 @@ import pytest
 from kapi.clock import SystemClock
 from kapi.handlers.openapi import OpenApi
 from kapi.handlers.openapi_documents import Documents
-from kapi.handlers.openapi_proto import encode_v2
+from kapi.handlers.openapi_proto_v2 import encode_v2
+from kapi.handlers.openapi_proto_v3 import encode_v3
 from kapi.kinds.catalog import Catalog
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request, Response
 from kapi.registry.resource import GroupVersionKind, ResourceTable, Subresource, Version
@@ -314,6 +315,41 @@ def test_protobuf_of_v2() -> None:
     extension = dict(fields(schema[3][1]))
     assert extension[1] == b"x-kubernetes-group-version-kind"
     assert json.loads(dict(fields(extension[2]))[2]) == [{"kind": "B"}]
+
+
+def test_protobuf_of_v3() -> None:
+    leaf = {"type": "string", "default": "x", "nullable": True}
+    document = {
+        "openapi": "3.0.0",
+        "paths": {"/a": {"get": {"responses": {"200": {"description": "OK"}}}}},
+        "components": {
+            "schemas": {
+                "B": {
+                    "properties": {"c": {"allOf": [{"$ref": "#/d"}], "default": {}}},
+                    "additionalProperties": leaf,
+                    "x-kubernetes-list-type": "set",
+                }
+            }
+        },
+    }
+    top = dict(fields(encode_v3(document)))
+    assert top[1] == b"3.0.0"
+    path = dict(fields(dict(fields(top[4]))[1]))
+    assert path[1] == b"/a"
+    responses = dict(fields(dict(fields(dict(fields(path[2]))[4]))[8]))
+    ok = dict(fields(responses[2]))
+    assert ok[1] == b"200"
+    assert fields(dict(fields(ok[2]))[1]) == [(1, b"OK")]
+    named = dict(fields(dict(fields(dict(fields(top[5]))[1]))[1]))
+    schema = dict(fields(dict(fields(named[2]))[1]))  # a schema, no reference
+    member = dict(fields(dict(fields(schema[31]))[1]))
+    assert member[1] == b"c"
+    inner = dict(fields(dict(fields(member[2]))[1]))
+    assert dict(fields(dict(fields(inner[26]))[2])) == {1: b"#/d"}
+    assert inner[33] == b""
+    more = fields(dict(fields(dict(fields(schema[32]))[1]))[1])
+    assert more == [(25, b"string"), (33, b"\x1a\x01x"), (1, 1)]
+    assert dict(fields(schema[36]))[1] == b"x-kubernetes-list-type"
 
 
 @pytest.mark.parametrize("key", ["api", "apis", "apis/node.k8s.io", "openid/v1/jwks"])
