@@ -110,11 +110,16 @@ async def test_a_watch(api: Any, namespace: str) -> None:
                 if event == "DELETED":
                     return
 
+    async def until(count: int) -> None:
+        while len(seen) < count:
+            await asyncio.sleep(0.02)
+
     watching = asyncio.create_task(follow())
-    await asyncio.sleep(0.3)
     settings = await ConfigMap(config_map("a", namespace), api=api)
     await settings.create()
+    await asyncio.wait_for(until(1), 10)
     await settings.patch({"data": {"x": "1"}})
+    await asyncio.wait_for(until(2), 10)
     await settings.delete()
     await asyncio.wait_for(watching, 10)
     assert seen == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]

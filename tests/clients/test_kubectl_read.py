@@ -180,9 +180,10 @@ def test_watches(terminal: Terminal) -> None:
         assert line_of(watch.stdout).split()[:3] == ["MODIFIED", "after", "2"]
         says("delete configmap after")
         assert line_of(watch.stdout).split()[:3] == ["DELETED", "after", "2"]
-    only = ["kubectl", "get", "pods", "-o", "name", "--watch-only", "-l", "a=b"]
+    only = ["kubectl", "get", "pods", "-o", "name", "--watch-only", "-l", "a=b", "-v=6"]
     with terminal.background(*only) as watch:
-        time.sleep(0.5)
+        while "watch=true" not in line_of(watch.stdout):
+            pass  # until the request is answered
         says("run web --image=a")
         says("label pod web a=b")
         assert line_of(watch.stdout) == "pod/web"
