@@ -102,17 +102,20 @@ def _spec(template: dict[str, Any]) -> dict[str, Any]:
 
 async def test_a_watch(api: Any, namespace: str) -> None:
     seen: list[tuple[str, str]] = []
+    news = asyncio.Event()
 
     async def follow() -> None:
         async with aclosing(api.watch("configmaps", namespace=namespace)) as events:
             async for event, obj in events:
                 seen.append((event, obj.name))
+                news.set()
                 if event == "DELETED":
                     return
 
     async def until(count: int) -> None:
         while len(seen) < count:
-            await asyncio.sleep(0.02)
+            news.clear()
+            await news.wait()
 
     watching = asyncio.create_task(follow())
     settings = await ConfigMap(config_map("a", namespace), api=api)

@@ -186,7 +186,9 @@ def test_watches(terminal: Terminal) -> None:
             pass  # until the request is answered
         says("run web --image=a")
         says("label pod web a=b")
-        assert line_of(watch.stdout) == "pod/web"
+        while (line := line_of(watch.stdout)).startswith("I"):
+            pass  # what -v=6 tells
+        assert line == "pod/web"
     waiting = ["kubectl", "wait", "--for=jsonpath={.spec.replicas}=3", "deployment/web"]
     says("create deployment web --image=a")
     with terminal.background(*waiting, "--timeout=10s") as wait:
