@@ -158,6 +158,11 @@ class Writer:
         return record
 
     async def _creating(self, change: Change) -> None:
+        if change.resource.terminating:
+            refusal = errors.method_not_allowed(change.resource.group, change.resource.plural)
+            verb = "patch" if change.mode == "apply" else change.mode
+            text = f"{verb} not allowed while custom resource definition is terminating"
+            raise ApiError(refusal.code, refusal.reason, text, details=refusal.details)
         if change.mode == "create":
             return
         if not change.may_create or change.subresource:
@@ -181,7 +186,6 @@ class Writer:
             for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "uid"):
                 meta.pop(name, None)
             meta.pop("creationTimestamp", None)
-            meta.pop("generation", None)
             return
         old = live["metadata"]
         for name in ("creationTimestamp", "generation", "selfLink"):
