@@ -1,4 +1,5 @@
-"""The loops that run beside requests: compaction, the end of events, the status of flow schemas.
+"""The loops that run beside requests: compaction, the end of events, the status of flow schemas,
+custom kinds.
 
 `server.py` starts them when everything is there and cancels them first when it stops.
 """
@@ -10,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from kapi.apiextensions.definitions import Definitions
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock
@@ -18,6 +20,7 @@ from kapi.controllers.event_expiry import EventExpiry
 from kapi.controllers.flow_status import FlowStatus
 from kapi.controllers.follow import Begin, Watching
 from kapi.in_process import InProcess
+from kapi.kinds import apiextensions
 from kapi.options import Options
 from kapi.registry import list_options
 from kapi.registry.read import Reader
@@ -38,6 +41,7 @@ class Dependencies:
     cacher: Cacher
     reader: Reader
     in_process: InProcess
+    definitions: Definitions
     draining: Callable[[], bool]
 
     def resource(self, group: str, plural: str) -> ResourceType:
@@ -51,6 +55,9 @@ def start(d: Dependencies) -> list[asyncio.Task[None]]:
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "event-expiry": _event_expiry(d),
         "flow-status": _flow_status(d),
+        "definitions": d.definitions.run(
+            _watch(d, d.resource(apiextensions.GROUP, apiextensions.PLURAL))
+        ),
     }
     if d.options.etcd_compaction_interval:  # else all history is kept
         interval = d.options.etcd_compaction_interval

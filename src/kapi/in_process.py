@@ -101,10 +101,13 @@ class InProcess:
         """Raises ApiError 409 if it changed meanwhile, 404 if it is gone."""
         await self._writer.commit(self._change(group, plural, namespace, obj, "update"))
 
-    async def update_status(self, group: str, plural: str, namespace: str, obj: Json) -> None:
-        """The status of an object at its resourceVersion. Raises ApiError 409, 404."""
+    async def update_status(self, group: str, plural: str, namespace: str, obj: Json) -> Json:
+        """The status of an object at its resourceVersion; the object as it is then. Raises
+        ApiError 409, 404.
+        """
         change = self._change(group, plural, namespace, obj, "update")
-        await self._writer.commit(replace(change, subresource="status"))
+        written = await self._writer.commit(replace(change, subresource="status"))
+        return written.object
 
     async def apply(
         self, group: str, plural: str, subresource: str, config: Json, manager: str

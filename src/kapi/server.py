@@ -20,6 +20,7 @@ from kapi.cacher.lister import Lister
 from kapi.chain import Dependencies, build_chain
 from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
+from kapi.custom_kinds import build_definitions, surroundings
 from kapi.filters.wait_group import WaitGroup
 from kapi.flowcontrol.flow_schema import Classifier
 from kapi.handlers.aside import Aside
@@ -117,6 +118,17 @@ class Server:
             self.serve(resource)
         await cacher.start()
         core = self._build_core(storage, cacher, catalog)
+        definitions = build_definitions(
+            self.clock,
+            surroundings(core.catalog, core.versions, core.fields),
+            self.table,
+            storage,
+            cacher,
+            core.in_process,
+            core.deleter,
+            serve=self.serve,
+            unserve=self.unserve,
+        )
         self.handler = self._build_handler(core, cacher)
         await fixed_objects.bootstrap(
             core.in_process, fixed_objects.load(), _bootstrap_settings(self.options), self.clock
@@ -132,6 +144,7 @@ class Server:
                 cacher=cacher,
                 reader=core.reader,
                 in_process=core.in_process,
+                definitions=definitions,
                 draining=lambda: self.requests.draining,
             )
         )
@@ -288,9 +301,12 @@ class Server:
     def serve(self, resource: ResourceType) -> None:
         """Serve a resource from now on, or a new form of one that is served."""
         assert self.cacher is not None, "a server that was not started serves nothing"
+        old = self.table.get(resource.group, resource.plural)
         if resource.stored_in_store:
             self.cacher.register(resource)
         self.table.add(resource)
+        if old is not None and old.versions is not resource.versions:
+            self.cacher.end_watches_of(old)  # they would go on in the old form
 
     def unserve(self, group: str, plural: str) -> None:
         """Serve it no more: its watches end; the store keeps its objects."""

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from kapi import log
-from kapi.cacher.event import Item, Resource
+from kapi.cacher.event import Item, Layout, Resource
 from kapi.cacher.resource_cache import ResourceCache
 from kapi.cacher.timers import Timers
 from kapi.cacher.watcher import Watcher
@@ -128,6 +128,8 @@ class Cacher:
             known = cache.resources.get(key)
             if known is None or _same_layout(known, resource):
                 cache.resources[key] = resource
+                if resource.custom:  # their stored version may change
+                    cache.layout = Layout(resource)
                 return cache
             self.unregister(known)
         cache = ResourceCache(resource, self._revision)
@@ -148,6 +150,13 @@ class Cacher:
         for watcher in cache.watchers:
             known = watcher.selection.resource
             if (known.group, known.plural) == (resource.group, resource.plural):
+                watcher.end()
+
+    def end_watches_of(self, resource: Resource) -> None:
+        """End the watches that have begun on this form of a resource."""
+        cache = self.cache(resource)
+        for watcher in cache.watchers if cache is not None else ():
+            if watcher.selection.resource is resource:
                 watcher.end()
 
     def cache(self, resource: Resource) -> ResourceCache | None:
@@ -362,7 +371,7 @@ async def _records(storage: Storage, prefix: str, revision: int) -> AsyncIterato
 def _same_layout(a: Resource, b: Resource) -> bool:
     return (
         a.stored.kind == b.stored.kind
-        and a.stored.api_version == b.stored.api_version
+        and (a.custom or a.stored.api_version == b.stored.api_version)
         and a.namespaced == b.namespaced
         and a.custom == b.custom
     )

@@ -1,6 +1,6 @@
 """apiextensions.k8s.io: CustomResourceDefinition, as a stored kind: names, versions, its table.
 
-What it makes the server serve, and the conditions that say so, are not here.
+What it makes the server serve is in `apiextensions/`.
 https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/custom-resource-definition-v1/
 """
 
@@ -10,19 +10,33 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from kapi.errors import FieldError, invalid_value, not_supported, required
-from kapi.kinds import cells, checks
+from kapi.errors import FieldError, invalid_value
+from kapi.kinds import cells, definition_spec
 from kapi.kinds.apiregistration import any_name
-from kapi.kinds.bases import SPEC_AND_METADATA, Plain
-from kapi.registry import names
+from kapi.kinds.bases import SPEC_ONLY, Plain
+from kapi.kinds.definition_conditions import (
+    CLEANUP,
+    ESTABLISHED,
+    TERMINATING,
+    approval_finding,
+    condition_of,
+    is_true,
+    set_condition,
+)
+from kapi.kinds.definition_schemas import Requirements, RuleChecks
 from kapi.registry.resource import Column
 from kapi.registry.strategy import Context, Strategy
+from kapi.schema.structural import SchemaSource
 
 Json = dict[str, Any]
 
 GROUP = "apiextensions.k8s.io"
+PLURAL = "customresourcedefinitions"
 _CRD = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
-_SCOPES = ("Cluster", "Namespaced")
+_PENDING = (
+    "InstanceDeletionPending",
+    "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+)
 
 
 def _spec_defaults(spec: Json) -> None:
@@ -39,80 +53,105 @@ def _spec_defaults(spec: Json) -> None:
 class DefinitionStrategy(Plain):
     standard_finalizers = False
     name_rule = staticmethod(any_name)
+    generates_names = True
     unconditional_update = False
-    reset_status = SPEC_AND_METADATA
+    propagates = False
+    # The real server means to put metadata back, too, but puts back what came.
+    reset_status = SPEC_ONLY
+
+    def __init__(self, object_meta: SchemaSource, rules: RuleChecks | None = None) -> None:
+        """`object_meta`: the schema of every kind's metadata. `rules`: checks
+        x-kubernetes-validations; None: they are taken as they are.
+        """
+        self._required = Requirements(object_meta=object_meta, rules=rules)
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         if old is None:
             obj["status"] = {
                 "conditions": None,
                 "acceptedNames": {"plural": "", "kind": ""},
-                "storedVersions": [
-                    v.get("name", "")
-                    for v in (obj.get("spec") or {}).get("versions") or ()
-                    if v.get("storage")
-                ],
+                "storedVersions": None,
             }
         elif not context.subresource:
             obj["status"] = copy.deepcopy(old.get("status") or {})
+        if context.subresource:
+            return
+        storage = next((v for v in _versions(obj) if v.get("storage")), None)
+        stored = obj["status"].get("storedVersions") or []
+        if storage is not None and storage.get("name", "") not in stored:
+            obj["status"]["storedVersions"] = [*stored, storage.get("name", "")]
+
+    def mark_deleted(self, obj: Json, now: str) -> bool:
+        """A definition stays until its instances are gone."""
+        meta, status = obj["metadata"], obj.setdefault("status", {})
+        meta["deletionTimestamp"] = now
+        finalizers = meta.setdefault("finalizers", [])
+        if CLEANUP not in finalizers:
+            finalizers.append(CLEANUP)
+        set_condition(status, condition_of(TERMINATING, "True", *_PENDING), now)
+        return True
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
+        accepted = (obj.get("status") or {}).get("acceptedNames") or {}
         if context.subresource == "status":
-            return []
+            return definition_spec.name_findings(accepted, "status.acceptedNames")
         spec = obj.get("spec") or {}
-        given, group = spec.get("names") or {}, spec.get("group", "")
-        out: list[FieldError] = []
-        wanted = f"{given.get('plural', '')}.{group}"
-        for field in ("generateName", "name"):
-            name = obj["metadata"].get(field, "")
-            if name not in ("", wanted):
-                text = 'must be spec.names.plural+"."+spec.group'
-                out.append(invalid_value(f"metadata.{field}", name, text))
-        if not group:
-            out.append(required("spec.group"))
-        else:
-            out += checks.dns_subdomain(group, "spec.group")
-            if "." not in group:
-                text = "should be a domain with at least one dot"
-                out.append(invalid_value("spec.group", group, text))
-        scope = spec.get("scope", "")
-        if not scope:
-            out.append(required("spec.scope"))
-        elif scope not in _SCOPES:
-            out.append(not_supported("spec.scope", scope, _SCOPES))
-        return out + _versions(spec.get("versions") or []) + _names(given, "spec.names")
+        found = _name(obj, spec) if old is None else []
+        needed = self._required
+        before: Json = {}
+        if old is not None:
+            before = old.get("spec") or {}
+            established = is_true(old, ESTABLISHED)
+            needed = definition_spec.requirements(before, needed, established=established)
+        found += definition_spec.findings(spec, needed)
+        if old is not None:
+            found += definition_spec.immutable(spec, before, needed)
+        found += definition_spec.name_findings(accepted, "status.acceptedNames")
+        found += _stored_versions(obj)
+        found += approval_finding(obj, old)
+        if spec.get("preserveUnknownFields") and not before.get("preserveUnknownFields"):
+            text = (
+                "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "
+                "spec.versions[*].schema instead"
+            )
+            found.append(invalid_value("spec.preserveUnknownFields", True, text))
+        return found
 
 
-def _versions(versions: list[Json]) -> list[FieldError]:
-    out: list[FieldError] = []
-    for i, version in enumerate(versions):
-        path, name = f"spec.versions[{i}].name", version.get("name", "")
-        out += checks.each(path, name, names.dns_1035_label(name))
-    if sum(1 for v in versions if v.get("storage")) != 1 and not versions:
-        text = "must have exactly one version marked as storage version"
-        out.append(invalid_value("spec.versions", versions, text))
-    return out
+def _name(obj: Json, spec: Json) -> list[FieldError]:
+    wanted = f"{(spec.get('names') or {}).get('plural', '')}.{spec.get('group', '')}"
+    text = 'must be spec.names.plural+"."+spec.group'
+    return [
+        invalid_value(f"metadata.{field}", name, text)
+        for field in ("generateName", "name")
+        if (name := obj["metadata"].get(field, "")) not in ("", wanted)
+    ]
 
 
-def _names(given: Json, path: str) -> list[FieldError]:
-    out: list[FieldError] = []
-    for field in ("plural", "singular", "kind", "listKind"):
-        name = given.get(field, "")
-        if not name:
-            out.append(required(f"{path}.{field}"))
-            continue
-        lower = name.lower() if field in ("kind", "listKind") else name
-        for words in names.dns_1035_label(lower):
-            if lower != name:
-                words = f"may have mixed case, but should otherwise match: {words}"
-            out.append(invalid_value(f"{path}.{field}", name, words))
-    for field in ("shortNames", "categories"):
-        for i, name in enumerate(given.get(field) or ()):
-            out += checks.each(f"{path}.{field}[{i}]", name, names.dns_1035_label(name))
-    if given.get("kind") and given.get("kind") == given.get("listKind"):
-        text = "kind and listKind may not be the same"
-        out.append(invalid_value(f"{path}.listKind", given["listKind"], text))
-    return out
+def _stored_versions(obj: Json) -> list[FieldError]:
+    path = "status.storedVersions"
+    stored: list[str] | None = (obj.get("status") or {}).get("storedVersions")
+    if not stored:
+        return [invalid_value(path, stored, "must have at least one stored version")]
+    found: list[FieldError] = []
+    listed = {v.get("name", ""): bool(v.get("storage")) for v in _versions(obj)}
+    for version in _versions(obj):
+        name = version.get("name", "")
+        if version.get("storage") and name not in stored:
+            found.append(invalid_value(path, stored, f"must have the storage version {name}"))
+    for i, name in enumerate(stored):
+        if name not in listed:
+            text = (
+                f"missing from spec.versions; {name} was previously a storage version, and must "
+                "remain in spec.versions until a storage migration ensures no data remains "
+                f"persisted in {name} and removes {name} from status.storedVersions"
+            )
+            found.append(invalid_value(f"{path}[{i}]", name, text))
+    return found
+
+
+def _versions(obj: Json) -> list[Json]:
+    return list((obj.get("spec") or {}).get("versions") or ())
 
 
 def _served(obj: Json, now: float) -> str:
@@ -140,11 +179,17 @@ DEFAULTS: Mapping[str, Any] = {
     _CRD + "CustomResourceDefinitionSpec": _spec_defaults,
     _CRD + "ServiceReference": {"port": 443},
 }
-STRATEGIES: Mapping[tuple[str, str], Strategy] = {
-    (GROUP, "customresourcedefinitions"): DefinitionStrategy(),
-}
+
+
+def strategies(
+    object_meta: SchemaSource, rules: RuleChecks | None = None
+) -> Mapping[tuple[str, str], Strategy]:
+    """Those that need to know of the built-in schemas."""
+    return {(GROUP, PLURAL): DefinitionStrategy(object_meta, rules)}
+
+
 COLUMNS: Mapping[tuple[str, str], tuple[Column, ...]] = {
-    (GROUP, "customresourcedefinitions"): (
+    (GROUP, PLURAL): (
         cells.name_column(),
         cells.column("Scope", "string", cells.field("spec", "scope"), "Cluster/Namespaced"),
         cells.column("Versions", "string", _served, "Served versions"),

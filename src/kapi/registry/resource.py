@@ -114,6 +114,7 @@ class ResourceType:
     # Objects stored up to revision `renewed_after` may be of an older schema or version: reading
     # them goes through `renew`, from any stored form to the present one.
     renew: Convert | None = None
+    terminating: bool = False  # of a CRD that is deleted: nothing new is made
     renewed_after: int = 0
 
     @property
