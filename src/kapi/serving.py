@@ -196,9 +196,12 @@ def check(directory: Path) -> tuple[list[str], str]:
     """What is wrong with a store, and a line about what was looked at. Raises CannotServe."""
     from kapi.storage.check import check_file
 
+    if not directory.is_dir():
+        raise CannotServe(f"there is no {directory}: kapi serve makes it at its first start")
     try:
         findings = check_file(directory)
     except (StorageError, OSError) as error:
         raise CannotServe(str(error)) from error
     count = len(findings)
-    return findings, f"{directory}: " + (f"{count} findings" if count else "sound")
+    found = "sound" if not count else "1 finding" if count == 1 else f"{count} findings"
+    return findings, f"{directory}: {found}"

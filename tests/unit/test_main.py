@@ -169,6 +169,7 @@ def test_help(runner: Path) -> None:
         (["kubeconfig", "--v=3"], 2, "--v is a flag of kapi serve"),
         (["kubeconfig", "--data-dir=/nope"], 1, "kapi serve writes it"),
         (["check", "--secure-port=1"], 2, "--secure-port is a flag of kapi serve"),
+        (["check", "--data-dir=/nope"], 1, "there is no /nope: kapi serve makes it"),
     ],
 )
 def test_mistakes_cost_one_line(
