@@ -91,10 +91,10 @@ class Deleter:
             current = self._versions.decode_stored(resource, record)
             check_preconditions(resource, deletion.name, options, current["metadata"])
             await self._admit(deletion, current)
-            marked = self._mark(deletion, record, current)
+            marked, stays = self._mark(deletion, record)
             try:
-                if marked is None:
-                    return await self._remove(deletion, record, current)
+                if not stays:
+                    return await self._remove(deletion, record, current, marked)
                 return await self._update(deletion, record, marked)
             except (Conflict, NotFound):
                 continue
@@ -123,10 +123,11 @@ class Deleter:
         await self._admission.admit(attributes)
         await self._admission.validate(attributes)
 
-    def _mark(self, deletion: Deletion, record: Record, current: Json) -> Json | None:
-        """The object with its marks of deletion; None if nothing holds it and it may go at once.
+    def _mark(self, deletion: Deletion, record: Record) -> tuple[Json, bool]:
+        """The object with its marks of deletion, and whether it stays: whether something holds it.
 
-        The result is equal to `current` where a deletion is already under way.
+        It is as it was where a deletion is already under way. What goes at once is marked where
+        its kind has a grace period, be it zero, and the answer shows it.
         """
         strategy, options = deletion.resource.strategy, deletion.options
         obj = self._versions.decode_stored(deletion.resource, record)
@@ -137,25 +138,25 @@ class Deleter:
             held = meta.get("deletionGracePeriodSeconds")
             if held:  # only a shorter grace period may follow
                 if grace is None or grace >= held:
-                    return obj
+                    return obj, True
                 began = parse_time(meta["deletionTimestamp"])[0] - held
                 set_deletion(meta, rfc3339(began + grace), grace)
-                return None if grace == 0 and not meta.get("finalizers") else obj
+                return obj, grace > 0 or bool(meta.get("finalizers"))
             self._propagate(deletion, meta)
-            return obj if meta.get("finalizers") or strategy.held(obj) else None
+            return obj, bool(meta.get("finalizers")) or strategy.held(obj)
         period = strategy.grace_period(obj, grace)
         self._propagate(deletion, meta)
         if period is not None:
             set_deletion(meta, rfc3339(now + period), period)
             _bump(meta)
-            return obj if period > 0 or meta.get("finalizers") else None
+            return obj, period > 0 or bool(meta.get("finalizers"))
         if strategy.mark_deleted(obj, rfc3339(now)):
-            return obj
+            return obj, True
         if meta.get("finalizers"):
             set_deletion(meta, rfc3339(now), 0)
             _bump(meta)
-            return obj
-        return None
+            return obj, True
+        return obj, False
 
     def _propagate(self, deletion: Deletion, meta: Json) -> None:
         """Turn the propagation policy into finalizers for the garbage collector."""
@@ -177,7 +178,9 @@ class Deleter:
         if set(wanted) != set(held):
             put_finalizers(meta, wanted)
 
-    async def _remove(self, deletion: Deletion, record: Record, current: Json) -> Deleted:
+    async def _remove(
+        self, deletion: Deletion, record: Record, current: Json, marked: Json
+    ) -> Deleted:
         revision = record.revision
         if not deletion.options.dry_run:
             _, revision = await storage_call(
@@ -186,7 +189,7 @@ class Deleter:
             for hook in self._hooks:
                 if hook.handles(deletion.resource, ""):
                     await hook.after_delete(current)
-        return Deleted(self._answer(deletion, current, revision), gone=True)
+        return Deleted(self._answer(deletion, marked, revision), gone=True)
 
     async def _update(self, deletion: Deletion, record: Record, marked: Json) -> Deleted:
         revision = record.revision
