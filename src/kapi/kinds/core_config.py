@@ -40,8 +40,10 @@ NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 _FROZEN = "field is immutable when `immutable` is set"
 
 
-def decoded_size(text: str) -> int:
-    """The bytes that a base64 text stands for."""
+def decoded_size(text: str | None) -> int:
+    """The bytes that a base64 text stands for; Go's nil has none."""
+    if text is None:
+        return 0
     return len(text) * 3 // 4 - text.count("=", max(0, len(text) - 2))
 
 
@@ -145,10 +147,10 @@ def _typed_secret(kind: str, data: Json, metadata: Json) -> list[FieldError]:
     return []
 
 
-def json_object_problem(encoded: str) -> str:
+def json_object_problem(encoded: str | None) -> str:
     """Why the bytes behind a base64 text are no JSON object, as Go says it; empty if they are."""
     try:
-        text = base64.b64decode(encoded)
+        text = base64.b64decode(encoded or "")
     except (binascii.Error, ValueError):
         return "illegal base64 data at input byte 0"
     try:

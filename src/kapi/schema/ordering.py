@@ -1,5 +1,5 @@
-"""Fields in the order of the Go struct: what defaulting, admission and strategies added goes where
-it belongs.
+"""Fields in the order of the Go struct and keys of maps in byte order: what defaulting, admission
+and strategies added goes where it belongs.
 
 Called by the write pipeline right before an object is encoded; answers are made from the stored
 bytes, so their fields come in the order of the real server. Compiled per schema; an object that is
@@ -34,7 +34,7 @@ class Orders:
             run(obj)
 
     def arranger(self, schema: Schema) -> Arrange | None:
-        """None where a schema holds no struct at any depth."""
+        """None where a schema holds neither struct nor map at any depth."""
         found = self._compiled.get(id(schema))
         if found is not None:
             return found[1]
@@ -53,20 +53,19 @@ class Orders:
         if schema.type == "object":
             return self._object(schema) if schema.typed and schema.properties else None
         inner = schema.items if schema.type == "array" else schema.values
-        each = self.arranger(inner) if inner is not None else None
-        if each is None:
+        run = self.arranger(inner) if inner is not None else None
+        if schema.type == "map" and schema.typed:
+            return _map(run)
+        if run is None:
             return None
-        run = each
+        each = run
 
         def arrange_items(value: Any) -> None:
             for item in value:
-                run(item)
+                if item:
+                    each(item)
 
-        def arrange_values(value: Any) -> None:
-            for item in value.values():
-                run(item)
-
-        return arrange_items if schema.type == "array" else arrange_values
+        return arrange_items
 
     def _object(self, schema: Schema) -> Arrange:
         inner: dict[str, Arrange] = {}
@@ -88,6 +87,23 @@ class Orders:
                 obj.update(items)
 
         return arrange
+
+
+def _map(run: Arrange | None) -> Arrange:
+    def arrange(value: Any) -> None:
+        if len(value) > 1:
+            names = list(value)
+            ordered = sorted(names)
+            if names != ordered:
+                items = [(name, value[name]) for name in ordered]
+                value.clear()
+                value.update(items)
+        if run is not None:
+            for item in value.values():
+                if item:
+                    run(item)
+
+    return arrange
 
 
 # What to do with an object that has these fields: those to look into, and the order of all if it

@@ -32,7 +32,7 @@ def test_struct_order_at_every_depth() -> None:
     Orders().arrange(pod_schema(), pod)
     assert list(pod) == ["metadata", "spec", "status"]
     assert list(pod["metadata"]) == ["name", "uid", "labels"]
-    assert list(pod["metadata"]["labels"]) == ["z", "a"]  # a map keeps its own order
+    assert list(pod["metadata"]["labels"]) == ["a", "z"]
     assert list(pod["spec"]) == ["volumes", "containers", "restartPolicy"]
     assert list(pod["spec"]["containers"][0]) == ["name", "image", "resources"]
     assert list(pod["spec"]["volumes"][0]) == ["name", "emptyDir"]
@@ -71,3 +71,14 @@ def test_nothing_is_lost(fields: list[str]) -> None:
     known = [n for n in pod["spec"]["containers"][0] if n != "strange"]
     order = ("name", "image", "args", "ports", "env", "resources")
     assert known == [n for n in order if n in fields]
+
+
+def test_keys_of_maps_are_sorted() -> None:
+    obj = {
+        "metadata": {"labels": {"b": "1", "a": "2"}, "name": "x"},
+        "spec": {"nodeSelector": {"z": "", "é": "", "Z": ""}, "containers": []},
+    }
+    Orders().arrange(pod_schema(), obj)
+    assert list(obj["metadata"]) == ["name", "labels"]
+    assert list(obj["metadata"]["labels"]) == ["a", "b"]
+    assert list(obj["spec"]["nodeSelector"]) == ["Z", "z", "é"]
