@@ -55,7 +55,7 @@ async def read_body(request: Request) -> bytes:
     return await request.body.read(BODY_BYTES_MAX)
 
 
-def parse(data: bytes, form: str) -> Document:
+def parse(data: bytes, form: str, *, shallow: bool = True) -> Document:
     """JSON or YAML to a value. Raises JsonSyntaxError."""
     if form == "yaml":
         value, complaints = yaml_format.loads(data)
@@ -63,8 +63,16 @@ def parse(data: bytes, form: str) -> Document:
         document = Document(json_format.loads(data), data, complaints)
     else:
         document = Document(json_format.loads(data), data, [])
-    json_format.check_depth(document.text, document.value)
+    if shallow:
+        json_format.check_depth(document.text, document.value)
     return document
+
+
+def _unreadable_body(kind: GroupVersionKind, why: str, data: bytes) -> ApiError:
+    return errors.bad_request(
+        f"the object provided is unrecognized (must be of type {kind.kind}): "
+        f"{why} ({summarize(data)})"
+    )
 
 
 class Decoder:
@@ -125,32 +133,28 @@ class Decoder:
         if form == "protobuf":
             return self._from_protobuf(data, kind, schema)
         try:
-            document = parse(data, form)
+            document = parse(data, form, shallow=not schema.typed)
             found = self.kind_of(document, data, kind if schema.typed else _NO_KIND)
         except YamlError as e:
-            raise errors.bad_request(
-                f"the object provided is unrecognized (must be of type {kind.kind}): "
-                f"{e} ({summarize(data)})"
-            ) from None
+            raise _unreadable_body(kind, str(e), data) from None
         except JsonSyntaxError as e:
-            raise errors.bad_request(
-                f"the object provided is unrecognized (must be of type {kind.kind}): "
-                f"{UNREADABLE_KIND}{e} ({summarize(data)})"
-            ) from None
+            raise _unreadable_body(kind, f"{UNREADABLE_KIND}{e}", data) from None
         if found != kind and accepts(found):
             return document.value, found
         if found != kind and schema.typed:
             raise self._wrong_kind(found, kind)
         if not found.kind:
             text = data.decode("utf-8", "replace")
-            raise errors.bad_request(
-                f"the object provided is unrecognized (must be of type {kind.kind}): "
-                f"Object 'Kind' is missing in '{text}' ({summarize(data)})"
-            )
+            raise _unreadable_body(kind, f"Object 'Kind' is missing in '{text}'", data)
         if found != kind:
             schema = _schema_of_other(schema, same_kind=found.kind == kind.kind)
         try:
             obj = self.typed(document, schema, found, field_validation=field_validation, warn=warn)
+            # Unknown fields may be as deep as JSON can be; what is kept may not.
+            json_format.check_depth(document.text, obj)
+        except (JsonSyntaxError, RecursionError):
+            why = f"{UNREADABLE_KIND}exceeded max depth"
+            raise _unreadable_body(kind, why, data) from None
         finally:
             if found != kind:
                 self._decoders.forget(schema)
@@ -168,10 +172,7 @@ class Decoder:
         try:
             found, raw = self.opened(data, kind)
         except BadEnvelope as e:
-            raise errors.bad_request(
-                f"the object provided is unrecognized (must be of type {kind.kind}): "
-                f"{e} ({summarize(data)})"
-            ) from None
+            raise _unreadable_body(kind, str(e), data) from None
         if found != kind:
             raise self._wrong_message(found, kind, raw)
         if not schema.typed:
