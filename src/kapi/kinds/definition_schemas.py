@@ -7,6 +7,7 @@ x-kubernetes-validations are looked at as texts only; compiling them is for `Rul
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -189,7 +190,8 @@ def _below(props: Json, path: str, needed: Requirements, *, root: bool) -> list[
         found += _node(items, f"{path}.items", needed, root=False)
     elif isinstance(items, list):
         for i, child in enumerate(items):
-            found += _node(child, f"{path}.items[{i}]", needed, root=False)
+            if isinstance(child, dict):  # others are not decoded
+                found += _node(child, f"{path}.items[{i}]", needed, root=False)
     return found
 
 
@@ -201,28 +203,58 @@ def _rule_texts(props: Json, path: str) -> Iterator[FieldError]:
         if not text.strip():
             yield required(f"{where}.rule", "rule is not specified")
         elif message and not message.strip():
-            words = "message must be non-empty if specified"
+            words = "must be non-empty if specified"
             yield invalid_value(f"{where}.message", message, words)
         elif _has_newlines(message.strip()):
-            words = "message must not contain line breaks"
+            words = "must not contain line breaks"
             yield invalid_value(f"{where}.message", message, words)
         elif _has_newlines(text.strip()) and not message.strip():
-            words = "message must be specified if rule contains line breaks"
+            words = "must be specified if rule contains line breaks"
             yield required(f"{where}.message", words)
         if expression and not expression.strip():
-            words = "messageExpression must be non-empty if specified"
+            words = "must be non-empty if specified"
             yield required(f"{where}.messageExpression", words)
         reason = rule.get("reason")
         if reason is not None and reason not in _REASONS:
             yield not_supported(f"{where}.reason", reason, _REASONS)
         place = rule.get("fieldPath", "")
         if place and not place.strip():
-            words = "fieldPath must be non-empty if specified"
+            words = "must be non-empty if specified"
             yield invalid_value(f"{where}.fieldPath", place, words)
         if _has_newlines(place):
-            yield invalid_value(
-                f"{where}.fieldPath", place, "fieldPath must not contain line breaks"
-            )
+            yield invalid_value(f"{where}.fieldPath", place, "must not contain line breaks")
+        if place and not isinstance(field_at(props, place), dict):
+            yield invalid_value(f"{where}.fieldPath", place, "must be a valid path")
+
+
+_STEP = re.compile(r"\.([A-Za-z_$][\w$-]*)|\[\s*'((?:[^'\\]|\\.)*)'\s*\]|\.?\[?[^.\[]*")
+
+
+def field_at(props: Json, path: str) -> Json | str:
+    """The schema that a path like `.spec['a-b'].c` leads to, or why it leads nowhere."""
+    here, at = props, 0
+    if not path:
+        return "must not be empty"
+    while at < len(path):
+        step = _STEP.match(path, at)
+        assert step is not None, "the last choice matches anything"
+        name = step[1] if step[1] is not None else step[2]
+        if name is None:
+            if path[at] in ".[":
+                return _NOWHERE
+            return f"expected [ or . but got: {path[at]}"
+        at = step.end()
+        below = (here.get("properties") or {}).get(re.sub(r"\\(.)", r"\1", name))
+        additional = here.get("additionalProperties")
+        if below is None and isinstance(additional, dict):
+            below = additional
+        if below is None:
+            return _NOWHERE
+        here = below
+    return here
+
+
+_NOWHERE = "does not refer to a valid field"
 
 
 def _has_newlines(text: str) -> bool:

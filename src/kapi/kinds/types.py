@@ -105,6 +105,8 @@ class TypeTable:
             kind, form = _OWN_FORMAT[name]
             made = Schema(type=kind, format=form, name=name, go_type=facts["go"])
             self._made[name] = made
+            if name.startswith(f"{_CRD}JSONSchemaProps"):  # a schema, or something simpler
+                made.items = self.schema(f"{_CRD}JSONSchemaProps")
             return made
         if "alias" in facts:
             made = self._expression(facts["alias"], facts["go"], {})

@@ -106,6 +106,8 @@ class Decoders:
     def _compile(self, schema: Schema) -> Decode:
         if not schema.typed:
             return compile_pruner(schema, self.decoder)
+        if schema.format == "raw" and schema.items is not None:
+            return self._schema_or_other(schema, schema.items)
         special = BY_FORMAT.get(schema.format)
         if special is not None:
             return special
@@ -126,6 +128,27 @@ class Decoders:
                 return read_int32 if schema.format == "int32" else read_int64
             case _:
                 return read_raw
+
+    def _schema_or_other(self, schema: Schema, items: Schema) -> Decode:
+        """Schemas of custom kinds have fields that hold a schema, or a boolean, or a list."""
+        props = self.decoder(items)
+        flag = schema.go_type.endswith("OrBool")
+        strings = schema.go_type.endswith("OrStringArray")
+
+        def decode(value: Any, unknown: Unknown) -> Any:
+            # Strict reading does not look in here.
+            if value.__class__ is dict:
+                return props(value, Unknown())
+            if value.__class__ is bool and flag:
+                return value
+            if value.__class__ is not list or flag:
+                raise Mismatch
+            wanted = str if strings else dict
+            if any(x.__class__ is not wanted for x in value):
+                raise Mismatch
+            return value if strings else [props(x, Unknown()) for x in value]
+
+        return decode
 
     def _array(self, schema: Schema) -> Decode:
         assert schema.items is not None

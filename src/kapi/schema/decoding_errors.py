@@ -86,6 +86,9 @@ class _Types:
         if schema.format == "byte":
             self._bytes(value, struct, path, go_type)
             return
+        if schema.format == "raw" and schema.items is not None:
+            self._schema_or_other(schema, schema.items, value, struct, path)
+            return
         match schema.type:
             case "object":
                 self._object(schema, value, struct, path, go_type)
@@ -103,6 +106,21 @@ class _Types:
                 self._number(schema, value, struct, path, go_type)
             case _:
                 pass
+
+    def _schema_or_other(
+        self, schema: Schema, items: Schema, value: Any, struct: str, path: tuple[str, ...]
+    ) -> None:
+        """Go reads what is inside by itself: an error there knows nothing of the place."""
+        flag = schema.go_type.endswith("OrBool")
+        if flag and not isinstance(value, (bool, dict)):
+            raise _Abort("boolean or JSON schema expected")
+        for x in value if isinstance(value, list) else [value]:
+            if isinstance(x, dict):
+                words = type_error(items, x)
+                if words:
+                    raise _Abort(words)
+            elif not flag and not (schema.go_type.endswith("OrStringArray") and _is_text(x)):
+                self.mismatch(_kind(x), struct, path, items.go_type)
 
     def _number(
         self, schema: Schema, value: Any, struct: str, path: tuple[str, ...], go_type: str
@@ -291,6 +309,10 @@ _READERS = {
     "micro-time": _time_reader(_MICRO_LAYOUT),
     "duration": _read_duration,
 }
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and not isinstance(value, JsonNumber)
 
 
 def strict_errors(schema: Schema, document: Any) -> list[str]:
