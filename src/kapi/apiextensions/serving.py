@@ -17,7 +17,6 @@ import orjson
 from kapi.apiextensions.columns import printer_columns
 from kapi.apiextensions.json_path import JsonPath, LookupFailed, PathError
 from kapi.apiextensions.strategy import Checked, Checks, CustomStrategy
-from kapi.handlers.discovery_documents import version_order
 from kapi.managedfields.manager import FieldManager
 from kapi.registry.go_text import go_text
 from kapi.registry.resource import (
@@ -27,6 +26,7 @@ from kapi.registry.resource import (
     ScalePaths,
     Subresource,
     Version,
+    version_order,
 )
 from kapi.registry.versions import Versions
 from kapi.schema.custom_parsing import parse
@@ -116,12 +116,15 @@ class Blueprint:
 
         return convert
 
+    def _default(self, obj: Json) -> None:
+        self._around.versions.defaulters.default(self._schema(self.stored), obj)
+
     def _to_stored(self, obj: Json) -> Json:
         """Pruned and defaulted as the stored version wants it."""
         own: Json = orjson.loads(orjson.dumps(obj))
         own["apiVersion"] = self._api_version(self.stored)
         own = self._pruned(own, self.stored)
-        self._around.versions.defaulters.default(self._schema(self.stored), own)
+        self._default(own)
         return own
 
     def _renew(self, obj: Json) -> Json:
@@ -143,6 +146,7 @@ class Blueprint:
             self.kind,
             {v["name"]: self._checked(v, versions[v["name"]]) for v in served},
             self._around.checks,
+            self._default,
         )
         names = self._names
         return ResourceType(

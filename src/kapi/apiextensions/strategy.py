@@ -7,7 +7,7 @@ evaluator is there and nothing stands in their way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -71,8 +71,16 @@ class CustomStrategy(Strategy):
     reset_status = SPEC_AND_METADATA
     sets: Mapping[str, Sequence[Path]] = MappingProxyType({"status": (("status",),)})
 
-    def __init__(self, kind: str, versions: Mapping[str, Checked], checks: Checks) -> None:
+    def __init__(
+        self,
+        kind: str,
+        versions: Mapping[str, Checked],
+        checks: Checks,
+        default: Callable[[Json], None],
+    ) -> None:
+        """`default`: fills in the defaults of the stored version."""
         self._kind = kind
+        self._default = default
         self._versions = versions
         self._checks = checks
         self._facts: dict[str, _Facts] = {}
@@ -141,6 +149,11 @@ class CustomStrategy(Strategy):
         if found and old is not None and self._checks.list_types.findings(facts.schema, old):
             return []
         return found
+
+    def complete(self, obj: Json, old: Json | None, context: Context) -> None:
+        """A status that was left out has its default again."""
+        if obj.get("kind") == self._kind:
+            self._default(obj)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         if context.subresource:

@@ -55,16 +55,22 @@ class Discovery:
         self._refresh()
         return group in self._served
 
+    def _is_built_in(self, group: str) -> bool:
+        """Whether any version of a group is served, and not all by definitions."""
+        self._refresh()
+        versions = self._served.get(group, {}).values()
+        return any(not resource.custom for served in versions for resource, _ in served)
+
     def group_versions(self) -> list[tuple[str, str]]:
         """What is served, in the order of discovery."""
         self._refresh()
         return [(g, v) for g, versions in self._served.items() for v in versions]
 
     def unknown(self, request: Request) -> Response:
-        """The answer where no resource is: plain text outside served groups, else ApiError 404."""
+        """The answer where no resource is: ApiError 404 in built-in groups, else plain text."""
         parts = request.path.split("/")
         if parts[1] == "api" or (
-            parts[1] == "apis" and len(parts) > 2 and parts[2] and self.serves_group(parts[2])
+            parts[1] == "apis" and len(parts) > 2 and parts[2] and self._is_built_in(parts[2])
         ):
             raise path_not_found()
         return plain_not_found()

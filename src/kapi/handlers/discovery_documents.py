@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from kapi.registry.resource import (
     ResourceType,
     Subresource,
     Version,
+    version_order,
 )
 
 Json = dict[str, Any]
@@ -50,18 +50,6 @@ GROUP_PRIORITIES: Mapping[str, int] = {
     "storagemigration.k8s.io": 15_800,
 }
 CUSTOM_GROUP_PRIORITY = 1_000
-
-_VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?\Z")
-_MATURITY = {None: 2, "beta": 1, "alpha": 0}
-
-
-def version_order(name: str) -> tuple[Any, ...]:
-    """Sorts versions, best first: v2, v1, v1beta2, v1alpha1, then other names by the alphabet."""
-    match = _VERSION.match(name)
-    if match is None:
-        return (1, name)
-    major, stage, minor = match.groups()
-    return (0, -_MATURITY[stage], -int(major), -int(minor or 0))
 
 
 # -- the tree of what is served -------------------------------------------------------------------

@@ -140,7 +140,11 @@ class Documents:
             }
         )
         for name in (DELETE_OPTIONS, WATCH_EVENT):  # each document speaks for its own group
-            if name in schemas and not custom:
+            if name in schemas and custom:
+                kind = name.rpartition(".")[2]
+                everywhere = [_kinds(g, kind, v)[0] for g, v in paths_of.knowing_meta_kinds()]
+                schemas[name]["x-kubernetes-group-version-kind"] = everywhere
+            elif name in schemas:
                 own = _kinds(group, name.rpartition(".")[2], version)
                 core = _kinds("", name.rpartition(".")[2], "v1")
                 schemas[name]["x-kubernetes-group-version-kind"] = core + (own if group else [])
@@ -208,6 +212,10 @@ class Documents:
             },
             "x-kubernetes-group-version-kind": _kinds(gvk.group, resource.list_kind, gvk.version),
         }
+        if resource.field_selectors:
+            fields = [{"fieldPath": path} for path in resource.field_selectors]
+            for described in (schema, listed):
+                described["x-kubernetes-selectable-fields"] = fields
         return {name: ordered(schema), f"{name}List": listed}
 
     # -- v2 -----------------------------------------------------------------------------------

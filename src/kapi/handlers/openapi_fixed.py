@@ -9,6 +9,28 @@ from kapi.handlers.openapi_operations import BUILT_IN_TYPES, JSON, group_id, gro
 from kapi.schema.openapi import META, V3_REF
 
 Json = dict[str, Any]
+# Group versions that register the kinds of meta.v1, served or not: what documents of custom groups
+# say of DeleteOptions and WatchEvent.
+_META_KINDS_IN = """
+v1 admissionregistration.k8s.io/v1,v1alpha1,v1beta1 apps/v1,v1beta1,v1beta2
+authentication.k8s.io/v1,v1alpha1,v1beta1 authorization.k8s.io/v1,v1beta1 autoscaling/v1,v2
+batch/v1,v1beta1 certificates.k8s.io/v1,v1alpha1,v1beta1 coordination.k8s.io/v1,v1alpha2,v1beta1
+discovery.k8s.io/v1,v1beta1 events.k8s.io/v1,v1beta1 extensions/v1beta1
+flowcontrol.apiserver.k8s.io/v1,v1beta1,v1beta2,v1beta3 internal.apiserver.k8s.io/v1alpha1
+lifecycle.k8s.io/v1alpha1 networking.k8s.io/v1,v1beta1 node.k8s.io/v1,v1alpha1,v1beta1
+policy/v1,v1beta1 rbac.authorization.k8s.io/v1,v1alpha1,v1beta1
+resource.k8s.io/v1,v1alpha3,v1beta1,v1beta2 scheduling.k8s.io/v1,v1alpha3,v1beta1
+storage.k8s.io/v1,v1alpha1,v1beta1 storagemigration.k8s.io/v1,v1beta1
+"""
+
+
+def knowing_meta_kinds() -> list[tuple[str, str]]:
+    """(group, version) of every built-in group version, in the order of documents."""
+    found = []
+    for entry in _META_KINDS_IN.split():
+        group, _, versions = entry.rpartition("/")
+        found += [(group, version) for version in versions.split(",")]
+    return found
 
 
 def _get(tag: str, description: str, operation_id: str, types: Iterable[str], schema: Json) -> Json:

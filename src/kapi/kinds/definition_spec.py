@@ -72,7 +72,7 @@ def findings(spec: Json, needed: Requirements) -> list[FieldError]:
     spec = hoisted(spec)
     found = [*_group(spec), *_scope(spec)]
     versions = spec["versions"]
-    if needed.schema and not (spec.get("validation") or {}).get("openAPIV3Schema"):
+    if needed.schema and (spec.get("validation") or {}).get("openAPIV3Schema") is None:
         for i, version in enumerate(versions):
             if (version.get("schema") or {}).get("openAPIV3Schema") is None:
                 where = f"spec.versions[{i}].schema.openAPIV3Schema"
@@ -286,7 +286,7 @@ def _selectable(
         if not text:
             found.append(required(where))
             continue
-        target = field_at(props, text)
+        target = definition_schemas.field_at(props, text)
         if isinstance(target, str):
             found.append(invalid_value(where, text, f"is an invalid path: {target}"))
             continue
@@ -304,19 +304,6 @@ def _selectable(
     if len(seen) > SELECTABLE_MAX:
         found.append(too_many(base, len(seen), SELECTABLE_MAX))
     return found
-
-
-def field_at(props: Json, path: str) -> Json | str:
-    """The schema that a simple path leads to, or why it leads nowhere."""
-    if not path.startswith("."):
-        return "expected [ or . but got: " + path[:1]
-    here = props
-    for name in path[1:].split("."):
-        below = (here.get("properties") or {}).get(name)
-        if below is None or not name:
-            return "does not refer to a valid field"
-        here = below
-    return here
 
 
 # -- conversion -----------------------------------------------------------------------------------

@@ -97,12 +97,21 @@ def restrict(proposed: Json, live: Json, paths: Sequence[tuple[str, ...]]) -> No
     proposed.update(kept)
 
 
-def wanted_changed(stored: Json, current: Json, uncounted: Container[str]) -> bool:
-    """Whether anything differs at the top but in fields that do not count."""
+def wanted_changed(
+    stored: Json, current: Json, uncounted: Container[str], *, exact: bool = False
+) -> bool:
+    """Whether a field at the top that counts differs. `exact`: 5.0 is not 5."""
     for name in stored.keys() | current.keys():
-        if name not in uncounted and stored.get(name) != current.get(name):
+        if name in uncounted:
+            continue
+        new, old = stored.get(name), current.get(name)
+        if new != old or (exact and _text(new) != _text(old)):
             return True
     return False
+
+
+def _text(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def replicas_owned(live: Json | None, paths: ScalePaths | None) -> bool:

@@ -50,9 +50,7 @@ def _walk(schema: Schema, value: Any, path: str, found: list[FieldError]) -> Non
 
 
 def _resource(value: Json, path: str) -> list[FieldError]:
-    found = [
-        required(f"{path}.{name}", EMPTY) for name in ("apiVersion", "kind") if name not in value
-    ]
+    found = [required(f"{path}.{name}") for name in ("apiVersion", "kind") if name not in value]
     for name, check in (("apiVersion", _api_version), ("kind", _kind)):
         if name in value:
             found += check(value[name], f"{path}.{name}")

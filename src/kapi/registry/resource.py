@@ -7,6 +7,7 @@ Adding and removing is a swap in the table."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -152,3 +153,16 @@ class ResourceTable:
 
     def by_kind(self, group: str, kind: str) -> ResourceType | None:
         return next((t for t in self._types.values() if t.group == group and t.kind == kind), None)
+
+
+_VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?\Z")
+_MATURITY = {None: 2, "beta": 1, "alpha": 0}
+
+
+def version_order(name: str) -> tuple[Any, ...]:
+    """Sorts versions, best first: v2, v1, v1beta2, v1alpha1, then other names by the alphabet."""
+    match = _VERSION.match(name)
+    if match is None:
+        return (1, name)
+    major, stage, minor = match.groups()
+    return (0, -_MATURITY[stage], -int(major), -int(minor or 0))

@@ -280,7 +280,12 @@ class Writer:
         strategy.prepare(stored, current, context)
         counts = change.resource.generation and not change.unmanaged
         uncounted = strategy.uncounted(change.version.name)
-        if current is not None and counts and wanted_changed(stored, current, uncounted):
+        exact = change.resource.custom
+        if (
+            current is not None
+            and counts
+            and wanted_changed(stored, current, uncounted, exact=exact)
+        ):
             meta["generation"] = current["metadata"].get("generation", 0) + 1
 
     def _validate(

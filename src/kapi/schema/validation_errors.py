@@ -221,10 +221,8 @@ class _Walk:
         if c.min_properties is not None and size < c.min_properties:
             text = f"{path} in body should have at least {c.min_properties} properties"
             self._add(result, path, text, _INVALID, size)
-            return result
         if c.max_properties is not None and size > c.max_properties:
             self._too_many(result, path, size, c.max_properties)
-            return result
         for name, below, at in self._members(schema, value, path):
             before = past.field(name) if past is not None else None
             if not path and name in ("kind", "apiVersion"):
