@@ -123,7 +123,7 @@ def _chosen(request: Request, served: dict[str, str]) -> str | None:
     return None
 
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 
 
 def _answer(request: Request, kept: _Kept, headers: list[tuple[str, str]]) -> Response:
