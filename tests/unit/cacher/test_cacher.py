@@ -163,7 +163,9 @@ async def test_a_new_form_of_a_resource_keeps_its_cache_but_not_with_another_lay
         assert w.cacher.register(same) is cache
         watcher = Watcher(cache, Selection(same), w.cacher.revision)
         w.cacher.attach(cache, watcher, 3600)
-        other = resource("things", "Thing", group="example.com", custom=True, versions=("v2",))
+        newer = resource("things", "Thing", group="example.com", custom=True, versions=("v2",))
+        assert w.cacher.register(newer) is cache
+        other = resource("things", "Thing", group="example.com", custom=True, namespaced=False)
         fresh = w.cacher.register(other)
         assert fresh is not cache
         assert await watcher.batch() == []
