@@ -284,14 +284,13 @@ class _Message:
             elif stop > end:
                 raise cut()
             if kind == TEXT:
-                if size or not drops:
+                if stop > at or not drops:
                     try:
                         out[name] = data[at:stop].decode()
                     except UnicodeDecodeError:
                         out[name] = escaped(data[at:stop])
                 else:
                     out.pop(name, None)
-                    continue
             elif kind == MESSAGE:
                 out[name] = read(data, at, stop, out.get(name))
             elif kind == MESSAGES:
@@ -301,11 +300,10 @@ class _Message:
                     out[name] = [read(data, at, stop, None)]
             elif kind == SMALL:
                 value = read(data[at:stop])
-                if value is None and drops:  # no pointer: the zero time is none
+                if value is not None or not drops:
+                    out[name] = value
+                else:  # no pointer: the zero time is none
                     out.pop(name, None)
-                    at = stop
-                    continue
-                out[name] = value
             elif kind == ENTRY:
                 key, value = read(data, at, stop)
                 if name in out:
@@ -314,14 +312,8 @@ class _Message:
                     entries[key] = value
                 else:
                     out[name] = {key: value}
-            elif kind == ITEM:
-                out.setdefault(name, []).append(read(data, at, stop))
-            elif kind == VALUE:
-                out[name] = read(data, at, stop)
-            elif kind == INLINED:
-                read(data, at, stop, out)
             else:
-                out.setdefault(name, []).extend(read(data, at, stop))
+                _value(data, at, stop, out, field)
             at = stop
         if self.inlined or (into is None and not disorder and tuple(out) in self.settled):
             return out
@@ -351,6 +343,19 @@ class _Message:
         if name is not None and tag & 7 != END_GROUP:
             raise wrong_wire_type(tag, name)
         return skip(data, at, end, tag, self.name)
+
+
+def _value(data: bytes, at: int, stop: int, out: Json, field: Field) -> None:
+    """Read what stands behind a length, of the rarer kinds, into an object."""
+    kind, name, read, _ = field
+    if kind == ITEM:
+        out.setdefault(name, []).append(read(data, at, stop))
+    elif kind == VALUE:
+        out[name] = read(data, at, stop)
+    elif kind == INLINED:
+        read(data, at, stop, out)
+    else:
+        out.setdefault(name, []).extend(read(data, at, stop))
 
 
 def _number(data: bytes, at: int, end: int, out: Json, field: Field) -> int:
