@@ -107,6 +107,10 @@ class Watch:
         event: Json = orjson.loads(line)
         return event
 
+    def waiting(self) -> bool:
+        """Whether `next` has something to give at once."""
+        return b"\n" in self._buffer or not self._chunks.empty() or self._ended
+
     async def take(self, count: int) -> list[tuple[str, str]]:
         """Type and name of so many events."""
         found: list[tuple[str, str]] = []
