@@ -11,7 +11,6 @@ message of their own here (`Property.inline` names the way to them).
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,6 +34,7 @@ from kapi.schema.protobuf_value_reading import (
     SMALL_MESSAGES,
     SPECIAL,
     Value,
+    read_double,
     read_text,
 )
 from kapi.schema.structural import Property, Schema
@@ -364,7 +364,7 @@ def _number(data: bytes, at: int, end: int, out: Json, field: Field) -> int:
     if kind == DOUBLE:
         if at + 8 > end:
             raise cut()
-        (out[name],) = struct.unpack_from("<d", data, at)
+        out[name] = read_double(data, at)
         return at + 8
     number, at = varint(data, at, end)
     value = convert(number)

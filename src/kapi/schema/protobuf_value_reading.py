@@ -9,6 +9,8 @@ once. Raises ProtobufError. Used by `protobuf_reading.py`; the other way is
 
 from __future__ import annotations
 
+import math
+import struct
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -30,7 +32,7 @@ from kapi.codec.protobuf_format import (
     wrong_wire_type,
 )
 from kapi.schema import quantity
-from kapi.schema.scalars import spell_duration
+from kapi.schema.scalars import Unknown, read_number, spell_duration
 
 Json = dict[str, Any]
 Value = Callable[[bytes, int, int], Any]
@@ -45,6 +47,18 @@ CONVERT: Mapping[tuple[str, str], Callable[[int], Any]] = {
 
 def read_text(data: bytes, start: int, stop: int) -> str:
     return text(data[start:stop])
+
+
+_NOT_FINITE = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}  # as Go prints them
+
+
+def read_double(data: bytes, at: int) -> float:
+    """A number with a point, or without where it needs none."""
+    (number,) = struct.unpack_from("<d", data, at)
+    if not math.isfinite(number):
+        raise ProtobufError(f"json: unsupported value: {_NOT_FINITE[str(number)]}")
+    out: float = read_number(number, Unknown())
+    return out
 
 
 def _base64(data: bytes, start: int, stop: int) -> str:

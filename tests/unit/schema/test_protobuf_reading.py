@@ -190,6 +190,13 @@ def test_a_schema_nested_too_deep_is_refused() -> None:
         read(CRD + "JSONSchemaProps", raw)
 
 
+def test_numbers_that_json_lacks_are_refused() -> None:
+    assert read(CRD + "JSONSchemaProps", message((9, 2.0))) == {"maximum": 2}
+    for value, words in ((float("nan"), "NaN"), (float("-inf"), "-Inf")):
+        with pytest.raises(ProtobufError, match=words):
+            read(CRD + "JSONSchemaProps", message((9, value)))
+
+
 @seed(3)
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=80))
