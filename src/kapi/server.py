@@ -120,7 +120,7 @@ class Server:
         core = self._build_core(storage, cacher, catalog)
         definitions = build_definitions(
             self.clock,
-            surroundings(core.catalog, core.versions, core.fields),
+            surroundings(core.catalog, core.versions, core.fields, self._lister),
             self.table,
             storage,
             cacher,

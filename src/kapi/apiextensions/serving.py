@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from kapi.apiextensions.columns import printer_columns
+from kapi.apiextensions.conversion import Webhooks
 from kapi.apiextensions.json_path import JsonPath, LookupFailed, PathError
 from kapi.apiextensions.strategy import Checked, Checks, CustomStrategy
 from kapi.managedfields.manager import FieldManager
@@ -48,6 +49,7 @@ class Surroundings:
     checks: Checks
     object_meta: Schema
     scale: SchemaSource
+    webhooks: Webhooks
 
 
 class Blueprint:
@@ -65,6 +67,10 @@ class Blueprint:
         self.kind: str = self._names["kind"]
         self._revision = int(definition["metadata"]["resourceVersion"])
         self._namespaced = spec["scope"] == "Namespaced"
+        conversion = spec.get("conversion") or {}
+        self._client: Json | None = None  # of its webhook
+        if conversion.get("strategy") == "Webhook":
+            self._client = conversion["webhook"]["clientConfig"]
         self._spec = orjson.dumps(spec)
         self._schemas: dict[str, Schema] = {}
         self.stored = next(v["name"] for v in spec["versions"] if v.get("storage"))
@@ -110,9 +116,16 @@ class Blueprint:
         out: Json = pruned
         return out
 
+    def _converted(self, obj: Json, version: str) -> Json:
+        """Raises ConversionFailed."""
+        api_version = self._api_version(version)
+        if self._client is not None and obj.get("apiVersion") != api_version:
+            return self._around.webhooks.convert(self._client, obj, api_version)
+        return {**obj, "apiVersion": api_version}
+
     def _from_stored(self, version: str) -> Convert:
         def convert(obj: Json) -> Json:
-            return self._pruned({**obj, "apiVersion": self._api_version(version)}, version)
+            return self._pruned(self._converted(obj, version), version)
 
         return convert
 
@@ -121,8 +134,7 @@ class Blueprint:
 
     def _to_stored(self, obj: Json) -> Json:
         """Pruned and defaulted as the stored version wants it."""
-        own: Json = orjson.loads(orjson.dumps(obj))
-        own["apiVersion"] = self._api_version(self.stored)
+        own: Json = self._converted(orjson.loads(orjson.dumps(obj)), self.stored)
         own = self._pruned(own, self.stored)
         self._default(own)
         return own

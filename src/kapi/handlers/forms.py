@@ -8,7 +8,7 @@ concerns objects is made here: objects, list elements, metadata, zero objects fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import count
 from typing import Any
 
@@ -17,7 +17,9 @@ import orjson
 from kapi.cacher.event import Item
 from kapi.codec import json_format
 from kapi.codec.protobuf_format import ENVELOPE_END, envelope_start, sealed, sized
+from kapi.errors import ApiError
 from kapi.handlers.encoder import Encoder
+from kapi.registry.conversion import UNREADABLE_MAX, ConversionFailed, Corrupt, unreadable
 from kapi.registry.read import Page
 from kapi.registry.resource import ResourceType, Version
 from kapi.registry.table import partial_metadata
@@ -51,6 +53,7 @@ class Form:
         self.as_stored = version.from_stored is None and (
             not resource.custom or kind == resource.stored
         )
+        self._own_metadata = resource.custom and not self.as_stored
         # What is kept under it in items and events is of this form, not of one that it replaced.
         self.key = (kind.group, kind.version, serial)
         self.message_key = (*self.key, "message")
@@ -71,10 +74,25 @@ class Form:
 
     def _object(self, item: Item) -> Json:
         """The object in this version. Read-only."""
-        obj = self._versions.renewed(self.resource, item.peek(), item.revision)
-        found = self._versions.from_stored(self.resource, self.version, obj)
+        try:
+            obj = self._versions.renewed(self.resource, item.peek(), item.revision)
+            found = self._versions.from_stored(self.resource, self.version, obj)
+        except ConversionFailed as e:
+            raise Corrupt(item.key, item.revision, e) from None
         assert found is not None, "an item holds an object"
         return found
+
+    def unreadable(self, items: Sequence[Item]) -> ApiError:
+        """Why these cannot be shown, though one by one some of them could."""
+        found: list[Corrupt] = []
+        for item in items:
+            try:
+                self._object(item)
+            except Corrupt as e:
+                found.append(e)
+            if len(found) > UNREADABLE_MAX:
+                break
+        return unreadable(self.resource, found)
 
     def _converted(self, item: Item) -> bytes:
         tail = self.encode(self._object(item))[len(self.head) :]
@@ -97,9 +115,17 @@ class Form:
         """The object as PartialObjectMetadata of meta.k8s.io/`version`."""
         hidden = self.resource.hidden_annotations
         return item.encoded(
-            ("partial", version),
-            lambda i: json_format.dumps(partial_metadata(i.peek(), version, hidden)),
+            self.partial_key(version),
+            lambda i: json_format.dumps(partial_metadata(self._described(i), version, hidden)),
         )
+
+    def partial_key(self, version: str) -> Hashable:
+        """Metadata are the same in all versions, unless a webhook converts."""
+        return (*self.key, "partial", version) if self._own_metadata else ("partial", version)
+
+    def _described(self, item: Item) -> Json:
+        """What metadata are taken from. Read-only."""
+        return self._object(item) if self._own_metadata else item.peek()
 
     # -- messages of Protocol Buffers -------------------------------------------------------------
 
@@ -118,8 +144,8 @@ class Form:
         """The object as PartialObjectMetadata, as it stands in a list."""
         hidden = self.resource.hidden_annotations
         return item.encoded(
-            "partial-message",
-            lambda i: self.encoder.partial(partial_metadata(i.peek(), "v1", hidden)),
+            (self.partial_key("v1"), "message"),
+            lambda i: self.encoder.partial(partial_metadata(self._described(i), "v1", hidden)),
         )
 
     def sealed_partial(self, item: Item, version: str) -> bytes:

@@ -72,7 +72,7 @@ class PartialFrames(Frames):
     def __init__(self, form: Form, accepted: Accepted) -> None:
         super().__init__(form)
         self._version = accepted.as_version
-        self._key = ("partial", accepted.as_version)
+        self._key = form.partial_key(accepted.as_version)
 
     def object_frame(self, type_: str, item: Item) -> bytes:
         return json_frame(type_, self.form.partial(item, self._version))
@@ -161,7 +161,7 @@ class PartialProtobufFrames(ProtobufFrames):
     def __init__(self, form: Form, accepted: Accepted, *, messages: bool) -> None:
         super().__init__(form, messages=messages)
         self._version = accepted.as_version
-        self._key = ("partial", accepted.as_version, "event" if messages else "frame")
+        self._key = (form.partial_key(accepted.as_version), "event" if messages else "frame")
 
     def object_frame(self, type_: str, item: Item) -> bytes:
         return self._wrap(type_, self.form.sealed_partial(item, self._version))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
+from kapi.registry.conversion import Corrupt
 from kapi.registry.read import Reader
 
 
@@ -16,4 +17,8 @@ class ListHandler:
     async def __call__(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         page = await self._reader.list(target.resource, target.namespace, request.query)
-        return await self._respond.long_page(request, target, page, accepted)
+        try:
+            return await self._respond.long_page(request, target, page, accepted)
+        except Corrupt:
+            form = self._respond.forms.get(target.resource, target.version)
+            raise form.unreadable(page.items) from None

@@ -9,10 +9,10 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from kapi.cacher.watcher import Watcher
+from kapi.cacher.watcher import Delivery, Watcher
 from kapi.clock import Clock, Entropy
 from kapi.codec import negotiate
 from kapi.codec.negotiate import Accepted
@@ -37,6 +37,7 @@ from kapi.handlers.target import Target
 from kapi.messages import Request, Response
 from kapi.metrics import Cell, Metrics
 from kapi.registry import list_options
+from kapi.registry.conversion import Corrupt
 from kapi.registry.list_options import ListOptions
 from kapi.registry.read import Reader
 
@@ -138,6 +139,15 @@ def unwatchable(target: Target) -> ApiError:
 # -- streams --------------------------------------------------------------------------------------
 
 
+def encoded(watcher: Watcher, frames: Frames, batch: Sequence[Delivery]) -> list[bytes]:
+    """An object that cannot be shown ends the stream."""
+    try:
+        return frames.encode_all(batch)
+    except Corrupt as e:
+        watcher.end()
+        return [frames.error_frame(e)]
+
+
 class Stream:
     """What is ready goes out together."""
 
@@ -155,7 +165,7 @@ class Stream:
         batch = await self._watcher.batch()
         if not batch:
             raise StopAsyncIteration
-        frames = self._frames.encode_all(batch)
+        frames = encoded(self._watcher, self._frames, batch)
         if not frames:
             raise StopAsyncIteration
         self._sent.value += len(frames)
@@ -181,7 +191,8 @@ class Messages:
 
     async def __anext__(self) -> bytes:
         if not self._ready:
-            self._ready.extend(self._frames.encode_all(await self._watcher.batch()))
+            batch = await self._watcher.batch()
+            self._ready.extend(encoded(self._watcher, self._frames, batch))
         if not self._ready:
             raise StopAsyncIteration
         self._sent.value += 1

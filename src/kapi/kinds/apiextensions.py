@@ -24,7 +24,7 @@ from kapi.kinds.definition_conditions import (
     set_condition,
 )
 from kapi.kinds.definition_schemas import Requirements, RuleChecks
-from kapi.registry.resource import Column, version_order
+from kapi.registry.resource import Column
 from kapi.registry.strategy import Context, Strategy
 from kapi.schema.structural import SchemaSource
 
@@ -156,7 +156,7 @@ def _versions(obj: Json) -> list[Json]:
 
 def _served(obj: Json, now: float) -> str:
     out = []
-    versions = sorted(_versions(obj), key=lambda v: version_order(v.get("name", "")))
+    versions = sorted(_versions(obj), key=lambda v: str(v.get("name", "")))
     for version in versions:
         if version.get("served"):
             mark = "(storage)" if version.get("storage") else ""

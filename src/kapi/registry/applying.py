@@ -77,7 +77,11 @@ class Applier:
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
         head.update(obj)
         head["kind"], head["apiVersion"] = kind.kind, kind.api_version
-        head.setdefault("metadata", {})["managedFields"] = out.managed
+        meta = head.setdefault("metadata", {})
+        if out.managed:
+            meta["managedFields"] = out.managed
+        else:
+            meta.pop("managedFields", None)
         return head
 
     def laid_over(

@@ -17,6 +17,7 @@ from kapi.admission.plugin import AdmissionChain, Attributes
 from kapi.clock import Clock, rfc3339
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
+from kapi.registry.conversion import ConversionFailed, Corrupt
 from kapi.registry.edits import with_version
 from kapi.registry.hooks import DeleteHook
 from kapi.registry.options import DeleteOptions
@@ -88,7 +89,7 @@ class Deleter:
             record = await storage_call(self._storage.get(key))
             if record is None:
                 raise errors.not_found(resource.group, resource.plural, deletion.name)
-            current = self._versions.decode_stored(resource, record)
+            current = self._read(deletion, record)
             check_preconditions(resource, deletion.name, options, current["metadata"])
             await self._admit(deletion, current)
             marked, stays = self._mark(deletion, record)
@@ -101,6 +102,16 @@ class Deleter:
         raise errors.conflict(
             resource.group, resource.plural, deletion.name, errors.OBJECT_MODIFIED
         )
+
+    def _read(self, deletion: Deletion, record: Record) -> Json:
+        """What stands there. Raises ApiError 500 if it could not be shown."""
+        try:
+            current = self._versions.decode_stored(deletion.resource, record)
+            if deletion.resource.custom:
+                self._versions.from_stored(deletion.resource, deletion.version, current)
+            return current
+        except ConversionFailed as e:
+            raise Corrupt(record.key, record.revision, e) from None
 
     async def _admit(self, deletion: Deletion, current: Json) -> None:
         r = deletion.resource

@@ -22,6 +22,7 @@ from kapi.managedfields.manager import FieldManager
 from kapi.registry import object_meta
 from kapi.registry.change import Change, Written
 from kapi.registry.conditions import check_version, match_path
+from kapi.registry.conversion import ConversionFailed, undecodable
 from kapi.registry.edits import (
     finished,
     in_order,
@@ -94,11 +95,10 @@ class Writer:
     async def _attempt(self, change: Change) -> Written:
         # 1 what stands there
         record = await self._current(change)
-        current = self._versions.decode_stored(change.resource, record) if record else None
+        current, live = self._read(change, record) if record else (None, None)
         if current is None:
             await self._creating(change)
         # 2 what is asked for
-        live = self._versions.from_stored(change.resource, change.version, current)
         proposed = change.propose(live)
         match_path(change, proposed)
         # 3 what the client may not set
@@ -156,6 +156,14 @@ class Writer:
         key = keys.object_key(change.resource, change.namespace, change.name)
         record: Record | None = await storage_call(self._storage.get(key))
         return record
+
+    def _read(self, change: Change, record: Record) -> tuple[Json, Json | None]:
+        """What stands there, as stored and in the version of the change."""
+        try:
+            current = self._versions.decode_stored(change.resource, record)
+            return current, self._versions.from_stored(change.resource, change.version, current)
+        except ConversionFailed as e:
+            raise undecodable(e, record.revision) from None
 
     async def _creating(self, change: Change) -> None:
         if change.resource.terminating:
