@@ -111,8 +111,9 @@ def quantity_of(name: str, text: str, path: str) -> list[FieldError]:
     if value < 0:
         out.append(invalid_value(path, text, checks.NEGATIVE))
     if name in _INTEGER_RESOURCES or is_extended(name):
-        milli = value * 1000
-        if milli.to_integral_value(rounding="ROUND_CEILING") % 1000:
+        # Thousandths are what is looked at; beyond 64 bits there are none.
+        small = value.adjusted() < 19
+        if small and (value * 1000).to_integral_value(rounding="ROUND_CEILING") % 1000:
             out.append(invalid_value(path, text, "must be an integer"))
     return out
 

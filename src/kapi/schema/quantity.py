@@ -28,7 +28,8 @@ MAX_INT64 = 2**63 - 1
 _GLANCE_DIGITS = 18
 _GLANCE_BINARY = 14
 _CACHE_ENTRIES = 4096  # distinct spellings in a cluster are few
-_WIDE = Context(prec=1000)
+TEXT_MAX = 2000  # characters of a quantity; the real server has no limit
+_WIDE = Context(prec=TEXT_MAX + 500 + 10)
 
 
 class QuantityError(ValueError):
@@ -42,7 +43,7 @@ def parse(text: str) -> tuple[Decimal, Family]:
 
     Raises QuantityError.
     """
-    if not text:
+    if not 0 < len(text) <= TEXT_MAX:
         raise QuantityError(SYNTAX_MESSAGE)
     match = _SYNTAX.match(text)
     if match is None or not (match[2] or match[4]):

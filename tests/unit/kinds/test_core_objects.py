@@ -144,6 +144,7 @@ def test_quota_amounts() -> None:
         'spec.hard[cpu]: Invalid value: "-1": must be greater than or equal to 0',
         'spec.hard[services]: Invalid value: "1500m": must be an integer',
     ]
+    assert findings("resourcequotas", {"spec": {"hard": {"pods": "1e100"}}}) == []
 
 
 def test_quota_scopes() -> None:

@@ -44,3 +44,18 @@ def test_the_canonical_text_stands_for_the_same_value_and_stays(number: int, suf
     spelled = quantity.canonical(text)
     assert quantity.value(spelled) == quantity.value(text)
     assert quantity.canonical(spelled) == spelled
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 1990 + "E", "9" * 1990 + "e500", "0." + "9" * 1990, "9" * 30]
+)
+def test_long_ones_are_read(text: str) -> None:
+    """No digit is lost, and nothing overflows on the way."""
+    value, _ = quantity.parse(quantity.canonical(text))
+    assert value == quantity.parse(text)[0]
+    quantity.in_milli(text)
+
+
+def test_longer_ones_are_refused() -> None:
+    with pytest.raises(quantity.QuantityError):
+        quantity.parse("9" * (quantity.TEXT_MAX + 1))
