@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -72,6 +73,10 @@ async def remove(client: Client, at: str) -> None:
     if gone.status == 200 and gone.json.get("metadata", {}).get("finalizers"):
         none = {"metadata": {"finalizers": None}}
         await send(client, "PATCH", at, none, content_type=MERGE_PATCH)
+        for _ in range(100):  # what cleans up after a kind may have to finish
+            if (await send(client, "GET", at)).status == 404:
+                return
+            await asyncio.sleep(0.02)
 
 
 async def objects_of_every_kind(rounds: int, oddity: float) -> None:
