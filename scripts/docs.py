@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kapi import features
-from kapi.metrics import PROCESS_SPECS, SPECS
+from kapi.metric_specs import PROCESS_SPECS, SPECS
 from kapi.option_parser import flag_name
 from kapi.options import DEFAULTS, FLAGS
 
@@ -37,7 +37,7 @@ GATES_HEAD = """
 METRICS_HEAD = """# Metrics
 
 `/metrics` has kube-apiserver's names and labels, as far as kapi measures the thing. Written by
-`make docs`; the table is `src/kapi/metrics.py`.
+`make docs`; the table is `src/kapi/metric_specs.py`.
 
 | metric | type | labels | what it counts |
 |---|---|---|---|

@@ -6,8 +6,9 @@ lock (one event loop), no lookup. Written here rather than with prometheus-clien
 ms to import, five times as long per request, and forces `_total` on counters that lack it on the
 real server.
 
-What a client can choose (paths, resource names) never becomes a label before it has led to a
-success, and a metric holds at most SERIES_MAX label sets."""
+The rows are in `metric_specs.py`; those without an attribute here are `metric(name)` and
+`histogram(name)`. What a client can choose (paths, resource names) never becomes a
+label before it has led to a success, and a metric holds at most SERIES_MAX label sets."""
 
 from __future__ import annotations
 
@@ -19,20 +20,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kapi.messages import Request, RequestInfo
+from kapi.metric_specs import PROCESS_SPECS, SPECS, Spec
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 SERIES_MAX = 20_000  # label sets of one metric; further ones share the one of empty labels
 COMPONENT = "apiserver"
-
-LATENCY_BUCKETS = (
-    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45,
-    60,
-)  # fmt: skip
-SLI_BUCKETS = LATENCY_BUCKETS[2:]
-SIZE_BUCKETS = tuple(1000.0 * 10**i for i in range(7))
-ATTEMPT_BUCKETS = tuple(0.001 * 2**i for i in range(15))
-
-_RESOURCE = ("verb", "group", "version", "resource", "subresource", "scope", "component")
 
 
 class Cell:
@@ -57,17 +49,6 @@ class HistogramCell:
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What a metric is called and means."""
-
-    name: str
-    kind: str  # counter, gauge or histogram
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
 
 
 class Metric:
@@ -143,61 +124,6 @@ def number(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
-def _spec(name: str, kind: str, labels: str, text: str, buckets: Sequence[float] = ()) -> Spec:
-    return Spec(name, kind, text, tuple(labels.split()), tuple(float(b) for b in buckets))
-
-
-_R = " ".join(_RESOURCE)
-_WITH_DRY = "verb dry_run group version resource subresource scope component"
-
-# Every metric but those of the process; docs/metrics.md is made of this.
-SPECS = {
-    spec.name: spec
-    for spec in (
-        _spec("apiserver_request_total", "counter", _WITH_DRY + " code", "Requests answered."),
-        _spec("apiserver_request_duration_seconds", "histogram", _WITH_DRY,
-              "From the arrival of a request to the last byte of its answer.", LATENCY_BUCKETS),
-        _spec("apiserver_request_sli_duration_seconds", "histogram", _R,
-              "The same without watches and other long-running requests.", SLI_BUCKETS),
-        _spec("apiserver_response_sizes", "histogram", _R,
-              "Bytes of answers to get and list, as sent.", SIZE_BUCKETS),
-        _spec("apiserver_current_inflight_requests", "gauge", "request_kind",
-              "Requests that hold a slot, reading and mutating."),
-        _spec("apiserver_longrunning_requests", "gauge", _R, "Long-running requests now open."),
-        _spec("apiserver_request_terminations_total", "counter", _R + " code",
-              "Requests refused in self-defence: too many, or timed out."),
-        _spec("apiserver_resource_objects", "gauge", "group resource", "Objects stored."),
-        _spec("apiserver_storage_size_bytes", "gauge", "storage_cluster_id", "Size of the store."),
-        _spec("apiserver_watch_events_total", "counter", "group version resource",
-              "Events sent to watchers."),
-        _spec("apiserver_watch_cache_events_received_total", "counter", "group resource",
-              "Events that the watch cache took from the store."),
-        _spec("authentication_attempts", "counter", "result",
-              "Requests that were authenticated: success, failure or error."),
-        _spec("authentication_duration_seconds", "histogram", "result",
-              "Time that authentication took.", ATTEMPT_BUCKETS),
-        _spec("authorization_attempts_total", "counter", "result",
-              "Requests that were authorized: allowed, denied, no-opinion or error."),
-        _spec("authorization_duration_seconds", "histogram", "result",
-              "Time that authorization took.", ATTEMPT_BUCKETS),
-        _spec("kubernetes_build_info", "gauge",
-              "major minor git_version git_commit git_tree_state build_date go_version compiler"
-              " platform",
-              "1, with the version served as labels."),
-        _spec("kubernetes_feature_enabled", "gauge", "name stage",
-              "1 for each feature gate that is on, 0 for those off."),
-    )
-}  # fmt: skip
-
-PROCESS_SPECS = (
-    _spec("process_cpu_seconds_total", "counter", "", "User and system time spent."),
-    _spec("process_max_fds", "gauge", "", "File descriptors that may be open."),
-    _spec("process_open_fds", "gauge", "", "File descriptors that are open."),
-    _spec("process_resident_memory_bytes", "gauge", "", "Memory held."),
-    _spec("process_start_time_seconds", "gauge", "", "Start, in seconds since the epoch."),
-    _spec("process_virtual_memory_bytes", "gauge", "", "Address space held."),
-)
-
 _VERBS = {
     "get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT",
     "patch": "PATCH", "delete": "DELETE", "deletecollection": "DELETECOLLECTION",
@@ -226,33 +152,38 @@ class Metrics:
         self._fillers: list[Callable[[], None]] = []
         self._proven: set[tuple[str, str, str, str]] = set()
         self._requests: dict[tuple[str, ...], _RequestCells] = {}
-        self.request_total = self._metric("apiserver_request_total")
-        self.request_duration = self._histogram("apiserver_request_duration_seconds")
-        self.request_sli_duration = self._histogram("apiserver_request_sli_duration_seconds")
-        self.response_sizes = self._histogram("apiserver_response_sizes")
-        self.inflight = self._metric("apiserver_current_inflight_requests")
-        self.longrunning = self._metric("apiserver_longrunning_requests")
-        self.terminations = self._metric("apiserver_request_terminations_total")
-        self.resource_objects = self._metric("apiserver_resource_objects")
-        self.storage_size = self._metric("apiserver_storage_size_bytes")
-        self.watch_events = self._metric("apiserver_watch_events_total")
-        self.cache_events_received = self._metric("apiserver_watch_cache_events_received_total")
-        self.authentication_attempts = self._metric("authentication_attempts")
-        self.authentication_duration = self._histogram("authentication_duration_seconds")
-        self.authorization_attempts = self._metric("authorization_attempts_total")
-        self.authorization_duration = self._histogram("authorization_duration_seconds")
-        self.build_info = self._metric("kubernetes_build_info")
-        self.feature_enabled = self._metric("kubernetes_feature_enabled")
+        self.request_total = self.metric("apiserver_request_total")
+        self.request_duration = self.histogram("apiserver_request_duration_seconds")
+        self.request_sli_duration = self.histogram("apiserver_request_sli_duration_seconds")
+        self.response_sizes = self.histogram("apiserver_response_sizes")
+        self.inflight = self.metric("apiserver_current_inflight_requests")
+        self.longrunning = self.metric("apiserver_longrunning_requests")
+        self.terminations = self.metric("apiserver_request_terminations_total")
+        self.resource_objects = self.metric("apiserver_resource_objects")
+        self.storage_size = self.metric("apiserver_storage_size_bytes")
+        self.watch_events = self.metric("apiserver_watch_events_total")
+        self.cache_events_received = self.metric("apiserver_watch_cache_events_received_total")
+        self.authentication_attempts = self.metric("authentication_attempts")
+        self.authentication_duration = self.histogram("authentication_duration_seconds")
+        self.authorization_attempts = self.metric("authorization_attempts_total")
+        self.authorization_duration = self.histogram("authorization_duration_seconds")
+        self.build_info = self.metric("kubernetes_build_info")
+        self.feature_enabled = self.metric("kubernetes_feature_enabled")
 
-    def _metric(self, name: str) -> Metric:
-        metric = Metric(SPECS[name])
-        self._metrics[name] = metric
-        return metric
+    def metric(self, name: str) -> Metric:
+        """The counter or gauge of this name."""
+        found = self._metrics.get(name)
+        if found is None:
+            found = self._metrics[name] = Metric(SPECS[name])
+        assert isinstance(found, Metric), f"{name} is a histogram"
+        return found
 
-    def _histogram(self, name: str) -> Histogram:
-        histogram = Histogram(SPECS[name])
-        self._metrics[name] = histogram
-        return histogram
+    def histogram(self, name: str) -> Histogram:
+        found = self._metrics.get(name)
+        if found is None:
+            found = self._metrics[name] = Histogram(SPECS[name])
+        assert isinstance(found, Histogram), f"{name} is no histogram"
+        return found
 
     def on_render(self, fill: Callable[[], None]) -> None:
         """Called before each rendering, to set gauges that are counted rather than kept."""

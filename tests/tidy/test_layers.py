@@ -11,7 +11,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "errors clock features",
-        "messages log durations",
+        "messages log durations metric_specs",
         "metrics",
         "edge flags",
         "options",

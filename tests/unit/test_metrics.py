@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kapi import metrics as metrics_module
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request, RequestInfo
-from kapi.metrics import SPECS, Metrics
+from kapi.metric_specs import SPECS
+from kapi.metrics import Metrics
 
 
 def request(verb: str, *, query: str = "", **info: str) -> Request:

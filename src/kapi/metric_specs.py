@@ -1,0 +1,110 @@
+"""Every metric that the server may show: its name, kind, labels and buckets. Facts only.
+
+`metrics.py` counts; docs/metrics.md is made of this. A new metric is one row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LATENCY_BUCKETS = (
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45,
+    60,
+)  # fmt: skip
+SLI_BUCKETS = LATENCY_BUCKETS[2:]
+SIZE_BUCKETS = tuple(1000.0 * 10**i for i in range(7))
+ADMISSION_BUCKETS = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 25)
+CONVERSION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 45, 60)
+ATTEMPT_BUCKETS = tuple(0.001 * 2**i for i in range(15))
+
+_RESOURCE = ("verb", "group", "version", "resource", "subresource", "scope", "component")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a metric is called and means."""
+
+    name: str
+    kind: str  # counter, gauge or histogram
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+def _spec(name: str, kind: str, labels: str, text: str, buckets: Sequence[float] = ()) -> Spec:
+    return Spec(name, kind, text, tuple(labels.split()), tuple(float(b) for b in buckets))
+
+
+_R = " ".join(_RESOURCE)
+_WITH_DRY = "verb dry_run group version resource subresource scope component"
+
+# Every metric but those of the process; docs/metrics.md is made of this.
+SPECS = {
+    spec.name: spec
+    for spec in (
+        _spec("apiserver_request_total", "counter", _WITH_DRY + " code", "Requests answered."),
+        _spec("apiserver_request_duration_seconds", "histogram", _WITH_DRY,
+              "From the arrival of a request to the last byte of its answer.", LATENCY_BUCKETS),
+        _spec("apiserver_request_sli_duration_seconds", "histogram", _R,
+              "The same without watches and other long-running requests.", SLI_BUCKETS),
+        _spec("apiserver_response_sizes", "histogram", _R,
+              "Bytes of answers to get and list, as sent.", SIZE_BUCKETS),
+        _spec("apiserver_current_inflight_requests", "gauge", "request_kind",
+              "Requests that hold a slot, reading and mutating."),
+        _spec("apiserver_longrunning_requests", "gauge", _R, "Long-running requests now open."),
+        _spec("apiserver_request_terminations_total", "counter", _R + " code",
+              "Requests refused in self-defence: too many, or timed out."),
+        _spec("apiserver_resource_objects", "gauge", "group resource", "Objects stored."),
+        _spec("apiserver_storage_size_bytes", "gauge", "storage_cluster_id", "Size of the store."),
+        _spec("apiserver_watch_events_total", "counter", "group version resource",
+              "Events sent to watchers."),
+        _spec("apiserver_watch_cache_events_received_total", "counter", "group resource",
+              "Events that the watch cache took from the store."),
+        _spec("apiserver_admission_webhook_admission_duration_seconds", "histogram",
+              "name type operation rejected", "Time that an admission webhook took.",
+              ADMISSION_BUCKETS),
+        _spec("apiserver_admission_webhook_request_total", "counter",
+              "name type operation code rejected", "Calls of an admission webhook."),
+        _spec("apiserver_admission_webhook_rejection_count", "counter",
+              "name type operation error_type rejection_code",
+              "Requests that an admission webhook, or its failure, refused."),
+        _spec("apiserver_admission_webhook_fail_open_count", "counter", "name type",
+              "Failures of an admission webhook that were ignored."),
+        _spec("apiserver_admission_match_condition_evaluation_errors_total", "counter",
+              "name kind type operation", "Match conditions that could not be evaluated."),
+        _spec("apiserver_admission_match_condition_exclusions_total", "counter",
+              "name kind type operation", "Requests that a match condition left out."),
+        _spec("apiserver_crd_conversion_webhook_duration_seconds", "histogram",
+              "crd_name from_version to_version succeeded",
+              "Time that a conversion of custom objects by webhook took.", ATTEMPT_BUCKETS),
+        _spec("apiserver_conversion_webhook_request_total", "counter", "result failure_type",
+              "Calls of conversion webhooks."),
+        _spec("apiserver_conversion_webhook_duration_seconds", "histogram",
+              "result failure_type", "Time that a call of a conversion webhook took.",
+              CONVERSION_BUCKETS),
+        _spec("authentication_attempts", "counter", "result",
+              "Requests that were authenticated: success, failure or error."),
+        _spec("authentication_duration_seconds", "histogram", "result",
+              "Time that authentication took.", ATTEMPT_BUCKETS),
+        _spec("authorization_attempts_total", "counter", "result",
+              "Requests that were authorized: allowed, denied, no-opinion or error."),
+        _spec("authorization_duration_seconds", "histogram", "result",
+              "Time that authorization took.", ATTEMPT_BUCKETS),
+        _spec("kubernetes_build_info", "gauge",
+              "major minor git_version git_commit git_tree_state build_date go_version compiler"
+              " platform",
+              "1, with the version served as labels."),
+        _spec("kubernetes_feature_enabled", "gauge", "name stage",
+              "1 for each feature gate that is on, 0 for those off."),
+    )
+}  # fmt: skip
+
+PROCESS_SPECS = (
+    _spec("process_cpu_seconds_total", "counter", "", "User and system time spent."),
+    _spec("process_max_fds", "gauge", "", "File descriptors that may be open."),
+    _spec("process_open_fds", "gauge", "", "File descriptors that are open."),
+    _spec("process_resident_memory_bytes", "gauge", "", "Memory held."),
+    _spec("process_start_time_seconds", "gauge", "", "Start, in seconds since the epoch."),
+    _spec("process_virtual_memory_bytes", "gauge", "", "Address space held."),
+)
