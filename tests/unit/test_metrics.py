@@ -45,9 +45,16 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return sum(found) if found else None
 
 
+# Metrics that the real server shows only after something called a webhook: not among the facts.
+ONCE_USED = frozenset(name for name in SPECS if "_webhook_" in name or "_match_condition_" in name)
+
+
 def test_names_types_and_labels_are_the_real_servers() -> None:
     real = json.loads((files("kapi") / "data" / "metrics.json").read_text())
     for spec in SPECS.values():
+        if spec.name in ONCE_USED:
+            assert spec.name not in real, f"{spec.name} can be compared"
+            continue
         assert spec.name in real, spec.name
         assert real[spec.name]["type"] == spec.kind, spec.name
         assert sorted(spec.labels) == real[spec.name]["labels"], spec.name
