@@ -7,7 +7,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -17,10 +17,31 @@ Json = dict[str, Any]
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 
+class Options(Protocol):
+    """The options of the request."""
+
+    def as_object(self, operation: Operation) -> Json:
+        """CreateOptions, UpdateOptions or DeleteOptions, as webhooks and policies see them."""
+
+
+@dataclass(slots=True)
+class Reinvocation:
+    """Whether those who may change an object are asked a second time, because somebody changed it
+    after them. What a plugin has to remember from one round to the next is in `notes`.
+    """
+
+    needed: bool = False
+    again: bool = False  # this is the second round; there is no third
+    notes: dict[str, Any] = field(default_factory=dict)  # by plugin name
+
+
 @dataclass(slots=True, kw_only=True)
 class Attributes:
     """A write under way. `object` may be changed in place by `admit`, is read-only in `validate`;
     `old` is always read-only.
+
+    Both are in the version of the request while changing, in the stored form while validating and
+    in a deletion; each says itself (apiVersion) in which.
     """
 
     operation: Operation
@@ -31,13 +52,22 @@ class Attributes:
     subresource: str
     namespace: str
     name: str
-    object: Json | None  # in the request's version; None for DELETE
+    object: Json | None  # None for DELETE
     old: Json | None
     user: UserInfo
     dry_run: bool
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Options | None = None  # None: a CONNECT, or the server's own doing
     warn: Callable[[str], None] = lambda text: None
     annotate: Callable[[str, str], None] = lambda key, value: None  # audit annotations
+    # Somebody from outside changed the object: what a client may not set is put back once more.
+    mutated: bool = False
+    reinvocation: Reinvocation | None = None  # made by the first plugin that needs it
+
+    def rounds(self) -> Reinvocation:
+        """The `reinvocation`, made if need be."""
+        if self.reinvocation is None:
+            self.reinvocation = Reinvocation()
+        return self.reinvocation
 
 
 class MutatingPlugin(Protocol):
@@ -70,7 +100,14 @@ class AdmissionChain:
         self._validating = tuple(p for p in plugins if hasattr(p, "validate"))
 
     async def admit(self, attributes: Attributes) -> None:
-        a = attributes
+        """Everyone in turn; and again, if a change of one could matter to one before."""
+        await self._admit(attributes)
+        rounds = attributes.reinvocation
+        if rounds is not None and rounds.needed:
+            rounds.again = True
+            await self._admit(attributes)
+
+    async def _admit(self, a: Attributes) -> None:
         for plugin in self._mutating:
             if plugin.handles(a.operation, a.group, a.resource, a.subresource):
                 await plugin.admit(a)

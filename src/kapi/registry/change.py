@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kapi.messages import UserInfo
+from kapi.registry.conversion import Step, at_once
 from kapi.registry.options import WriteOptions
 from kapi.registry.resource import ResourceType, Version
 
@@ -39,6 +40,8 @@ class Change:
     authorize_create: Callable[[], Any] | None = None
     # The server's own doing: nobody's fields, and no new generation.
     unmanaged: bool = False
+    # How a piece of work that may convert objects is done; the writer sets it.
+    step: Step = at_once
 
 
 @dataclass(frozen=True, slots=True)

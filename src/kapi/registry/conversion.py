@@ -3,20 +3,66 @@
 A converter raises `ConversionFailed`. A create is answered with it as it is; whoever reads an
 object that cannot be converted says where the object is and at which revision: `undecodable` of a
 change, `Corrupt` of a read or a deletion, `unreadable` of a list.
+
+Conversion is a plain function, also where a webhook does it: what the webhook is still to be asked
+for raises `Unconverted`, a `Session` asks, and the piece of work is done again. Readers ask for
+many objects at once, with `Conversions.many`, before they make an answer of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from kapi.errors import ApiError
-from kapi.registry.resource import ResourceType
 from kapi.storage import keys
+
+if TYPE_CHECKING:
+    from kapi.registry.resource import ResourceType
 
 Json = dict[str, Any]
 UNREADABLE_MAX = 100  # objects that an answer to a list tells of
 _CORRUPT_OBJECT = 7  # the code of this failure among those of a store
+
+
+T = TypeVar("T")
+
+
+class Step(Protocol):
+    """Does a piece of work that may convert objects, and changes nothing before it has."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+async def at_once(work: Callable[[], T]) -> T:
+    """The `Step` of kinds that no webhook converts."""
+    return work()
+
+
+class Unconverted(Exception):
+    """A webhook must be asked for an object first."""
+
+    def __init__(self, obj: Json, text: bytes, api_version: str) -> None:
+        super().__init__(api_version)
+        self.object, self.text, self.api_version = obj, text, api_version
+
+
+class Session(Protocol):
+    """Remembers what the webhook said, for one request."""
+
+    async def step(self, work: Callable[[], T], /) -> T: ...
+
+
+class Conversions(Protocol):
+    """The webhook of one definition."""
+
+    def session(self) -> AbstractContextManager[Session]: ...
+
+    async def many(
+        self, objects: Sequence[Json], version: str
+    ) -> Sequence[Json | ConversionFailed]:
+        """Stored objects, of whatever version, in one of the served versions: each, or why not."""
 
 
 class ConversionFailed(ApiError):

@@ -9,7 +9,8 @@ https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from kapi import errors
@@ -17,7 +18,7 @@ from kapi.admission.plugin import AdmissionChain, Attributes
 from kapi.clock import Clock, rfc3339
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
-from kapi.registry.conversion import ConversionFailed, Corrupt
+from kapi.registry.conversion import ConversionFailed, Corrupt, Step, at_once
 from kapi.registry.edits import with_version
 from kapi.registry.hooks import DeleteHook
 from kapi.registry.options import DeleteOptions
@@ -45,6 +46,7 @@ class Deletion:
     user: UserInfo
     warn: Callable[[str], None] = lambda text: None
     annotate: Callable[[str, str], None] = lambda key, value: None
+    step: Step = at_once  # how work that may convert objects is done; the deleter sets it
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,12 @@ class Deleter:
 
     async def delete(self, deletion: Deletion) -> Deleted:
         """Mark or remove an object. Raises ApiError: 403, 404, 409, 503."""
+        if deletion.resource.conversions is None:
+            return await self._delete(deletion)
+        with deletion.resource.conversions.session() as session:
+            return await self._delete(replace(deletion, step=session.step))
+
+    async def _delete(self, deletion: Deletion) -> Deleted:
         resource, options = deletion.resource, deletion.options
         key = keys.object_key(resource, deletion.namespace, deletion.name)
         warning = resource.strategy.deletion_warning
@@ -89,10 +97,10 @@ class Deleter:
             record = await storage_call(self._storage.get(key))
             if record is None:
                 raise errors.not_found(resource.group, resource.plural, deletion.name)
-            current = self._read(deletion, record)
+            current = await deletion.step(partial(self._read, deletion, record))
             check_preconditions(resource, deletion.name, options, current["metadata"])
             await self._admit(deletion, current)
-            marked, stays = self._mark(deletion, record)
+            marked, stays = await deletion.step(partial(self._mark, deletion, record))
             try:
                 if not stays:
                     return await self._remove(deletion, record, current, marked)
@@ -128,6 +136,7 @@ class Deleter:
             old=current,
             user=deletion.user,
             dry_run=deletion.options.dry_run,
+            options=deletion.options,
             warn=deletion.warn,
             annotate=deletion.annotate,
         )
@@ -200,7 +209,7 @@ class Deleter:
             for hook in self._hooks:
                 if hook.handles(deletion.resource, ""):
                     await hook.after_delete(current)
-        return Deleted(self._answer(deletion, marked, revision), gone=True)
+        return Deleted(await self._answer(deletion, marked, revision), gone=True)
 
     async def _update(self, deletion: Deletion, record: Record, marked: Json) -> Deleted:
         revision = record.revision
@@ -209,11 +218,13 @@ class Deleter:
             revision = await storage_call(
                 self._storage.update(record.key, value, expected_revision=record.revision)
             )
-        return Deleted(self._answer(deletion, marked, revision), gone=False)
+        return Deleted(await self._answer(deletion, marked, revision), gone=False)
 
-    def _answer(self, deletion: Deletion, stored: Json, revision: int) -> Json:
+    async def _answer(self, deletion: Deletion, stored: Json, revision: int) -> Json:
         with_version(stored, revision)
-        obj = self._versions.from_stored(deletion.resource, deletion.version, stored)
+        obj = await deletion.step(
+            lambda: self._versions.from_stored(deletion.resource, deletion.version, stored)
+        )
         assert obj is not None
         return obj
 

@@ -17,6 +17,7 @@ from kapi.messages import Query
 Json = dict[str, Any]
 FIELD_MANAGER_MAX_BYTES = 128  # as the real server
 META_GROUP = "meta.k8s.io"
+_META_V1 = f"{META_GROUP}/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,19 @@ class WriteOptions:
     field_manager: str = ""
     field_validation: str = "Warn"  # Ignore, Warn or Strict
     force: bool = False  # apply only
+    asked_validation: str = ""  # what was asked for, if anything
+
+    def as_object(self, operation: str) -> Json:
+        """As admission shows them; those of a patch read like an update's."""
+        kind = "CreateOptions" if operation == "CREATE" else "UpdateOptions"
+        out: Json = {"kind": kind, "apiVersion": _META_V1}
+        if self.dry_run:
+            out["dryRun"] = ["All"]
+        if self.field_manager:
+            out["fieldManager"] = self.field_manager
+        if self.asked_validation:
+            out["fieldValidation"] = self.asked_validation
+        return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +56,20 @@ class DeleteOptions:
     orphan_dependents: bool | None = None
     propagation_policy: str | None = None
     dry_run: bool = False
+
+    def as_object(self, operation: str) -> Json:
+        """As admission shows them."""
+        uid, version = self.preconditions.uid, self.preconditions.resource_version
+        wanted = {"uid": uid, "resourceVersion": version}
+        fields = {
+            "gracePeriodSeconds": self.grace_period_seconds,
+            "preconditions": {k: v for k, v in wanted.items() if v is not None} or None,
+            "orphanDependents": self.orphan_dependents,
+            "propagationPolicy": self.propagation_policy,
+            "dryRun": ["All"] if self.dry_run else None,
+        }
+        head = {"kind": "DeleteOptions", "apiVersion": _META_V1}
+        return head | {k: v for k, v in fields.items() if v is not None}
 
 
 def _dry_run(values: Sequence[str], found: list[FieldError]) -> bool:
@@ -108,6 +136,7 @@ def write_options(query: Query, kind: str, *, patch_type: str = "") -> WriteOpti
         field_manager=manager,
         field_validation=field_validation or "Warn",
         force=bool(force),
+        asked_validation=field_validation,
     )
 
 

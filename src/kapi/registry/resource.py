@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kapi.schema.structural import Schema, SchemaSource
 
 if TYPE_CHECKING:
+    from kapi.registry.conversion import Conversions
     from kapi.registry.strategy import Strategy
 
 Json = dict[str, Any]
@@ -117,6 +118,7 @@ class ResourceType:
     renew: Convert | None = None
     terminating: bool = False  # of a CRD that is deleted: nothing new is made
     renewed_after: int = 0
+    conversions: Conversions | None = None  # of a CRD whose versions a webhook converts
 
     @property
     def qualified(self) -> str:

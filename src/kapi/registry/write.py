@@ -15,11 +15,12 @@ import inspect
 from typing import Any
 
 from kapi import errors
-from kapi.admission.plugin import AdmissionChain, Attributes
+from kapi.admission.plugin import AdmissionChain
 from kapi.clock import Clock, Entropy, rfc3339
 from kapi.errors import ApiError
 from kapi.managedfields.manager import FieldManager
 from kapi.registry import object_meta
+from kapi.registry import write_steps as steps
 from kapi.registry.change import Change, Written
 from kapi.registry.conditions import check_version, match_path
 from kapi.registry.conversion import ConversionFailed, undecodable
@@ -28,8 +29,6 @@ from kapi.registry.edits import (
     in_order,
     keep,
     replicas_owned,
-    restore,
-    restrict,
     timeless,
     wanted_changed,
     with_version,
@@ -78,6 +77,13 @@ class Writer:
 
     async def commit(self, change: Change) -> Written:
         """Carry out a change. Raises ApiError: 400, 403, 404, 409, 422, 500, 503."""
+        if change.resource.conversions is None:
+            return await self._commit(change)
+        with change.resource.conversions.session() as session:
+            change.step = session.step
+            return await self._commit(change)
+
+    async def _commit(self, change: Change) -> Written:
         attempts = 0
         while True:
             attempts += 1
@@ -95,28 +101,35 @@ class Writer:
     async def _attempt(self, change: Change) -> Written:
         # 1 what stands there
         record = await self._current(change)
-        current, live = self._read(change, record) if record else (None, None)
+        current, live = None, None
+        if record is not None:
+            current, live = await change.step(lambda: self._read(change, record))
         if current is None:
             await self._creating(change)
         # 2 what is asked for
-        proposed = change.propose(live)
+        proposed = await change.step(lambda: change.propose(live))
         match_path(change, proposed)
         # 3 what the client may not set
         unconditional = check_version(change, proposed, live)
-        self._wipe(change, proposed, live)
+        steps.wipe(self._versions, change, proposed, live)
         # 4 who owns which field
         if change.unmanaged or (change.subresource == "scale" and not _scales(change, live)):
             keep(proposed["metadata"], live["metadata"] if live else {}, "managedFields")
         elif change.mode != "apply":
             proposed = self._versions.settled(change.resource, change.version, proposed)
-            self._manage(change, proposed, live)
-        self._restrict(change, proposed, live)
+            await change.step(lambda: self._manage(change, proposed, live))
+        steps.restrict(change, proposed, live)
         # 5 admission may change it
-        attributes = self._attributes(change, proposed, live)
+        attributes = steps.attributes(change, proposed, live)
         await self._admission.admit(attributes)
-        stored = self._versions.to_stored(change.resource, change.version, proposed)
+        if attributes.mutated:
+            steps.wipe(self._versions, change, proposed, live)
+            steps.restrict(change, proposed, live)
+        stored = await change.step(
+            lambda: self._versions.to_stored(change.resource, change.version, proposed)
+        )
         # 6 what only the server sets, with what must be reserved
-        context = self._context(change, current)
+        context = steps.context(change, current, self._clock.now())
         self._identify(change, stored, current, context)
         reservations: list[Reservation] = []
         try:
@@ -125,7 +138,7 @@ class Writer:
                     reservations.append(await hook.before_write(stored, current))
             self._prepare(change, stored, current, context)
             # 7 every finding at once, then admission may refuse
-            self._validate(change, stored, current, context)
+            await change.step(lambda: self._validate(change, stored, current, context))
             attributes.object, attributes.old = stored, current
             await self._admission.validate(attributes)
             # 8 nothing to do, or only asked what would happen
@@ -133,11 +146,11 @@ class Writer:
             self._versions.settlers.settle(change.resource.stored_schema(), stored)
             value = self._versions.encode_stored(change.resource, stored)
             if record is not None and value == record.value:
-                return self._written(change, stored, record.revision)
+                return await self._written(change, stored, record.revision)
             if change.options.dry_run:
                 await self._check_free(change, record, stored)
                 revision = record.revision if record else 0
-                return self._written(change, stored, revision, created=record is None)
+                return await self._written(change, stored, revision, created=record is None)
             # 9 write it, if nobody was faster
             written = await self._put(change, record, stored, value, unconditional)
             done, reservations = reservations, []
@@ -181,38 +194,7 @@ class Writer:
             if inspect.isawaitable(outcome):
                 await outcome
 
-    # -- 2 and 3 ----------------------------------------------------------------------------------
-
-    def _wipe(self, change: Change, proposed: Json, live: Json | None) -> None:
-        paths = change.resource.strategy.resets(change.subresource, change.version.name)
-        if change.subresource in ("", "status", "finalize"):
-            schema = change.version.schema()
-            for path in paths:
-                restore(proposed, live, path, self._versions.absent(schema, path))
-        meta = proposed["metadata"]
-        if live is None:
-            for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "uid"):
-                meta.pop(name, None)
-            meta.pop("creationTimestamp", None)
-            return
-        old = live["metadata"]
-        for name in ("creationTimestamp", "generation", "selfLink"):
-            keep(meta, old, name)
-        if "deletionTimestamp" in old:
-            meta["deletionTimestamp"] = old["deletionTimestamp"]
-        if "deletionGracePeriodSeconds" in old and "deletionGracePeriodSeconds" not in meta:
-            meta["deletionGracePeriodSeconds"] = old["deletionGracePeriodSeconds"]
-
-    def _restrict(self, change: Change, proposed: Json, live: Json | None) -> None:
-        """A subresource that may change a few fields only; its writer owns what it asked for,
-        though.
-        """
-        paths = change.resource.strategy.sets.get(change.subresource)
-        if paths is not None:
-            assert live is not None, "a subresource is of something"
-            restrict(proposed, live, paths)
-
-    # -- 4 and 5 ----------------------------------------------------------------------------------
+    # -- 4 ----------------------------------------------------------------------------------------
 
     def _manage(self, change: Change, proposed: Json, live: Json | None) -> None:
         unowned = change.resource.strategy.unowned
@@ -234,35 +216,7 @@ class Writer:
         else:
             meta.pop("managedFields", None)
 
-    def _attributes(self, change: Change, proposed: Json, live: Json | None) -> Attributes:
-        r = change.resource
-        return Attributes(
-            operation="CREATE" if live is None else "UPDATE",
-            group=r.group,
-            version=change.version.name,
-            kind=r.kind,
-            resource=r.plural,
-            subresource=change.subresource,
-            namespace=change.namespace,
-            name=change.name or proposed["metadata"].get("name", ""),
-            object=proposed,
-            old=live,
-            user=change.user,
-            dry_run=change.options.dry_run,
-            warn=change.warn,
-            annotate=change.annotate,
-        )
-
     # -- 6 and 7 ----------------------------------------------------------------------------------
-
-    def _context(self, change: Change, current: Json | None) -> Context:
-        return Context(
-            operation="CREATE" if current is None else "UPDATE",
-            subresource=change.subresource,
-            version=change.version.name,
-            user=change.user,
-            now=self._clock.now(),
-        )
 
     def _identify(
         self, change: Change, stored: Json, current: Json | None, context: Context
@@ -342,24 +296,24 @@ class Writer:
         try:
             if record is None:
                 revision = await storage_call(self._storage.create(key, value))
-                return self._written(change, stored, revision, created=True)
+                return await self._written(change, stored, revision, created=True)
             expected = record.revision
             if finished(meta) and not change.resource.strategy.held(stored):
                 _, revision = await storage_call(
                     self._storage.delete(key, expected_revision=expected)
                 )
-                return self._written(change, stored, revision, deleted=True)
+                return await self._written(change, stored, revision, deleted=True)
             revision = await storage_call(
                 self._storage.update(key, value, expected_revision=expected)
             )
-            return self._written(change, stored, revision)
+            return await self._written(change, stored, revision)
         except (Conflict, NotFound) as e:
             raise _Lost(unconditional, e) from None
         except AlreadyExists:
             generated = change.mode == "create" and not change.name
             raise _Taken(generated and bool(meta.get("generateName")), meta["name"]) from None
 
-    def _written(
+    async def _written(
         self,
         change: Change,
         stored: Json,
@@ -369,7 +323,9 @@ class Writer:
         deleted: bool = False,
     ) -> Written:
         with_version(stored, revision)
-        obj = self._versions.from_stored(change.resource, change.version, stored)
+        obj = await change.step(
+            lambda: self._versions.from_stored(change.resource, change.version, stored)
+        )
         assert obj is not None
         return Written(obj, created, deleted)
 
