@@ -15,7 +15,7 @@ from typing import Any
 
 from kapi import features, flags
 from kapi.edge.tls import CIPHERS, CIPHERS_13, VERSIONS
-from kapi.flags import Kind, PortRange, Rule, at_least, between, one_of
+from kapi.flags import Kind, PortRange, Rule, at_least, between, never, one_of
 
 MEMORY = ":memory:"  # as --data-dir: keep nothing
 AUTHORIZATION_MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node", "ABAC", "Webhook")
@@ -139,15 +139,26 @@ class Options:
         "Queue requests by flow schema and priority level.", later=True)
 
     # -- storage --
-    etcd_servers: tuple[str, ...] = _list((), "etcd endpoints.", later=True)
-    etcd_cafile: str = _file(flags.CA_BUNDLE, "CA of etcd.", later=True)
-    etcd_certfile: str = _file(flags.CERTIFICATE, "Client certificate for etcd.", later=True)
-    etcd_keyfile: str = _file(flags.PRIVATE_KEY, "Key of --etcd-certfile.", later=True)
-    etcd_prefix: str = _string("/registry", "Root of the keys in etcd.", later=True)
+    etcd_servers: tuple[str, ...] = _list((),
+        "Keep objects in this etcd (scheme://host:port, several with commas) instead of SQLite. "
+        "Other servers may share it.")
+    etcd_servers_overrides: tuple[str, ...] = _list((),
+        "Not there yet: one etcd holds everything.", never("one etcd holds everything"))
+    etcd_cafile: str = _file(flags.CA_BUNDLE, "CA of etcd.")
+    etcd_certfile: str = _file(flags.CERTIFICATE, "Client certificate for etcd.")
+    etcd_keyfile: str = _file(flags.PRIVATE_KEY, "Key of --etcd-certfile.")
+    etcd_prefix: str = _string("/registry", "Root of the keys in etcd.")
     etcd_compaction_interval: float = _duration(300,
         "How much history the store keeps; 0: all of it.")
-    storage_media_type: str = _string(
-        "application/vnd.kubernetes.protobuf", "Form of objects in etcd.", later=True)
+    etcd_count_metric_poll_period: float = _duration(60,
+        "Kept for command lines: objects are counted in the cache.")
+    etcd_healthcheck_timeout: float = _duration(2,
+        "How long etcd may take to answer before /livez and /healthz fail.", at_least(0.001))
+    etcd_readycheck_timeout: float = _duration(2,
+        "How long etcd may take to answer before /readyz fails.", at_least(0.001))
+    storage_media_type: str = _string("application/vnd.kubernetes.protobuf",
+        "Form of built-in objects in etcd; both are read. SQLite keeps JSON.",
+        one_of("application/json", "application/vnd.kubernetes.protobuf"))
     encryption_provider_config: str = _file(flags.YAML, "Encryption of stored objects.", later=True)
     watch_cache: bool = _bool(True, "Serve lists and watches from memory.", later=True)
     default_watch_cache_size: int = _int(100,

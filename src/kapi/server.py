@@ -37,7 +37,7 @@ from kapi.measures import MeasuredAuthenticator, MeasuredAuthorizer, watch_parts
 from kapi.messages import Handler, Request, Response
 from kapi.metrics import Metrics
 from kapi.mux import Mux
-from kapi.options import MEMORY, Options
+from kapi.options import Options
 from kapi.registry.allocate import ServiceAllocation
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
@@ -48,7 +48,7 @@ from kapi.registry.write import Writer
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
 from kapi.storage.interface import Storage
-from kapi.storage.memory import MemoryStorage
+from kapi.stores import open_store
 from kapi.verbs import VerbDependencies, build_verbs
 
 _log = log.get("server")
@@ -82,7 +82,7 @@ class Server:
         open_storage: Callable[[Options], Awaitable[Storage]] | None = None,
     ) -> None:
         """`open_storage`: instead of the store that the options name; the server closes it."""
-        self._open_storage = open_storage or _open
+        self._open_storage = open_storage or (lambda options: open_store(options, clock))
         self.options = options
         self.clock = clock
         self.entropy = entropy
@@ -354,14 +354,6 @@ _FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
 
 async def _not_started(request: Request) -> Response:
     raise errors.service_unavailable("the server is starting", retry_after=1)
-
-
-async def _open(options: Options) -> Storage:
-    if options.data_dir == MEMORY:
-        return MemoryStorage()
-    from kapi.storage.sqlite import SqliteStorage
-
-    return await SqliteStorage.open(Path(options.data_dir))
 
 
 def _absent(group: str, plural: str) -> ResourceType:

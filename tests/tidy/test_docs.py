@@ -11,7 +11,12 @@ from types import ModuleType
 from source_tree import ROOT, imports, package
 
 # Distribution → module, where they differ.
-MODULES = {"pyyaml": "yaml", "pyjwt": "jwt", "prometheus-client": "prometheus_client"}
+MODULES = {
+    "grpcio": "grpc",
+    "pyyaml": "yaml",
+    "pyjwt": "jwt",
+    "prometheus-client": "prometheus_client",
+}
 
 
 def _generator() -> ModuleType:

@@ -32,14 +32,19 @@ class Record:
     create_revision: int  # of its creation; survives updates, not a delete
 
 
+PROGRESS = "progress"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One change. `previous` is the record before it (None for a create).
 
-    `value` is the new value; for a delete it is the last one, `previous.value`.
+    `value` is the new value; for a delete it is the last one, `previous.value`. A store with other
+    writers beside this server may end a batch of a watch over everything with PROGRESS, without a
+    key: all changes up to its revision were given.
     """
 
-    type: str  # "create" | "update" | "delete"
+    type: str  # "create" | "update" | "delete" | PROGRESS
     key: str
     value: bytes
     revision: int
@@ -94,9 +99,18 @@ class FutureRevision(StorageError):
 class Unavailable(StorageError):
     """The backend cannot answer now (disk full, locked, read-only, closed).
 
-    A write that raises it was not made, unless the disk failed in the very act of syncing: then it
-    may still show up, as an event with its revision, like a request whose answer was lost.
+    A write that raises it was not made, unless `uncertain` is set: the disk failed in the very act
+    of syncing, or the connection to another process was lost. Then it may still show up, as an
+    event with its revision.
     """
+
+    def __init__(self, text: str = "", *, uncertain: bool = False) -> None:
+        super().__init__(text)
+        self.uncertain = uncertain
+
+
+class TooLarge(StorageError):
+    """The value is larger than the backend takes; the text is its own. Nothing was written."""
 
 
 class Corrupt(StorageError):

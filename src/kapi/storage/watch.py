@@ -9,6 +9,10 @@ lets the queue overflow, so a slow reader costs bounded memory and delays nobody
 clear the queue, let changes queue up, read history to its end (revision S), then drop what is
 queued up to S. Nothing is lost, since history is read after queueing began; nothing is repeated,
 since revisions up to S are dropped.
+
+A store that is shared with others (etcd) has revisions that are none of ours. `Hub.advance` takes
+note of them; a watch over all of our keys is told by an event of the type "progress", so that its
+reader knows how far it is.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from kapi.storage.interface import Event, Unavailable
+from kapi.storage.interface import PROGRESS, Event, Unavailable
 
 # Events that may wait in one watch; beyond, it reads from history. Some 10 MB of shared 3 KB values
 # at worst, and a second or two of writes at full speed.
@@ -45,8 +49,12 @@ Replay = Callable[[str, int], Awaitable[Page]]
 class Hub:
     """All watches of one store."""
 
-    def __init__(self, replay: Replay, revision: int) -> None:
+    def __init__(self, replay: Replay, revision: int, *, shared_root: str | None = None) -> None:
+        """`shared_root`: the store has revisions of others, too; watches of this prefix
+        are told.
+        """
         self.replay = replay
+        self.shared_root = shared_root
         self.revision = revision  # all changes up to it were delivered
         self.closed = False
         self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
@@ -58,10 +66,26 @@ class Hub:
 
     def deliver(self, events: Sequence[Event]) -> None:
         """Hand out changes; they follow directly on those delivered before."""
-        assert events[0].revision == self.revision + 1, "a revision was lost or repeated"
+        gap = events[0].revision - self.revision
+        assert gap == 1 or (gap > 1 and self.shared_root is not None), "a revision lost or repeated"
         self.revision = events[-1].revision
         for watch in self._watches:
             watch.offer(events)
+
+    def advance(self, revision: int) -> None:
+        """Nothing of ours happened up to this revision beyond what was delivered."""
+        if revision > self.revision:
+            self.revision = revision
+            event = progress(revision)
+            for watch in self._watches:
+                if watch.prefix == self.shared_root:
+                    watch.offer_progress(event)
+
+    def lose(self, revision: int) -> None:
+        """Changes up to this revision were not delivered: every watch looks into history."""
+        self.revision = revision
+        for watch in self._watches:
+            watch.fall_behind()
 
     def close(self) -> None:
         """End every watch, after what it has queued."""
@@ -73,6 +97,11 @@ class Hub:
         return len(self._watches)
 
 
+def progress(revision: int) -> Event:
+    """That everything up to a revision was seen; the last event of its batch."""
+    return Event(PROGRESS, "", b"", revision, None)
+
+
 class Watch:
     """One reader's view: an async iterator of batches of events. One `__anext__` at a time."""
 
@@ -82,14 +111,14 @@ class Watch:
         "_hub",
         "_overflowed",
         "_position",
-        "_prefix",
         "_queue",
         "_waiter",
+        "prefix",
     )
 
     def __init__(self, hub: Hub, prefix: str, after_revision: int) -> None:
         self._hub = hub
-        self._prefix = prefix
+        self.prefix = prefix
         self._position = after_revision  # the reader has everything up to it
         self._behind = after_revision < hub.revision
         self._overflowed = False  # changes were dropped since the last look into history
@@ -98,13 +127,28 @@ class Watch:
 
     def offer(self, events: Sequence[Event]) -> None:
         """Queue what concerns this watch; called by the hub only."""
-        prefix, position, queue = self._prefix, self._position, self._queue
+        prefix, position, queue = self.prefix, self._position, self._queue
         queue.extend(e for e in events if e.revision > position and e.key.startswith(prefix))
         if len(queue) > QUEUE_EVENTS_MAX:
             queue.clear()
             self._behind = self._overflowed = True
         if queue or self._behind:
             self.wake()
+
+    def offer_progress(self, event: Event) -> None:
+        """The same for how far everything is; only the last word on that is kept."""
+        if self._behind or event.revision <= self._position:
+            return
+        if self._queue and self._queue[-1].type == PROGRESS:
+            self._queue.pop()
+        self._queue.append(event)
+        self.wake()
+
+    def fall_behind(self) -> None:
+        """What follows is in history only."""
+        self._queue.clear()
+        self._behind = self._overflowed = True
+        self.wake()
 
     def wake(self) -> None:
         """Let the reader look again, if it waits."""
@@ -130,6 +174,8 @@ class Watch:
     def _take(self) -> Sequence[Event]:
         queue = self._queue
         events = [queue.popleft() for _ in range(min(len(queue), BATCH_EVENTS_MAX))]
+        while queue and queue[0].revision == events[-1].revision:
+            events.append(queue.popleft())  # a lease that ends takes many keys in one revision
         self._position = events[-1].revision
         return events
 
@@ -144,8 +190,9 @@ class Watch:
         """One page of history; with the last one the watch becomes live."""
         self._queue.clear()
         self._overflowed = False
+        before = self._position
         try:
-            page = await self._hub.replay(self._prefix, self._position)
+            page = await self._hub.replay(self.prefix, self._position)
         except Unavailable:
             if self._hub.closed:
                 return ()
@@ -155,4 +202,9 @@ class Watch:
             self._behind = False
             while self._queue and self._queue[0].revision <= page.upto:
                 self._queue.popleft()
-        return page.events
+        found = page.events
+        if self.prefix == self._hub.shared_root and page.upto > (
+            found[-1].revision if found else before
+        ):
+            return [*found, progress(page.upto)]
+        return found

@@ -1,0 +1,393 @@
+"""The store in etcd, which other servers may share: any number of kapi, and kube-apiserver.
+
+Writes are transactions that compare the revision a key was last written at, as the real server's. A
+write is answered when its event has come back on the watch (`etcd_watch.py`), so what holds for
+every `Storage` holds here: who was answered finds the change in every watch and read of this
+process. `current_revision` asks etcd, since others write, too; callers that come while it is asked
+share the next question.
+
+Keys that shall end by themselves (events, the leases of servers) get a lease of etcd by their
+prefix.
+https://github.com/kubernetes/kubernetes/tree/master/staging/src/k8s.io/apiserver/pkg/storage/etcd3
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kapi.clock import Clock
+from kapi.storage import etcd_messages as messages
+from kapi.storage import keys
+from kapi.storage.etcd_client import COMPACTED, FUTURE, EtcdClient, EtcdFiles, EtcdRefused
+from kapi.storage.etcd_keys import KeySpace
+from kapi.storage.etcd_lease import Leases
+from kapi.storage.etcd_messages import KeyValue, TxnAnswer
+from kapi.storage.etcd_watch import Follower, compact_revision, history
+from kapi.storage.interface import (
+    AlreadyExists,
+    Compacted,
+    Conflict,
+    Event,
+    FutureRevision,
+    ListResult,
+    NotFound,
+    Record,
+    Unavailable,
+)
+from kapi.storage.keys import check_key
+from kapi.storage.watch import Hub, Page
+
+# Records asked for at once: some 6 MB of pods.
+PAGE_RECORDS: Final = 2_000
+PAGE_S: Final = 15.0
+# How long an answer to a write waits for its event; then the watch is broken, and reads ask etcd.
+EVENT_S: Final = 3.0
+# How long a start waits for etcd, as the real server.
+START_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdSettings:
+    """What the `--etcd-…` flags say."""
+
+    servers: Sequence[str]
+    files: EtcdFiles = field(default_factory=EtcdFiles)
+    prefix: str = "/registry"
+    # Seconds that keys under a prefix (of kapi) live after they were last written.
+    lifetimes: Mapping[str, int] = field(default_factory=dict)
+
+
+class EtcdStorage:
+    """A `Storage`; made by `open` on the event loop that will use it."""
+
+    @classmethod
+    async def open(cls, settings: EtcdSettings, clock: Clock) -> EtcdStorage:
+        """Raises Unavailable if no member answers in time."""
+        client = EtcdClient(settings.servers, settings.files, clock)
+        try:
+            data = await client.read("KV/Range", messages.range_request(b"\0"), timeout=START_S)
+            return cls(client, settings, clock, messages.revision_of(data))
+        except BaseException:
+            await client.close()
+            raise
+
+    def __init__(
+        self, client: EtcdClient, settings: EtcdSettings, clock: Clock, revision: int
+    ) -> None:
+        self.client = client
+        self._space = KeySpace(settings.prefix)
+        self._leases = Leases(client, clock, settings.lifetimes)
+        self._hub = Hub(self._replay, revision, shared_root=keys.ROOT)
+        self._follower = Follower(client, self._space, clock, self._moved)
+        self._compact_revision = 0  # as far as is known here
+        self._delivered: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._writes: set[asyncio.Task[Any]] = set()
+        self._asked = 0
+        self._asking: asyncio.Task[int] | None = None
+        self._next: asyncio.Task[int] | None = None
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._following = loop.create_task(self._follower.run(self._hub), name="etcd-watch")
+        self._closed: asyncio.Future[None] | None = None
+
+    # -- reads ------------------------------------------------------------------------------------
+
+    async def get(self, key: str, *, revision: int | None = None) -> Record | None:
+        outer = self._space.outer(key)
+        if revision is not None and revision <= 0:
+            await self._before_all(revision)
+            return None
+        if outer is None:
+            await self._check_readable(revision)
+            return None
+        answer = await self._range(messages.range_request(outer, revision=revision or 0), revision)
+        return _record(key, answer.kvs[0]) if answer.kvs else None
+
+    async def list(
+        self,
+        prefix: str,
+        *,
+        limit: int = 0,
+        start_after: str = "",
+        revision: int | None = None,
+    ) -> ListResult:
+        if revision is not None and revision <= 0:
+            await self._before_all(revision)
+            return ListResult([], revision, 0)
+        span = self._space.span(prefix, start_after)
+        if span is None:
+            at = await self._check_readable(revision)
+            return ListResult([], revision if revision is not None else at, 0)
+        start, end = span
+        records: builtins.list[Record] = []
+        at = revision or 0
+        while True:
+            wanted = min(limit - len(records), PAGE_RECORDS) if limit else PAGE_RECORDS
+            request = messages.range_request(start, end, limit=wanted, revision=at)
+            answer = await self._range(request, revision, attempt=PAGE_S)
+            at = at or answer.revision
+            for kv in answer.kvs:
+                key = self._space.inner(kv.key)
+                if key is not None:
+                    records.append(_record(key, kv))
+            left = answer.count - len(answer.kvs)
+            if left <= 0 or not answer.kvs or (limit and len(records) >= limit):
+                return ListResult(records, at, max(0, left))
+            start = answer.kvs[-1].key + b"\0"
+
+    async def current_revision(self) -> int:
+        self._check_open()
+        revision = max(await self._ask(), self._hub.revision)
+        if revision > self._hub.revision:
+            self._follower.want(revision)
+        return revision
+
+    def watch(self, prefix: str, *, after_revision: int) -> AsyncIterator[Sequence[Event]]:
+        return self._hub.watch(prefix, after_revision)
+
+    # -- writes -----------------------------------------------------------------------------------
+
+    async def create(self, key: str, value: bytes) -> int:
+        check_key(key)
+        return await self._unbroken(self._create(key, value))
+
+    async def _create(self, key: str, value: bytes) -> int:
+        outer = self._outer(key)
+        lease = await self._leases.lease_for(key)
+        put = messages.put_op(outer, value, lease=lease)
+        answer = await self._txn(messages.if_revision(outer, 0), put, messages.range_op(outer))
+        if not answer.succeeded:
+            raise AlreadyExists(key)
+        return answer.revision
+
+    async def update(self, key: str, value: bytes, *, expected_revision: int) -> int:
+        return await self._unbroken(self._update(key, value, expected_revision))
+
+    async def _update(self, key: str, value: bytes, expected_revision: int) -> int:
+        outer = self._space.outer(key)
+        if outer is None:
+            raise NotFound(key)
+        lease = await self._leases.lease_for(key)
+        put = messages.put_op(outer, value, lease=lease)
+        answer = await self._txn(
+            messages.if_revision(outer, expected_revision or -1), put, messages.range_op(outer)
+        )
+        self._check_done(key, answer)
+        return answer.revision
+
+    async def delete(self, key: str, *, expected_revision: int) -> tuple[Record, int]:
+        removed: builtins.list[Record] = []
+        revision = await self._unbroken(self._delete(key, expected_revision, removed))
+        return removed[0], revision
+
+    async def _delete(
+        self, key: str, expected_revision: int, removed: builtins.list[Record]
+    ) -> int:
+        outer = self._space.outer(key)
+        if outer is None:
+            raise NotFound(key)
+        answer = await self._txn(
+            messages.if_revision(outer, expected_revision or -1),
+            messages.delete_op(outer),
+            messages.range_op(outer),
+        )
+        self._check_done(key, answer)
+        removed.append(_record(key, answer.kvs[0]))
+        return answer.revision
+
+    async def _unbroken(self, write: Coroutine[Any, Any, int]) -> int:
+        """A write that goes on when its caller is cancelled, and is seen before it is answered."""
+        try:
+            self._check_open()
+        except Unavailable:
+            write.close()
+            raise
+        task = self._loop.create_task(self._seen(write))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        return await asyncio.shield(task)
+
+    async def _seen(self, write: Coroutine[Any, Any, int]) -> int:
+        revision = await write
+        if self._hub.revision < revision:
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._delivered.append((revision, future))
+            try:
+                async with asyncio.timeout(EVENT_S):
+                    await future
+            except TimeoutError:
+                pass  # the write is made; fresh reads find it in etcd
+        return revision
+
+    def _moved(self) -> None:
+        """The hub has gone on: answer the writes whose events were delivered."""
+        waiting, revision = self._delivered, self._hub.revision
+        if waiting:
+            self._delivered = deque(item for item in waiting if item[0] > revision)
+            for wanted, future in waiting:
+                if wanted <= revision and not future.done():
+                    future.set_result(None)
+
+    async def _txn(self, compare: bytes, success: bytes, failure: bytes) -> TxnAnswer:
+        request = messages.txn_request(compare, success, failure)
+        return messages.txn_answer(await self.client.write("KV/Txn", request))
+
+    def _check_done(self, key: str, answer: TxnAnswer) -> None:
+        if not answer.succeeded:
+            if not answer.kvs:
+                raise NotFound(key)
+            raise Conflict(key, _record(key, answer.kvs[0]))
+
+    # -- history ----------------------------------------------------------------------------------
+
+    async def compact(self, revision: int) -> None:
+        self._check_open()
+        if revision <= 0 or revision < self._compact_revision:
+            if self._compact_revision or await self.compact_revision():
+                raise Compacted(self._compact_revision)
+            return
+        try:
+            await self.client.write("KV/Compact", messages.compaction_request(revision))
+        except EtcdRefused as error:
+            if not error.text.startswith(COMPACTED):
+                await self._translate(error, revision)
+            if await self.compact_revision() > revision:
+                raise Compacted(self._compact_revision) from None
+        self.compacted(revision)
+
+    async def compact_revision(self) -> int:
+        self._check_open()
+        self.compacted(await compact_revision(self.client, self._compact_revision))
+        return self._compact_revision
+
+    def compacted(self, revision: int) -> None:
+        """It became known that history starts at this revision."""
+        self._compact_revision = max(self._compact_revision, revision)
+
+    async def _replay(self, prefix: str, after_revision: int) -> Page:
+        upto = self._hub.revision
+        if after_revision < self._compact_revision:
+            raise Compacted(self._compact_revision)
+        if after_revision >= upto:
+            return Page((), after_revision, last=True)
+        try:
+            return await history(self.client, self._space, prefix, after_revision, upto)
+        except Compacted as error:
+            self.compacted(error.compact_revision)
+            raise
+
+    # -- asking etcd ------------------------------------------------------------------------------
+
+    async def _ask(self) -> int:
+        """etcd's revision now. One question is under way at a time; who comes meanwhile shares the
+        next one, for the one under way may be older than what the caller has seen."""
+        if self._asking is None:
+            self._asking = self._loop.create_task(self._question())
+            return await asyncio.shield(self._asking)
+        if self._next is None:
+            self._next = self._loop.create_task(self._question_after(self._asking))
+        return await asyncio.shield(self._next)
+
+    async def _question_after(self, earlier: asyncio.Task[int]) -> int:
+        await asyncio.wait((earlier,))
+        self._asking, self._next = self._next, None
+        return await self._question()
+
+    async def _question(self) -> int:
+        try:
+            self._asked += 1
+            data = await self.client.read("KV/Range", messages.range_request(b"\0"))
+            return messages.revision_of(data)
+        finally:
+            if self._next is None:
+                self._asking = None
+
+    async def _range(
+        self, request: bytes, revision: int | None, *, attempt: float = 0
+    ) -> messages.RangeAnswer:
+        self._check_open()
+        try:
+            if attempt:
+                data = await self.client.read(
+                    "KV/Range", request, timeout=2 * attempt, attempt=attempt
+                )
+            else:
+                data = await self.client.read("KV/Range", request)
+        except EtcdRefused as error:
+            await self._translate(error, revision)
+            raise
+        return messages.range_answer(data)
+
+    async def _translate(self, error: EtcdRefused, revision: int | None) -> None:
+        """Raise what a refusal means in the terms of `Storage`."""
+        if error.text.startswith(COMPACTED):
+            raise Compacted(await self.compact_revision()) from None
+        if error.text.startswith(FUTURE):
+            raise FutureRevision(await self.current_revision()) from None
+        raise Unavailable(error.text) from error
+
+    async def _before_all(self, revision: int) -> None:
+        """A read before the first revision: there was nothing, unless history is gone."""
+        if await self.compact_revision() > revision:
+            raise Compacted(self._compact_revision)
+
+    async def _check_readable(self, revision: int | None) -> int:
+        """Where there can be no key: is the revision one that can be read? The revision of now."""
+        at = revision or 0
+        return (await self._range(messages.range_request(b"\0", revision=at), revision)).revision
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        if self._closed is not None:
+            await asyncio.shield(self._closed)
+            return
+        self._closed = self._loop.create_future()
+        if self._writes:
+            await asyncio.wait([*self._writes])
+        self._hub.close()
+        others = [t for t in (self._following, self._asking, self._next) if t is not None]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self.client.close()
+        self._closed.set_result(None)
+
+    def statistics(self) -> Mapping[str, int]:
+        return {
+            "revision": self._hub.revision,
+            "compact_revision": self._compact_revision,
+            "watches": len(self._hub),
+            "queued_writes": len(self._writes),
+            "connected": int(self._follower.connected),
+            "streams": self._follower.streams,
+            "failovers": self.client.failovers,
+            "revision_reads": self._asked,
+            "progress_requests": self._follower.progress_requests,
+            "leases": self._leases.granted,
+        }
+
+    def trouble(self) -> str:
+        """What is wrong with the connection to etcd; "" if nothing is."""
+        if self.client.trouble:
+            return self.client.trouble
+        return "" if self._follower.connected else "the watch of etcd is not connected"
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise Unavailable("the store is closed")
+
+    def _outer(self, key: str) -> bytes:
+        outer = self._space.outer(key)
+        if outer is None:
+            raise ValueError(f"{key} is outside of {keys.ROOT}")
+        return outer
+
+
+def _record(key: str, kv: KeyValue) -> Record:
+    return Record(key, kv.value, kv.mod_revision, kv.create_revision)

@@ -1,0 +1,54 @@
+"""Which store the flags name, opened: memory, SQLite in the data directory, or etcd.
+
+Called by `server.py` once at the start. What only one store needs is imported with it: a server on
+SQLite never loads gRPC.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kapi.clock import Clock
+from kapi.options import MEMORY, Options
+from kapi.storage import keys
+from kapi.storage.interface import Storage, StorageError
+from kapi.storage.memory import MemoryStorage
+
+# Where replicas note that they live; see `controllers/kubernetes_service.py`.
+MASTER_LEASES = f"{keys.ROOT}masterleases/"
+MASTER_LEASE_S = 15
+
+
+class NoEtcdLibrary(StorageError):
+    """--etcd-servers was given, but what speaks to etcd is not installed."""
+
+
+async def open_store(options: Options, clock: Clock) -> Storage:
+    """Raises StorageError."""
+    if options.etcd_servers:
+        return await _open_etcd(options, clock)
+    if options.data_dir == MEMORY:
+        return MemoryStorage()
+    from kapi.storage.sqlite import SqliteStorage
+
+    return await SqliteStorage.open(Path(options.data_dir))
+
+
+async def _open_etcd(options: Options, clock: Clock) -> Storage:
+    try:
+        from kapi.storage.etcd import EtcdSettings, EtcdStorage
+        from kapi.storage.etcd_client import EtcdFiles
+    except ImportError as error:
+        raise NoEtcdLibrary(
+            "--etcd-servers needs the package grpcio: pip install 'kapi[etcd]'"
+        ) from error
+    settings = EtcdSettings(
+        servers=options.etcd_servers,
+        files=EtcdFiles(options.etcd_cafile, options.etcd_certfile, options.etcd_keyfile),
+        prefix=options.etcd_prefix,
+        lifetimes={
+            f"{keys.ROOT}events/": int(options.event_ttl),
+            MASTER_LEASES: MASTER_LEASE_S,
+        },
+    )
+    return await EtcdStorage.open(settings, clock)
