@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from kapi import background, errors, identity, log
 from kapi.admission.chain import PluginDependencies, default_plugins
@@ -28,7 +27,6 @@ from kapi.handlers.discovery import Discovery
 from kapi.handlers.encoder import Encoder
 from kapi.handlers.health import Check, Health, always_well
 from kapi.handlers.openapi import OpenApi
-from kapi.handlers.openid import openid_paths
 from kapi.handlers.root_paths import Served, root_paths
 from kapi.in_process import InProcess, LateObjects
 from kapi.kinds.catalog import Catalog
@@ -47,6 +45,7 @@ from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
+from kapi.shown_options import bootstrap_settings, openid
 from kapi.storage.interface import Storage
 from kapi.stores import open_store
 from kapi.verbs import VerbDependencies, build_verbs
@@ -131,7 +130,7 @@ class Server:
         )
         self.handler = self._build_handler(core, cacher)
         await fixed_objects.bootstrap(
-            core.in_process, fixed_objects.load(), _bootstrap_settings(self.options), self.clock
+            core.in_process, fixed_objects.load(), bootstrap_settings(self.options), self.clock
         )
         await self._settle(storage, cacher)
         watch_parts(self.metrics, cacher, storage)
@@ -228,7 +227,7 @@ class Server:
                 openapi=OpenApi(self.table, clock),
                 health=Health(self._checks(cacher)),
                 metrics=self.metrics.render,
-                others=_openid(options, who),
+                others=openid(options, who),
             )
         )
         mux = Mux(
@@ -358,34 +357,3 @@ async def _not_started(request: Request) -> Response:
 
 def _absent(group: str, plural: str) -> ResourceType:
     raise LookupError(f"{plural}.{group} is not served, but something needs it")
-
-
-def _bootstrap_settings(options: Options) -> fixed_objects.Settings:
-    """What of the options shows in the objects that a fresh server makes."""
-    client_ca = options.client_ca_file
-    proxy = None
-    if options.requestheader_client_ca_file:
-        proxy = fixed_objects.RequestHeaderSettings(
-            ca=Path(options.requestheader_client_ca_file).read_text(),
-            allowed_names=options.requestheader_allowed_names,
-            username_headers=options.requestheader_username_headers,
-            uid_headers=options.requestheader_uid_headers,
-            group_headers=options.requestheader_group_headers,
-            extra_prefixes=options.requestheader_extra_headers_prefix,
-        )
-    return fixed_objects.Settings(
-        service_ranges=options.service_cluster_ip_range,
-        advertise_address=options.advertise_address or options.bind_address,
-        secure_port=options.secure_port,
-        client_ca=Path(client_ca).read_text() if client_ca else "",
-        request_header=proxy,
-    )
-
-
-def _openid(options: Options, who: identity.Identity) -> Mapping[str, Handler]:
-    """The documents by which others check our tokens."""
-    if not who.keys.all:
-        return {}
-    issuer = identity.issuers(options)[0]
-    uri = options.service_account_jwks_uri or f"{issuer}/openid/v1/jwks"
-    return openid_paths(issuer, uri, who.keys)

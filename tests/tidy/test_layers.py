@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "filters handlers controllers kinds",
         "apiextensions",
         "identity in_process certificates flag_files measures",
-        "custom_kinds stores",
+        "custom_kinds stores shown_options",
         "chain mux local_credentials option_parser",
         "background",
         "verbs",

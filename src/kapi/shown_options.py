@@ -1,0 +1,47 @@
+"""What of the options shows outside: in the objects of a fresh server, in the documents about its
+tokens.
+
+Called by `server.py` at the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from kapi import identity
+from kapi.controllers import fixed_objects
+from kapi.handlers.openid import openid_paths
+from kapi.messages import Handler
+from kapi.options import Options
+
+
+def bootstrap_settings(options: Options) -> fixed_objects.Settings:
+    """What of the options shows in the objects that a fresh server makes."""
+    client_ca = options.client_ca_file
+    proxy = None
+    if options.requestheader_client_ca_file:
+        proxy = fixed_objects.RequestHeaderSettings(
+            ca=Path(options.requestheader_client_ca_file).read_text(),
+            allowed_names=options.requestheader_allowed_names,
+            username_headers=options.requestheader_username_headers,
+            uid_headers=options.requestheader_uid_headers,
+            group_headers=options.requestheader_group_headers,
+            extra_prefixes=options.requestheader_extra_headers_prefix,
+        )
+    return fixed_objects.Settings(
+        service_ranges=options.service_cluster_ip_range,
+        advertise_address=options.advertise_address or options.bind_address,
+        secure_port=options.secure_port,
+        client_ca=Path(client_ca).read_text() if client_ca else "",
+        request_header=proxy,
+    )
+
+
+def openid(options: Options, who: identity.Identity) -> Mapping[str, Handler]:
+    """The documents by which others check our tokens."""
+    if not who.keys.all:
+        return {}
+    issuer = identity.issuers(options)[0]
+    uri = options.service_account_jwks_uri or f"{issuer}/openid/v1/jwks"
+    return openid_paths(issuer, uri, who.keys)
