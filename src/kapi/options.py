@@ -242,7 +242,7 @@ class Options:
 
     # -- other servers --
     enable_aggregator_routing: bool = _bool(False,
-        "Call aggregated servers by endpoint, not by service address.", later=True)
+        "Call aggregated servers and webhooks by endpoint, not by service address.")
     proxy_client_cert_file: str = _file(flags.CERTIFICATE,
         "Certificate for calls to aggregated servers and webhooks.", later=True)
     proxy_client_key_file: str = _file(flags.PRIVATE_KEY,

@@ -36,6 +36,7 @@ from kapi.messages import Handler, Request, Response
 from kapi.metrics import Metrics
 from kapi.mux import Mux
 from kapi.options import Options
+from kapi.outside import Outside, build_outside
 from kapi.registry.allocate import ServiceAllocation
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
@@ -93,6 +94,7 @@ class Server:
         self.stopping = False
         self._storage: Storage | None = None
         self.cacher: Cacher | None = None
+        self._outside: Outside | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped: asyncio.Future[None] | None = None
 
@@ -116,6 +118,7 @@ class Server:
         for resource in catalog.resources(config):
             self.serve(resource)
         await cacher.start()
+        self._outside = build_outside(self.options, self.clock, self.entropy, self._lister)
         core = self._build_core(storage, cacher, catalog)
         definitions = build_definitions(
             self.clock,
@@ -289,6 +292,8 @@ class Server:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._outside is not None:
+            await self._outside.client.close()
         if self.cacher is not None:
             await self.cacher.stop()
         self._aside.close()

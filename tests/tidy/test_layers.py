@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "registry",
         "filters handlers controllers kinds",
         "apiextensions",
-        "identity in_process certificates flag_files measures",
+        "identity in_process certificates flag_files measures outside",
         "custom_kinds stores shown_options",
         "chain mux local_credentials option_parser",
         "background",

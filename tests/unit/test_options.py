@@ -212,7 +212,6 @@ def test_the_line_that_everybody_starts_a_server_with(pki: Path) -> None:
     assert options.enable_bootstrap_token_auth is True
     assert without_effect(options) == [
         "--allow-privileged",
-        "--enable-aggregator-routing",
         "--proxy-client-cert-file",
         "--proxy-client-key-file",
     ]
