@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Replays recorded conversations with a real kube-apiserver, and fails where kapi got worse.
 
-    scripts/golden.py --conversations DIR [--port 18129] [--suite NAME …] [--raise-floors]
+    scripts/golden.py --conversations DIR [--port 18129] [--suite NAME …] [--raise-floors] [--etcd]
 
 DIR holds `golden.py`, the suites `*.jsonl` and `tokens.csv`. A server is started on an empty
 store, with throw-away certificates; the suites are replayed one after the other.
@@ -13,6 +13,7 @@ log fails, too.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import signal
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,6 +85,31 @@ def command(directory: Path, port: int, tokens: Path) -> list[str]:
     ]  # fmt: skip
 
 
+@contextlib.contextmanager
+def etcd(directory: Path) -> Iterator[str]:
+    """A real etcd; where it listens."""
+    ports = []
+    for _ in range(2):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports.append(probe.getsockname()[1])
+    client, peer = (f"http://127.0.0.1:{port}" for port in ports)
+    words = [
+        str(Path(sys.executable).with_name("etcd")), "--name", "m0",
+        "--data-dir", f"{directory}/etcd", "--log-level", "error", "--unsafe-no-fsync",
+        "--listen-client-urls", client, "--advertise-client-urls", client,
+        "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+        "--initial-cluster", f"m0={peer}",
+    ]  # fmt: skip
+    with (directory / "etcd.log").open("wb") as output:
+        process = subprocess.Popen(words, stdout=output, stderr=output)
+    try:
+        yield client
+    finally:
+        process.kill()
+        process.wait()
+
+
 def wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end:
@@ -140,15 +167,19 @@ def judge_log(text: str, code: int) -> bool:
     return at < 0 and code == 0
 
 
-def run(conversations: Path, port: int, suites: list[str], floors: dict[str, int]) -> bool:
+def run(
+    conversations: Path, port: int, suites: list[str], floors: dict[str, int], *, on_etcd: bool
+) -> bool:
     """Start a server, replay, stop it. Raised floors are left in `floors`."""
     good = True
-    with tempfile.TemporaryDirectory(prefix="kapi-golden-") as name:
-        directory = Path(name)
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kapi-golden-")))
         make_certificates(directory)
         log = directory / "log"
         with log.open("wb") as output:
             words = command(directory, port, conversations / "tokens.csv")
+            if on_etcd:
+                words += ["--etcd-servers", stack.enter_context(etcd(directory))]
             process = subprocess.Popen(words, stdout=output, stderr=output, cwd=ROOT)
             try:
                 wait_ready(process, port)
@@ -171,12 +202,13 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=18129)
     parser.add_argument("--suite", action="append", default=[])
     parser.add_argument("--raise-floors", action="store_true")
+    parser.add_argument("--etcd", action="store_true")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped, too
     conversations = args.conversations.resolve()
     floors: dict[str, int] = json.loads(FLOORS.read_text()) if FLOORS.exists() else {}
     suites = args.suite or sorted(floors)
-    good = run(conversations, args.port, suites, floors)
+    good = run(conversations, args.port, suites, floors, on_etcd=args.etcd)
     without = sorted({path.stem for path in conversations.glob("*.jsonl")} - set(floors))
     if without and not args.suite:
         print(f"no floor yet, not replayed: {', '.join(without)}")

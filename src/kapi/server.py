@@ -48,7 +48,7 @@ from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
 from kapi.shown_options import bootstrap_settings, openid
 from kapi.storage.interface import Storage
-from kapi.stores import open_store
+from kapi.stores import open_store, translated
 from kapi.verbs import VerbDependencies, build_verbs
 
 _log = log.get("server")
@@ -112,8 +112,9 @@ class Server:
             raise
 
     async def _start(self, storage: Storage) -> None:
-        cacher = self.cacher = Cacher(storage, self.clock, self.entropy)
         catalog = Catalog()
+        storage = translated(storage, self.options, catalog)
+        cacher = self.cacher = Cacher(storage, self.clock, self.entropy)
         config = {k: v not in ("false", "0") for k, v in self.options.runtime_config.items()}
         for resource in catalog.resources(config):
             self.serve(resource)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kapi.clock import Clock
+from kapi.kinds.catalog import Catalog
 from kapi.options import MEMORY, Options
 from kapi.storage import keys
 from kapi.storage.interface import Storage, StorageError
@@ -17,6 +18,8 @@ from kapi.storage.memory import MemoryStorage
 # Where replicas note that they live; see `controllers/kubernetes_service.py`.
 MASTER_LEASES = f"{keys.ROOT}masterleases/"
 MASTER_LEASE_S = 15
+# What is stored without being served: (storage prefix, apiVersion, kind).
+EXTRA = (("masterleases", "v1", "Endpoints"), ("ranges", "v1", "RangeAllocation"))
 
 
 class NoEtcdLibrary(StorageError):
@@ -32,6 +35,18 @@ async def open_store(options: Options, clock: Clock) -> Storage:
     from kapi.storage.sqlite import SqliteStorage
 
     return await SqliteStorage.open(Path(options.data_dir))
+
+
+def translated(storage: Storage, options: Options, catalog: Catalog) -> Storage:
+    """The store as kapi works with it: in etcd, objects have the form of the real server."""
+    if not options.etcd_servers:
+        return storage
+    from kapi.storage.translation import TranslatedStorage
+    from kapi.stored_forms import StoredForms
+
+    everything = catalog.resources({"api/all": True})
+    forms = StoredForms(catalog.schema_of, everything, EXTRA, options.storage_media_type)
+    return TranslatedStorage(storage, forms)
 
 
 async def _open_etcd(options: Options, clock: Clock) -> Storage:

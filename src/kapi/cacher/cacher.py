@@ -295,18 +295,21 @@ class Cacher:
             oldest = await self._storage.compact_revision()
             revision = max(oldest, current - REPLAY_REVISIONS_MAX, 1)
         found: dict[ResourceCache, list[Item]] = {c: [] for c in self._caches.values()}
+        unreadable: dict[ResourceCache, dict[str, str]] = {c: {} for c in found}
         try:
             async for record in _records(self._storage, keys.ROOT, revision):
                 cache = self._route(record.key)
                 if cache in found:
-                    found[cache].append(cache.item(record))
+                    item = cache.readable(record, unreadable[cache])
+                    if item is not None:
+                        found[cache].append(item)
         except Compacted:
             if not replay:
                 raise
             await self._load_all(replay=False)
             return
         for cache, items in found.items():
-            cache.reload(items, revision)
+            cache.reload(items, revision, unreadable[cache])
         self._advance(revision)
         self.ready = True
 
@@ -326,13 +329,18 @@ class Cacher:
     async def _load_one(self, cache: ResourceCache) -> None:
         revision = await self._storage.current_revision()
         prefix = f"{keys.ROOT}{cache.prefix}/"
-        items = [cache.item(r) async for r in _records(self._storage, prefix, revision)]
+        unreadable: dict[str, str] = {}
+        items = []
+        async for record in _records(self._storage, prefix, revision):
+            item = cache.readable(record, unreadable)
+            if item is not None:
+                items.append(item)
         while self.revision < revision and not cache.removed:
             await self.wait_until(
                 revision, RETRY_S
             )  # so that no reader sees it ahead of the others
         if not cache.removed and not cache.loaded.is_set():
-            cache.load(items, revision)
+            cache.load(items, revision, unreadable)
 
     # -- looking in -------------------------------------------------------------------------------
 

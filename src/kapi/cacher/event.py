@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import orjson
 
 from kapi.codec import json_format
-from kapi.storage.interface import Corrupt
+from kapi.storage.interface import Corrupt, check_readable
 
 Json = dict[str, Any]
 Labels = Mapping[str, str]
@@ -204,6 +204,7 @@ class Layout:
     def item(self, key: str, namespace: str, name: str, value: bytes, revision: int) -> Item:
         """The item of a stored value."""
         if not value.startswith(self._start):
+            check_readable(value)
             value = self._in_order(key, value)
         at = self._uid_end(value) if not self.custom else self._uid_start(value)
         token = b'"resourceVersion":"%d"' % revision

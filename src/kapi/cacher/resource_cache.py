@@ -14,7 +14,7 @@ from kapi.cacher.demux import Demux
 from kapi.cacher.event import ADDED, DELETED, MODIFIED, Event, Item, Layout, Resource
 from kapi.cacher.history import History
 from kapi.cacher.snapshot import Snapshot
-from kapi.errors import expired
+from kapi.errors import expired, internal_error
 from kapi.storage import interface as storage
 from kapi.storage import keys
 
@@ -36,6 +36,7 @@ class ResourceCache:
         self.received = 0  # changes taken in since the start
         self.loaded = asyncio.Event()
         self.removed = False
+        self.unreadable: dict[str, str] = {}  # key → why an object that stands there is not here
         self._aside: list[storage.Event] = []
         self._loaded_at = 0
         self._now = now
@@ -57,6 +58,14 @@ class ResourceCache:
         namespace, name = self._split(record.key)
         return self.layout.item(record.key, namespace, name, record.value, record.revision)
 
+    def readable(self, record: storage.Record, unreadable: dict[str, str]) -> Item | None:
+        """The same; None for one that cannot be read, which is noted in `unreadable`."""
+        try:
+            return self.item(record)
+        except storage.Corrupt as error:
+            unreadable[record.key] = str(error)
+            return None
+
     def _split(self, key: str) -> tuple[str, str]:
         rest = key[len(keys.ROOT) + len(self.prefix) + 1 :]
         if not self.namespaced:
@@ -66,8 +75,9 @@ class ResourceCache:
 
     # -- the side of the cacher -------------------------------------------------------------------
 
-    def load(self, items: Sequence[Item], revision: int) -> None:
+    def load(self, items: Sequence[Item], revision: int, unreadable: dict[str, str]) -> None:
         """Start from what stands at a revision, then apply what came since."""
+        self.unreadable = unreadable
         self.snapshot.load(items)
         self.history.clear(revision)
         self.changed = self._loaded_at = revision
@@ -76,15 +86,16 @@ class ResourceCache:
         for event in aside:
             self.apply(event)
 
-    def reload(self, items: Sequence[Item], revision: int) -> None:
+    def reload(self, items: Sequence[Item], revision: int, unreadable: dict[str, str]) -> None:
         """The same after a gap: if something changed in it, the watches cannot go on."""
         before = {(i.key, i.revision) for i in self.snapshot.list()}
-        if self.loaded.is_set() and before == {(i.key, i.revision) for i in items}:
+        same = before == {(i.key, i.revision) for i in items} and unreadable == self.unreadable
+        if self.loaded.is_set() and same:
             return
         for watcher in self.watchers:
             watcher.fail(expired(f"too old resource version: {watcher.position} ({revision})"))
         self._aside.clear()
-        self.load(items, revision)
+        self.load(items, revision, unreadable)
 
     def apply(self, change: storage.Event) -> None:
         """Take in one change and hand it to the watchers."""
@@ -96,13 +107,20 @@ class ResourceCache:
         namespace, name = self._split(change.key)
         previous: Item | None
         if change.type == "delete":
+            if self.unreadable.pop(change.key, None) is not None:
+                return  # nobody was shown it
             previous = self.snapshot.remove(namespace, name)
             assert previous is not None, f"{change.key} was deleted but never there"
             event = Event(
                 DELETED, self.layout.again(previous, change.revision), previous, self.layout
             )
         else:
-            item = self.layout.item(change.key, namespace, name, change.value, change.revision)
+            try:
+                item = self.layout.item(change.key, namespace, name, change.value, change.revision)
+            except storage.Corrupt as error:
+                self._lose(change, namespace, name, error)
+                return
+            self.unreadable.pop(change.key, None)
             previous = self.snapshot.put(item)
             event = Event(ADDED if previous is None else MODIFIED, item, previous, self.layout)
         if previous is not None:
@@ -111,6 +129,16 @@ class ResourceCache:
         self.received += 1
         self.history.append(event)
         self.watchers.publish(event)
+
+    def _lose(
+        self, change: storage.Event, namespace: str, name: str, error: storage.Corrupt
+    ) -> None:
+        """An object became unreadable: it is no more shown, and no watch can go on."""
+        self.unreadable[change.key] = str(error)
+        self.snapshot.remove(namespace, name)
+        self.changed = change.revision
+        for watcher in self.watchers:
+            watcher.fail(internal_error(str(error)))
 
     def end(self) -> None:
         """The resource is served no more: its watches end."""

@@ -35,7 +35,7 @@ from kapi.registry.resource import ResourceType
 from kapi.registry.storing import storage_call
 from kapi.selector import fields as field_selectors
 from kapi.storage import keys
-from kapi.storage.interface import Compacted, FutureRevision, Storage
+from kapi.storage.interface import Compacted, Corrupt, FutureRevision, Record, Storage
 
 # How long a read waits for the cache, as the real server does.
 WAIT_S = 3.0
@@ -102,6 +102,8 @@ class Reader:
             return await self._get_stored(cache, resource, namespace, name)
         item = cache.get(namespace, name)
         if item is None:
+            if cache.unreadable:
+                _check_readable(cache, keys.object_key(resource, namespace, name))
             raise errors.not_found(resource.group, resource.plural, name)
         return item
 
@@ -112,7 +114,7 @@ class Reader:
         record = await storage_call(self._storage.get(key))
         if record is None:
             raise errors.not_found(resource.group, resource.plural, name)
-        return cache.item(record)
+        return _item(cache, record)
 
     # -- freshness --------------------------------------------------------------------------------
 
@@ -193,6 +195,8 @@ class Reader:
         return await self._stored_page(cache, listing, revision)
 
     async def _cached_page(self, cache: ResourceCache, listing: _Listing, revision: int) -> Page:
+        if cache.unreadable:
+            _check_readable(cache, listing.prefix)
         items = listing.candidates(cache)
         if listing.start:
             items = items[bisect_left(items, listing.start_key, key=_key) :]
@@ -233,7 +237,7 @@ class Reader:
                 raise self.too_large(revision or error.current_revision) from None
             revision = result.revision
             for at, record in enumerate(result.records):
-                item = cache.item(record)
+                item = _item(cache, record)
                 if match is None or match((item,)):
                     found.append(item)
                     if len(found) == limit:
@@ -290,6 +294,20 @@ class Reader:
                 watcher.fail(self.too_large(revision))
 
         watcher.timers.insert(0, self._cacher.timers.after(seconds, check))
+
+
+def _check_readable(cache: ResourceCache, prefix: str) -> None:
+    """Raise ApiError 500 if an object under the prefix is there but cannot be read."""
+    for key, text in cache.unreadable.items():
+        if key.startswith(prefix):
+            raise errors.internal_error(text)
+
+
+def _item(cache: ResourceCache, record: Record) -> Item:
+    try:
+        return cache.item(record)
+    except Corrupt as error:
+        raise errors.internal_error(str(error)) from None
 
 
 class _Listing:

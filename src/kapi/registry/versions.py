@@ -12,13 +12,14 @@ from typing import Any
 import orjson
 
 from kapi.codec import json_format
+from kapi.errors import internal_error
 from kapi.registry.resource import ResourceType, Version
 from kapi.schema.decoding import Decoders, emitted
 from kapi.schema.defaulting import Defaulters
 from kapi.schema.ordering import Orders
 from kapi.schema.settling import Settlers
 from kapi.schema.structural import Schema
-from kapi.storage.interface import Record
+from kapi.storage.interface import UNREADABLE, Record
 
 Json = dict[str, Any]
 MISSING = object()
@@ -50,7 +51,11 @@ class Versions:
         self.settlers = Settlers()
 
     def decode_stored(self, resource: ResourceType, record: Record) -> Json:
-        """The stored object, the caller's own, with its resourceVersion."""
+        """The stored object, the caller's own, with its resourceVersion. Raises ApiError 500 for
+        one that cannot be read.
+        """
+        if record.value.startswith(UNREADABLE):
+            raise internal_error(record.value[len(UNREADABLE) :].decode(errors="replace"))
         obj: Json = orjson.loads(record.value)
         meta = obj["metadata"]
         obj["metadata"] = ordered = {}

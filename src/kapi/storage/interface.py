@@ -117,6 +117,17 @@ class Corrupt(StorageError):
     """The backend holds something that breaks its own invariants."""
 
 
+# How a value begins that a storage could not make readable; behind it is why, as text. No object
+# begins so.
+UNREADABLE = b"\0unreadable: "
+
+
+def check_readable(value: bytes) -> None:
+    """Raise Corrupt for a value that could not be made readable."""
+    if value.startswith(UNREADABLE):
+        raise Corrupt(value[len(UNREADABLE) :].decode(errors="replace"))
+
+
 class InUse(StorageError):
     """Another server owns the data directory. The text names the directory and the owner."""
 

@@ -1,0 +1,163 @@
+"""What the real server keeps in etcd: the form of each value, by its key.
+
+Built-in kinds are messages of Protocol Buffers in their envelope, in the stored version; a few of
+them, and all custom kinds, are JSON with a line end. Both are read for every kind, in any version
+that is known. `storage/translation.py` calls this at the border of the store; made by `server.py`
+of the catalog.
+
+| kind | form | because |
+|---|---|---|
+| built-in | `k8s` NUL + runtime.Unknown | `--storage-media-type` |
+| CustomResourceDefinition, APIService | JSON | their servers' codecs have no other |
+| custom | JSON, keys sorted | |
+
+https://github.com/kubernetes/kubernetes/blob/master/pkg/controlplane/apiserver/apiextensions.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from kapi.codec import json_format
+from kapi.codec.protobuf_format import MAGIC, BadEnvelope, ProtobufError, open_envelope, sealed
+from kapi.kinds.old_definitions import from_v1beta1
+from kapi.registry.resource import ResourceType, Version
+from kapi.schema.decoding import Decoders
+from kapi.schema.defaulting import Defaulters
+from kapi.schema.protobuf_reading import Readers
+from kapi.schema.protobuf_writing import Writers
+from kapi.schema.structural import Schema
+from kapi.storage import keys
+from kapi.storage.interface import Corrupt
+
+Json = dict[str, Any]
+SchemaOf = Callable[[str, str], Schema | None]  # of a built-in kind, by apiVersion and kind
+
+ENCRYPTED: Final = b"k8s:enc:"
+ENCRYPTED_TEXT: Final = "identity transformer tried to read encrypted data"
+JSON: Final = "application/json"
+_JSON_GROUPS: Final = frozenset(("apiextensions.k8s.io", "apiregistration.k8s.io"))
+_OLD_DEFINITION: Final = ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition")
+
+
+class StoredForms:
+    """A `Forms` for the built-in kinds that it was told of; everything else is custom."""
+
+    def __init__(
+        self,
+        schema_of: SchemaOf,
+        resources: Iterable[ResourceType],
+        extra: Iterable[tuple[str, str, str]],
+        media_type: str,
+    ) -> None:
+        """`extra`: (prefix, apiVersion, kind) of what has no resource: ranges and the like."""
+        decoders = Decoders()
+        self._schema_of = schema_of
+        self._readers = Readers(decoders)
+        self._decoders = decoders
+        self._defaulters = Defaulters()
+        self._writers = Writers()
+        self._json = media_type == JSON
+        self._resources = {r.storage_prefix: r for r in resources if r.stored_in_store}
+        self._extra = {prefix: (api_version, kind) for prefix, api_version, kind in extra}
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def encode(self, key: str, value: bytes) -> bytes:
+        prefix = self._prefix(key)
+        if prefix in self._extra:
+            api_version, kind = self._extra[prefix]
+        else:
+            resource = self._resources.get(prefix)
+            if resource is None or resource.stored.group in _JSON_GROUPS:
+                return value + b"\n"
+            api_version, kind = resource.stored.api_version, resource.stored.kind
+        if self._json:
+            return value + b"\n"
+        schema = self._schema_of(api_version, kind)
+        assert schema is not None, "a built-in kind has a schema"
+        obj: Json = json_format.loads(value)
+        return sealed(api_version, kind, self._writers.write(schema, obj))
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def decode(self, key: str, value: bytes) -> bytes:
+        """JSON as kapi keeps it. Raises Corrupt."""
+        if value.startswith(MAGIC):
+            return self._from_message(key, value)
+        if value.startswith(b"{"):
+            return self._from_json(key, value)
+        if value.startswith(ENCRYPTED):
+            raise Corrupt(ENCRYPTED_TEXT)
+        raise Corrupt("encoded object has no known form")
+
+    def _from_message(self, key: str, value: bytes) -> bytes:
+        try:
+            envelope = open_envelope(value)
+            schema = self._schema_of(envelope.api_version, envelope.kind)
+            if schema is None:
+                raise Corrupt(_unknown(envelope.api_version, envelope.kind))
+            obj = self._readers.read(schema, envelope.raw)
+        except (BadEnvelope, ProtobufError) as error:
+            raise Corrupt(str(error)) from None
+        head = {"kind": envelope.kind, "apiVersion": envelope.api_version}
+        return json_format.dumps(self._stored(key, {**head, **obj}))
+
+    def _from_json(self, key: str, value: bytes) -> bytes:
+        resource = self._resources.get(self._prefix(key))
+        value = value.rstrip(b"\n")
+        if resource is None:
+            return value
+        stored = resource.stored
+        start = b'{"kind":"%b","apiVersion":"%b",' % (
+            stored.kind.encode(),
+            stored.api_version.encode(),
+        )
+        if value.startswith(start) and b'"creationTimestamp":null' not in value:
+            return value
+        try:
+            obj: Json = json_format.loads(value)
+            head = (obj.get("apiVersion", ""), obj.get("kind", ""))
+        except (json_format.JsonSyntaxError, AttributeError) as error:
+            raise Corrupt(str(error)) from None
+        if head == _OLD_DEFINITION:
+            obj = from_v1beta1(obj)
+            head = (stored.api_version, stored.kind)
+        schema = self._schema_of(*head)
+        if schema is None:
+            raise Corrupt(_unknown(*head))
+        typed, _ = self._decoders.decode(schema, obj)
+        whole = {"kind": head[1], "apiVersion": head[0], **typed}
+        return json_format.dumps(self._stored(key, whole))
+
+    def _stored(self, key: str, obj: Json) -> Json:
+        """An object of any version in the stored one."""
+        resource = self._resources.get(self._prefix(key))
+        if resource is None or obj["apiVersion"] == resource.stored.api_version:
+            return obj
+        version = _version(resource, obj["apiVersion"])
+        if version is None:
+            raise Corrupt(_unknown(obj["apiVersion"], obj["kind"]))
+        self._defaulters.default(version.schema(), obj)
+        if version.to_stored is not None:
+            obj = version.to_stored(obj)
+        head = {"kind": resource.stored.kind, "apiVersion": resource.stored.api_version}
+        return {**head, **obj, **head}
+
+    def _prefix(self, key: str) -> str:
+        """The storage prefix of a key: one segment or two."""
+        start = len(keys.ROOT)
+        end = key.find("/", start)
+        first = key[start:end]
+        if first in self._resources or first in self._extra:
+            return first
+        return key[start : key.find("/", end + 1)] if "/" in key[end + 1 :] else key[start:]
+
+
+def _version(resource: ResourceType, api_version: str) -> Version | None:
+    return next((v for v in resource.versions.values() if v.kind.api_version == api_version), None)
+
+
+def _unknown(api_version: str, kind: str) -> str:
+    return f'no kind "{kind}" is registered for version "{api_version}"'

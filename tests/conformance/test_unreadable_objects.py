@@ -1,0 +1,53 @@
+"""Objects in the store that cannot be read, such as encrypted ones: an error for them and for lists
+with them, and nothing else is disturbed."""
+
+from __future__ import annotations
+
+from server_harness import running
+
+from kapi.storage.interface import UNREADABLE
+from kapi.storage.memory import MemoryStorage
+
+SECRETS = "/api/v1/namespaces/default/secrets"
+KEY = "/registry/secrets/default/hidden"
+TEXT = "Internal error occurred: why it is so"
+
+
+async def test_an_unreadable_object_is_an_error_of_its_own() -> None:
+    storage = MemoryStorage()
+    revision = await storage.create(KEY, UNREADABLE + b"why it is so")
+    async with running(storage=storage) as run:
+        client = run.client
+        await client.post(SECRETS, {"metadata": {"name": "fine"}})
+        assert (await client.get(f"{SECRETS}/fine"))["metadata"]["name"] == "fine"
+        for method, path in (
+            ("GET", f"{SECRETS}/hidden"),
+            ("GET", SECRETS),
+            ("GET", "/api/v1/secrets?limit=1"),
+            ("GET", f"{SECRETS}?resourceVersion=0"),
+            ("DELETE", f"{SECRETS}/hidden"),
+        ):
+            answer = await client(method, path)
+            assert (answer.status, answer.message) == (500, TEXT), (method, path)
+        answer = await client("PUT", f"{SECRETS}/hidden", {"metadata": {"name": "hidden"}})
+        assert (answer.status, answer.message) == (500, TEXT)
+        assert (await client.get("/api/v1/namespaces/kube-system/secrets"))["items"] == []
+        await storage.delete(KEY, expected_revision=revision)
+        assert [s["metadata"]["name"] for s in (await client.get(SECRETS))["items"]] == ["fine"]
+
+
+async def test_an_object_that_becomes_unreadable_ends_watches() -> None:
+    storage = MemoryStorage()
+    async with running(storage=storage) as run:
+        made = await run.client.post(SECRETS, {"metadata": {"name": "hidden"}})
+        version = made["metadata"]["resourceVersion"]
+        async with run.client.watch(f"{SECRETS}?watch=1&resourceVersion={version}") as watch:
+            value = UNREADABLE + b"why it is so"
+            revision = await storage.update(KEY, value, expected_revision=int(version))
+            event = await watch.next()
+            assert event is not None
+            assert (event["type"], event["object"]["message"]) == ("ERROR", TEXT)
+            assert await watch.ended()
+        assert (await run.client("GET", f"{SECRETS}/hidden")).status == 500
+        await storage.delete(KEY, expected_revision=revision)
+        assert (await run.client("GET", f"{SECRETS}/hidden")).status == 404

@@ -1,0 +1,179 @@
+"""The form of values in etcd: every kind there and back, both forms and old versions read, and what
+cannot be read told in the real server's words."""
+
+from __future__ import annotations
+
+import functools
+
+import orjson
+import pytest
+
+from kapi.codec.protobuf_format import MAGIC, open_envelope
+from kapi.kinds.catalog import Catalog
+from kapi.registry.resource import ResourceType
+from kapi.schema.decoding import Decoders
+from kapi.storage.interface import Corrupt
+from kapi.stored_forms import ENCRYPTED_TEXT, StoredForms
+from kapi.stores import EXTRA
+
+PROTOBUF, JSON = "application/vnd.kubernetes.protobuf", "application/json"
+META = {
+    "name": "a",
+    "uid": "8a3c2ff0-32e8-4b5d-93a7-6b0f4b1e1c1a",
+    "creationTimestamp": "2026-11-24T07:00:00Z",
+    "labels": {"b": "2", "a": "1"},
+}
+JSON_KINDS = {"CustomResourceDefinition", "APIService"}
+
+
+@functools.cache
+def catalog() -> Catalog:
+    return Catalog()
+
+
+@functools.cache
+def resources() -> tuple[ResourceType, ...]:
+    found = catalog().resources({"api/all": True})
+    return tuple(r for r in found if r.stored_in_store)
+
+
+def forms(media_type: str = PROTOBUF) -> StoredForms:
+    return StoredForms(catalog().schema_of, resources(), EXTRA, media_type)
+
+
+def minimal(resource: ResourceType) -> bytes:
+    """The smallest object of a kind, as the registry stores it."""
+    stored = resource.stored
+    obj, _ = Decoders().decode(resource.stored_schema(), {"metadata": META})
+    return orjson.dumps({"kind": stored.kind, "apiVersion": stored.api_version, **obj})
+
+
+def key_of(resource: ResourceType) -> str:
+    middle = "default/" if resource.namespaced else ""
+    return f"/registry/{resource.storage_prefix}/{middle}a"
+
+
+@pytest.mark.parametrize("media_type", [PROTOBUF, JSON])
+def test_every_kind_there_and_back(media_type: str) -> None:
+    made = forms(media_type)
+    for resource in resources():
+        value = minimal(resource)
+        stored = made.encode(key_of(resource), value)
+        assert made.decode(key_of(resource), stored) == value, resource.kind
+        if media_type == PROTOBUF and resource.kind not in JSON_KINDS:
+            envelope = open_envelope(stored)
+            assert (envelope.api_version, envelope.kind) == (
+                resource.stored.api_version,
+                resource.stored.kind,
+            )
+        else:
+            assert stored == value + b"\n"
+
+
+def test_both_forms_are_read_whatever_is_written() -> None:
+    key, pods = "/registry/pods/default/a", next(r for r in resources() if r.plural == "pods")
+    value = minimal(pods)
+    for writes in (PROTOBUF, JSON):
+        for reads in (PROTOBUF, JSON):
+            assert forms(reads).decode(key, forms(writes).encode(key, value)) == value
+
+
+def test_custom_kinds_are_json() -> None:
+    value = b'{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"name":"a"}}'
+    key = "/registry/example.com/things/default/a"
+    assert forms().encode(key, value) == value + b"\n"
+    assert forms().decode(key, value + b"\n") == value
+
+
+def test_what_has_no_resource() -> None:
+    key = "/registry/ranges/servicenodeports"
+    value = (
+        b'{"kind":"RangeAllocation","apiVersion":"v1","metadata":{},"range":"30000-32767",'
+        b'"data":"AQ=="}'
+    )
+    stored = forms().encode(key, value)
+    assert stored.startswith(MAGIC)
+    assert orjson.loads(forms().decode(key, stored)) == orjson.loads(value)
+
+
+def test_another_version_is_converted() -> None:
+    """An autoscaler that an older server stored in v1."""
+    key = "/registry/horizontalpodautoscalers/default/a"
+    old = {
+        "kind": "HorizontalPodAutoscaler",
+        "apiVersion": "autoscaling/v1",
+        "metadata": META,
+        "spec": {
+            "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"},
+            "maxReplicas": 3,
+            "targetCPUUtilizationPercentage": 50,
+        },
+    }
+    obj = orjson.loads(forms().decode(key, orjson.dumps(old)))
+    assert obj["apiVersion"] == "autoscaling/v2"
+    assert obj["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
+
+
+def test_json_of_go_is_arranged() -> None:
+    """The real server prints a null creation time where kapi prints none."""
+    key = "/registry/configmaps/default/a"
+    value = (
+        b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a","creationTimestamp":null}}\n'
+    )
+    decoded = forms().decode(key, value)
+    assert decoded == b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a"}}'
+
+
+def test_old_definitions() -> None:
+    key = "/registry/apiextensions.k8s.io/customresourcedefinitions/things.example.com"
+    old = {
+        "kind": "CustomResourceDefinition",
+        "apiVersion": "apiextensions.k8s.io/v1beta1",
+        "metadata": {"name": "things.example.com"},
+        "spec": {
+            "group": "example.com",
+            "version": "v1",
+            "names": {"plural": "things", "kind": "Thing"},
+            "scope": "Namespaced",
+            "validation": {"openAPIV3Schema": {"type": "object"}},
+            "subresources": {"status": {}},
+            "versions": [{"name": "v1", "served": True, "storage": True}],
+            "additionalPrinterColumns": [{"name": "A", "type": "string", "JSONPath": ".a"}],
+            "conversion": {
+                "strategy": "Webhook",
+                "webhookClientConfig": {"url": "https://x"},
+                "conversionReviewVersions": ["v1"],
+            },
+            "preserveUnknownFields": False,
+        },
+    }
+    spec = orjson.loads(forms().decode(key, orjson.dumps(old)))["spec"]
+    [version] = spec["versions"]
+    assert version["schema"] == {"openAPIV3Schema": {"type": "object"}}
+    assert version["subresources"] == {"status": {}}
+    assert version["additionalPrinterColumns"] == [
+        {"name": "A", "type": "string", "jsonPath": ".a"}
+    ]
+    assert spec["conversion"] == {
+        "strategy": "Webhook",
+        "webhook": {"clientConfig": {"url": "https://x"}, "conversionReviewVersions": ["v1"]},
+    }
+    assert "validation" not in spec
+    assert "preserveUnknownFields" not in spec
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"k8s:enc:aescbc:v1:key1:\x01\x02", ENCRYPTED_TEXT),
+        (b"", "encoded object has no known form"),
+        (b"\xff\xfe", "encoded object has no known form"),
+        (MAGIC + b"\xff", "unexpected EOF"),
+        (MAGIC + b"\x0a\x0c\x0a\x02v9\x12\x06Nobody\x12\x00", 'no kind "Nobody" is registered'),
+        (b'{"kind":"Nobody","apiVersion":"v9"}', 'no kind "Nobody" is registered'),
+        (b'{"kind"', "unexpected end of JSON input"),
+    ],
+)
+def test_what_cannot_be_read(value: bytes, text: str) -> None:
+    with pytest.raises(Corrupt, match=text):
+        forms().decode("/registry/secrets/default/a", value)
