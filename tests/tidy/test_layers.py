@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "edge flags outgoing",
         "options",
         "schema codec managedfields selector",
-        "storage",
+        "cel storage",
         "cacher",
         "admission authorization authentication flowcontrol",
         "registry",
@@ -38,6 +38,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 SIDEWAYS = frozenset(
     (
         ("admission", "authorization"),  # plugins ask whether the user may do more
+        ("cel", "registry"),  # named formats are those of names, which stand alone
         ("managedfields", "schema"),  # field sets follow list types
         ("schema", "codec"),  # an error of decoding looks at the text again
     )
