@@ -173,13 +173,12 @@ def _literal(word: str, text: str) -> Any:
 
 
 def _field(name: str) -> Step:
+    """A field of maps; anything else has none."""
+
     def step(values: Iterable[Any]) -> Iterator[Any]:
         for value in values:
-            if isinstance(value, dict):
-                if name in value:
-                    yield value[name]
-            elif value is not None:
-                raise LookupFailed
+            if isinstance(value, dict) and name in value:
+                yield value[name]
 
     return step
 

@@ -290,8 +290,39 @@ def custom_name(version: Version) -> str:
 
 def _custom_schema(version: Version) -> Json:
     if version.openapi is not None:
-        return version.openapi()
+        given: Json = with_embedded_fields(version.openapi())
+        return given
     return from_structural(version.schema(), root=True)
+
+
+def with_embedded_fields(schema: Any) -> Any:
+    """The schema, with the fields that every resource has wherever one may stand within another
+    (`x-kubernetes-embedded-resource`). What is given is not changed.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    out = dict(schema)
+    if "properties" in out:
+        out["properties"] = {n: with_embedded_fields(c) for n, c in out["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if key in out:
+            out[key] = with_embedded_fields(out[key])
+    if out.get("x-kubernetes-embedded-resource") is True:
+        texts = {
+            "apiVersion": "apiVersion defines the versioned schema of this representation of an "
+            f"object. More info: {_CONVENTIONS}#resources",
+            "kind": "kind is a string value representing the type of this object. In CamelCase. "
+            f"More info: {_CONVENTIONS}#types-kinds",
+        }
+        members: Json = {n: {"description": text, "type": "string"} for n, text in texts.items()}
+        members["metadata"] = {
+            "description": f"Standard object's metadata. More info: {_CONVENTIONS}#metadata",
+            "allOf": [{"$ref": V3_REF + OBJECT_META}],
+        }
+        out["properties"] = {**out.get("properties", {}), **members}
+        required = list(out.get("required", ()))
+        out["required"] = required + [n for n in ("kind", "apiVersion") if n not in required]
+    return out
 
 
 _CONVENTIONS = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"

@@ -163,4 +163,6 @@ def parse_patch(data: bytes, form: PatchFormat) -> Document:
     except JsonSyntaxError as e:
         if form == "apply":
             raise errors.bad_request(f"error encoding patch: {e}") from None
+        if form == "merge":
+            raise errors.bad_request("invalid JSON patch") from None
         raise errors.bad_request(f"error decoding patch: {e}") from None

@@ -15,6 +15,7 @@ from kapi.handlers.target import Target, manager_name
 from kapi.messages import Request, Response
 from kapi.registry.applying import Applier
 from kapi.registry.change import Change
+from kapi.registry.conditions import match_name
 from kapi.registry.edits import copied
 from kapi.registry.options import WriteOptions, write_options
 from kapi.registry.read import Reader
@@ -90,6 +91,8 @@ class ScaleHandler:
             field_validation=options.field_validation,
             warn=request.warn,
         )
+        if name := (scale.get("metadata") or {}).get("name", ""):
+            match_name(name, target.name)  # even where there is nothing to scale
 
         def propose(current: Json | None) -> Json:
             assert current is not None

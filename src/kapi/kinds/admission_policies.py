@@ -101,9 +101,8 @@ def _common(spec: Json) -> list[FieldError]:
         if not constraints.get("resourceRules"):
             out.append(required("spec.matchConstraints.resourceRules"))
     out += rules.match_conditions(spec.get("matchConditions") or [], "spec.matchConditions", _NAMES)
-    seen: set[str] = set()
     for i, variable in enumerate(spec.get("variables") or ()):
-        out += _variable(variable, f"spec.variables[{i}]", seen)
+        out += _variable(variable, f"spec.variables[{i}]")
     return out
 
 
@@ -176,7 +175,8 @@ def _expression(holder: Json, path: str, missing: str) -> list[FieldError]:
     return expression(text, f"{path}.expression", _NAMES)
 
 
-def _variable(variable: Json, path: str, seen: set[str]) -> list[FieldError]:
+def _variable(variable: Json, path: str) -> list[FieldError]:
+    """A name that comes twice is no error: the later one counts."""
     out: list[FieldError] = []
     name = variable.get("name", "")
     if not name.strip():
@@ -184,9 +184,6 @@ def _variable(variable: Json, path: str, seen: set[str]) -> list[FieldError]:
     else:
         if not _IDENTIFIER.match(name):
             out.append(invalid_value(f"{path}.name", name, "name is not a valid CEL identifier"))
-        if name in seen:
-            out.append(duplicate(f"{path}.name", name))
-        seen.add(name)
     out += _expression(variable, path, "expression is not specified")
     return out
 
@@ -221,7 +218,8 @@ def _audits(audits: list[Json], policy: str) -> list[FieldError]:
     seen: set[str] = set()
     for i, audit in enumerate(audits):
         path, key = f"spec.auditAnnotations[{i}]", audit.get("key", "")
-        out += checks.each(f"{path}.key", key, names.qualified_name(f"{policy}/{key}"))
+        full = f"{policy}/{key}"  # as it stands in audit events
+        out += checks.each(f"{path}.key", full, names.qualified_name(full))
         if not audit.get("valueExpression", "").strip():
             text = "valueExpression is not specified"
             out.append(required(f"{path}.valueExpression", text))

@@ -39,7 +39,7 @@ Json = dict[str, Any]
 Findings = list[FieldError]
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
-DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 PREEMPTION_POLICIES = ("Never", "PreemptLowerPriority")
 OS_NAMES = ("linux", "windows")
 MIRROR_POD = "kubernetes.io/config.mirror"

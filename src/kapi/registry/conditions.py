@@ -27,11 +27,7 @@ def match_path(change: Change, proposed: Json) -> None:
                 f"the name of the object ({change.name} based on URL) was undeterminable: "
                 "name must be provided"
             )
-        if name != change.name:
-            raise errors.bad_request(
-                f"the name of the object ({name}) does not match the name on the URL "
-                f"({change.name})"
-            )
+        match_name(name, change.name)
     namespace = meta.get("namespace", "")
     if not change.resource.namespaced:
         meta.pop("namespace", None)
@@ -41,6 +37,14 @@ def match_path(change: Change, proposed: Json) -> None:
         )
     if change.namespace and not namespace:
         meta["namespace"] = change.namespace
+
+
+def match_name(name: str, on_path: str) -> None:
+    """Raises ApiError 400 for an object that is sent to the place of another."""
+    if name != on_path:
+        raise errors.bad_request(
+            f"the name of the object ({name}) does not match the name on the URL ({on_path})"
+        )
 
 
 def check_version(change: Change, proposed: Json, live: Json | None) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from kapi.errors import bad_request
 from kapi.registry.json_patch import json_type, unprocessable
 
-_NOT_A_PATCH = "Invalid JSON Patch"
+_NOT_A_PATCH = "invalid JSON patch"
 
 
 def merge_patch(doc: dict[str, Any], patch: Any, *, lenient: bool = False) -> Any:

@@ -226,8 +226,8 @@ def test_findings_in_a_container(fields: Json, expected: list[str]) -> None:
         ),
         (
             {"dnsPolicy": "Odd"},
-            ['spec.dnsPolicy: Unsupported value: "Odd": supported values: "ClusterFirst", '
-             '"ClusterFirstWithHostNet", "Default", "None"'],
+            ['spec.dnsPolicy: Unsupported value: "Odd": supported values: '
+             '"ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"'],
         ),
         (
             {"dnsPolicy": "None"},

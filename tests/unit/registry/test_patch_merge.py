@@ -46,7 +46,7 @@ def test_objects_on_the_way_come_out_sorted_and_the_rest_is_shared() -> None:
 @pytest.mark.parametrize(
     ("patch", "lenient", "message"),
     [
-        (None, False, "Invalid JSON Patch"),
+        (None, False, "invalid JSON patch"),
         (
             [1],
             False,
@@ -59,7 +59,7 @@ def test_objects_on_the_way_come_out_sorted_and_the_rest_is_shared() -> None:
             "error decoding patch: json: cannot unmarshal bool into Go value of type "
             "map[string]interface {}",
         ),
-        ("x", True, "Invalid JSON Patch"),
+        ("x", True, "invalid JSON patch"),
     ],
 )
 def test_what_is_no_patch_is_a_400(patch: Any, lenient: bool, message: str) -> None:
