@@ -7,11 +7,10 @@ process."""
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from kapi import background, errors, identity, log
+from kapi import background, errors, identity, service_ranges
 from kapi.admission.chain import PluginDependencies, default_plugins
 from kapi.authorization.escalation import RbacEscalation
 from kapi.cacher.cacher import Cacher
@@ -37,7 +36,6 @@ from kapi.metrics import Metrics
 from kapi.mux import Mux
 from kapi.options import Options
 from kapi.outside import Outside, build_outside
-from kapi.registry.allocate import ServiceAllocation
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
 from kapi.registry.read import Reader
@@ -50,8 +48,6 @@ from kapi.shown_options import bootstrap_settings, openid
 from kapi.storage.interface import Storage
 from kapi.stores import open_store, translated
 from kapi.verbs import VerbDependencies, build_verbs
-
-_log = log.get("server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +64,7 @@ class _Core:
     in_process: InProcess
     who: identity.Identity
     authority: identity.Authority
+    restore_addresses: Callable[[], Awaitable[None]]
 
 
 class Server:
@@ -137,6 +134,8 @@ class Server:
             core.in_process, fixed_objects.load(), bootstrap_settings(self.options), self.clock
         )
         await self._settle(storage, cacher)
+        await core.restore_addresses()
+        await self._settle(storage, cacher)
         watch_parts(self.metrics, cacher, storage)
         self._tasks = background.start(
             background.Dependencies(
@@ -174,12 +173,8 @@ class Server:
                 extra=(RbacEscalation(authority.rbac, authority.authorizer),),
             )
         )
-        allocation = ServiceAllocation(
-            [ipaddress.ip_network(c) for c in options.service_cluster_ip_range],
-            (options.service_node_port_range.first, options.service_node_port_range.last),
-            entropy,
-            objects,
-        )
+        services, ips = self._lister("", "services"), self._lister(*service_ranges.IP_ADDRESSES)
+        allocation = service_ranges.build(options, entropy, objects, services)
         writer = Writer(storage, versions, fields, admission, clock, entropy, (allocation,))
         deleter = Deleter(
             storage,
@@ -192,12 +187,11 @@ class Server:
         applier = Applier(versions, fields, clock)
         in_process = InProcess(self.table, storage, versions, writer, deleter, applier)
         objects.bind(in_process)
-        for complaint in allocation.restore(self._lister("", "services").list()):
-            _log.warning("service address", problem=complaint)
         reader = Reader(cacher, storage)
         return _Core(
-            catalog, versions, fields, applier, reader, writer, deleter, in_process, who, authority
-        )
+            catalog, versions, fields, applier, reader, writer, deleter, in_process, who, authority,
+            lambda: allocation.restore_objects(services.list(), ips.list()),
+        )  # fmt: skip
 
     def _build_handler(self, core: _Core, cacher: Cacher) -> Handler:
         """Handlers behind the mux, behind the filters."""

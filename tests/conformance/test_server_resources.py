@@ -19,6 +19,9 @@ from resource_suite_samples import BUILT_IN, CONFIG_MAP, MADE_UP, STAR, WIDGET, 
 from served import ManualClock
 from server_harness import Running, running
 
+from kapi.storage.interface import AlreadyExists
+from kapi.storage.memory import MemoryStorage
+
 CHECKS = (
     *resource_suite.CHECKS,
     *resource_suite_watch.CHECKS,
@@ -146,3 +149,24 @@ async def test_a_server_may_stop_twice_and_early() -> None:
         await run.server.stop()
         refused = await run.client("GET", "/api/v1/namespaces/default")
         assert refused.status in (200, 429, 503)
+
+
+class TakenOnce(MemoryStorage):
+    """A store in which the first generated name of a config map is taken."""
+
+    taken = ""
+
+    async def create(self, key: str, value: bytes) -> int:
+        if "/made-" in key and not self.taken:
+            self.taken = key
+            raise AlreadyExists(key)
+        return await super().create(key, value)
+
+
+async def test_another_name_is_generated_where_the_first_is_taken() -> None:
+    store = TakenOnce()
+    async with running(storage=store) as run:
+        body = {"metadata": {"generateName": "made-"}}
+        made = await run.client.post("/api/v1/namespaces/default/configmaps", body)
+        assert store.taken
+        assert not store.taken.endswith(made["metadata"]["name"])

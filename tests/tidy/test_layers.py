@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "registry",
         "filters handlers controllers kinds",
         "apiextensions",
-        "identity in_process certificates flag_files measures outside",
+        "identity in_process certificates flag_files measures outside service_ranges",
         "custom_kinds stored_forms shown_options",
         "stores",
         "chain mux local_credentials option_parser",

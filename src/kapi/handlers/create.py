@@ -8,7 +8,7 @@ from typing import Any
 
 from kapi import errors
 from kapi.clock import Clock, rfc3339
-from kapi.handlers.decode import Decoder, read_body
+from kapi.handlers.decode import Decoder, Rules, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.managedfields.manager import FieldManager
@@ -52,16 +52,15 @@ class CreateHandler:
         options = write_options(request.query, "CreateOptions")
         resource, version = target.resource, target.version
         schema = version.schema()
-        obj, kind = await self._decoder.read(
-            data,
-            request.headers.get("content-type"),
-            version.kind,
-            schema,
-            field_validation=options.field_validation,
-            warn=request.warn,
-        )
-        if kind == version.kind:
-            self._versions.defaulters.default(schema, obj)
+        body = (data, request.headers.get("content-type"), version.kind, schema)
+        rules: Rules = {"field_validation": options.field_validation, "warn": request.warn}
+
+        def complete(obj: Json, kind: GroupVersionKind) -> Json:
+            if kind == version.kind:
+                self._versions.defaulters.default(schema, obj)
+            return obj
+
+        obj = complete(*await self._decoder.read(*body, **rules))
         answer = self._virtual.get((resource.group, resource.plural))
         if answer is not None:
             self._own(request, version.kind, schema, obj, options, "")
@@ -71,12 +70,18 @@ class CreateHandler:
         if resource.namespaced and not target.namespace:
             raise errors.method_not_allowed(resource.group, resource.plural)
         assert request.user is not None
+        first = [obj]
+
+        def propose(current: Json | None) -> Json:
+            # The pipeline owns what it is given: a second attempt gets an object decoded anew.
+            return first.pop() if first else complete(*self._decoder.decode(*body, **rules))
+
         change = Change(
             resource=resource,
             version=version,
             namespace=target.namespace,
             name=meta.get("name", ""),
-            propose=lambda current: obj,
+            propose=propose,
             mode="create",
             options=options,
             user=request.user,

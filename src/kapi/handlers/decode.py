@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from kapi import errors
 from kapi.codec import json_format, yaml_format
@@ -73,6 +73,13 @@ def _unreadable_body(kind: GroupVersionKind, why: str, data: bytes) -> ApiError:
         f"the object provided is unrecognized (must be of type {kind.kind}): "
         f"{why} ({summarize(data)})"
     )
+
+
+class Rules(TypedDict):
+    """How a body is decoded."""
+
+    field_validation: str
+    warn: Callable[[str], None]
 
 
 class Decoder:

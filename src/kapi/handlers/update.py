@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypedDict
 
-from kapi.handlers.decode import Decoder, read_body
+from kapi.handlers.decode import Decoder, Rules, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.messages import Request, Response
@@ -18,13 +17,6 @@ from kapi.registry.write import Writer
 
 # Is the user of this request allowed another verb on the same target? Raises ApiError 403.
 Authorize = Callable[[Request, Target, str], Awaitable[None]]
-
-
-class Rules(TypedDict):
-    """How a body is decoded."""
-
-    field_validation: str
-    warn: Callable[[str], None]
 
 
 class UpdateHandler:

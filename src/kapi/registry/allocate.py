@@ -2,12 +2,14 @@
 
 Theory of operation. The services themselves say what is taken: at start the in-memory sets are
 filled from them (`restore`); from then on the sets are the truth of this process. A write reserves
-without awaiting anything, so that two writes under way never get the same address.
-`Reservation.undo` gives back what a failed write (or a dry run) took; `Reservation.commit` gives
-back what the stored change left behind and keeps the IPAddress objects in step. Example: a service
-goes from NodePort to ClusterIP. `before_write` notes its port as left behind; the write is stored;
-`commit` frees the port. Had the write failed, `undo` would have freed nothing, and the port would
-still be the service's.
+without awaiting anything, so that two writes under way never get the same address. Before it is
+stored, `Reservation.secure` makes the IPAddress objects of what is new; `undo` gives back what a
+failed write (or a dry run) took; `commit` gives back what the stored change left behind. A number
+is free only when its IPAddress object is gone. Example: a service goes from NodePort to ClusterIP.
+`before_write` notes its port as left behind; the write is stored; `commit` frees the port. Had the
+write failed, `undo` would have freed nothing, and the port would still be the service's.
+
+An IPAddress object that somebody else made keeps its address from services as long as it exists.
 
 Called by the write pipeline after admission, before the strategy prepares and validates (also for
 dry runs), and by deletion.
@@ -18,75 +20,78 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from kapi.clock import Entropy
 from kapi.errors import ApiError, internal_error, invalid, invalid_value
 from kapi.registry import addresses
 from kapi.registry import service_fields as fields
 from kapi.registry.addresses import Network
+from kapi.registry.hooks import Occupied
+from kapi.registry.ip_objects import GROUP as IP_GROUP
+from kapi.registry.ip_objects import PLURAL as IP_PLURAL
+from kapi.registry.ip_objects import (
+    IpObjects,
+    Objects,
+    canonical,
+    of_service,
+    reference_to,
+)
 from kapi.registry.pools import Addresses, AllocationError, Ports
 from kapi.registry.resource import ResourceType
 from kapi.registry.service_families import settle_families
 
 Json = dict[str, Any]
 
-FAMILY_LABEL = "ipaddress.kubernetes.io/ip-family"
-MANAGED_LABEL = "ipaddress.kubernetes.io/managed-by"
-MANAGER = "ipallocator.k8s.io"
-
-
-class Objects(Protocol):
-    """What allocation needs of the registry: make and remove IPAddress objects, quietly if done
-    already.
-    """
-
-    async def create(self, group: str, plural: str, obj: Json) -> None: ...
-
-    async def delete(self, group: str, plural: str, name: str) -> None: ...
-
 
 class Reservation:
-    """What one write took and what it leaves behind. Either `undo` or `commit` ends it, once."""
+    """What one write took and what it leaves behind (`registry/hooks.py`)."""
 
-    def __init__(self, owner: ServiceAllocation) -> None:
+    def __init__(self, owner: ServiceAllocation, metadata: Json) -> None:
         self._owner = owner
+        self._reference = reference_to(metadata)
         self._undo: list[Callable[[], None]] = []
         self._release: list[Callable[[], None]] = []
+        self._secured: set[str] = set()
         self.added: list[str] = []  # addresses that are new
-        self.removed: list[str] = []  # addresses that the stored change left
-        self._reference: Json = {}
+        self.removed: list[str] = []  # addresses that the stored change leaves
 
-    def __call__(self) -> None:
-        self.undo()
+    async def secure(self) -> None:
+        """The IPAddress objects of the new addresses. Raises Occupied, ApiError."""
+        for text in list(self.added):
+            try:
+                await self._owner.objects.make(text, self._reference)
+            except Occupied:
+                self.added.remove(text)
+                self._owner.occupied(text)
+                raise
+            self._secured.add(text)
 
-    def undo(self) -> None:
+    async def undo(self) -> None:
         """The write did not happen: give back what it took."""
-        for action in reversed(self._undo):
+        for action in self._undo:
             action()
-        self._undo.clear()
-        self._release.clear()
+        for text in self.added:
+            if text in self._secured:
+                await self._owner.let_go(text)
+            else:
+                self._owner.free_address(text)
 
     async def commit(self) -> None:
-        """The change is stored: free what it left, and make and remove the IPAddress objects."""
+        """The change is stored: free what it left."""
         for action in self._release:
             action()
-        self._undo.clear()
-        self._release.clear()
-        await self._owner.follow(self.added, self.removed, self._reference)
+        for text in self.removed:
+            await self._owner.let_go(text)
+
+    def doubt(self) -> None:
+        """Nothing is given back: the next start counts anew."""
 
     def took(self, action: Callable[[], None]) -> None:
         self._undo.append(action)
 
     def leaves(self, action: Callable[[], None]) -> None:
         self._release.append(action)
-
-    def belongs_to(self, metadata: Json) -> None:
-        self._reference = {
-            "resource": "services",
-            "namespace": metadata.get("namespace", ""),
-            "name": metadata.get("name", ""),
-        }
 
 
 class ServiceAllocation:
@@ -101,10 +106,14 @@ class ServiceAllocation:
     ) -> None:
         self._ranges = {a.family: a for a in (Addresses(n, entropy) for n in ranges)}
         self._ports = Ports(*ports, entropy)
-        self._objects = objects
+        self._others: set[str] = set()  # addresses whose IPAddress object is somebody else's
+        self.objects = IpObjects(objects)
 
     def handles(self, resource: ResourceType, subresource: str) -> bool:
         return not subresource and resource.plural == "services" and not resource.group
+
+    def frees(self, resource: ResourceType) -> bool:
+        return (resource.group, resource.plural) in (("", "services"), (IP_GROUP, IP_PLURAL))
 
     def restore(self, services: Iterable[Json]) -> list[str]:
         """Fill the sets from the stored services, at start. Complaints about what is there twice or
@@ -114,8 +123,8 @@ class ServiceAllocation:
         for service in services:
             spec, meta = service.get("spec") or {}, service["metadata"]
             where = f"{meta.get('namespace')}/{meta.get('name')}"
-            takes = [functools.partial(self._take_address, a) for a in service_addresses(spec)]
-            takes += [functools.partial(self._ports.take, n) for n in service_ports(spec)]
+            takes = [functools.partial(self._hold_address, a) for a in service_addresses(spec)]
+            takes += [functools.partial(self._ports.hold, n) for n in service_ports(spec)]
             for take in takes:
                 try:
                     take()
@@ -123,23 +132,33 @@ class ServiceAllocation:
                     out.append(f"{where}: {e}")
         return out
 
-    async def missing_objects(self, services: Iterable[Json], present: Iterable[str]) -> None:
-        """Make the IPAddress objects that services lack, and remove those that no service holds."""
-        names = set(present)
-        held: set[str] = set()
-        for service in services:
-            reservation = Reservation(self)
-            reservation.belongs_to(service["metadata"])
-            listed = service_addresses(service.get("spec") or {})
-            held.update(listed)
-            reservation.added = [text for text in listed if text not in names]
-            await reservation.commit()
-        await self.follow([], sorted(names - held), {})
+    async def restore_objects(self, services: Iterable[Json], present: Iterable[Json]) -> None:
+        """Bring the IPAddress objects in line with the services, at start: what a crash left."""
+        found = {obj["metadata"]["name"]: obj for obj in present}
+        held = {
+            canonical(text): reference_to(service["metadata"])
+            for service in services
+            for text in service_addresses(service.get("spec") or {})
+        }
+        for name, obj in found.items():
+            if name in held:
+                continue
+            if of_service(obj):
+                await self.objects.drop(name)
+            else:
+                self.occupied(name)
+        for name, reference in held.items():
+            obj = found.get(name, {})
+            parent = (obj.get("spec") or {}).get("parentRef") or {}
+            if obj and of_service(obj) and not reference.items() <= parent.items():
+                await self.objects.drop(name)
+                obj = {}
+            if not obj:
+                await self.objects.make(name, reference)
 
     async def before_write(self, obj: Json, old: Json | None) -> Reservation:
         """Fill in what the client left out, and reserve. Raises ApiError; then nothing is held."""
-        reservation = Reservation(self)
-        reservation.belongs_to(obj["metadata"])
+        reservation = Reservation(self, obj["metadata"])
         spec, before = obj["spec"], old["spec"] if old else None
         try:
             if before is not None:
@@ -153,38 +172,43 @@ class ServiceAllocation:
                 self._address_changes(obj, before, reservation)
                 self._port_changes(obj, before, reservation)
         except ApiError:
-            reservation.undo()
+            await reservation.undo()
             raise
         return reservation
 
     async def after_delete(self, obj: Json) -> None:
+        if obj.get("kind") == "IPAddress":
+            name = obj["metadata"]["name"]
+            if name in self._others:
+                self._others.discard(name)
+                self.free_address(name)
+            return
         spec = obj.get("spec") or {}
-        listed = service_addresses(spec)
-        for text in listed:
-            self._free_address(text)
         for number in service_ports(spec):
             self._ports.free(number)
-        await self.follow([], listed, {})
+        for text in service_addresses(spec):
+            await self.let_go(text)
 
-    async def follow(self, added: Sequence[str], removed: Sequence[str], reference: Json) -> None:
-        """Keep the IPAddress objects in step with what services hold."""
-        if self._objects is None:
-            return
-        for text in added:
-            await self._objects.create(
-                "networking.k8s.io", "ipaddresses", ip_object(text, reference)
-            )
-        for text in removed:
-            await self._objects.delete("networking.k8s.io", "ipaddresses", text)
+    def occupied(self, text: str) -> None:
+        """Somebody else's IPAddress object holds an address that no service has."""
+        found = self._ranges.get(addresses.ip_family(text))
+        if found is not None and canonical(text) not in self._others:
+            self._others.add(canonical(text))
+            found.occupy(text)
+
+    async def let_go(self, text: str) -> None:
+        """Free an address, unless its object stays."""
+        if await self.objects.drop(text):
+            self.free_address(text)
 
     # -- addresses --------------------------------------------------------------------------------
 
-    def _take_address(self, text: str) -> None:
+    def _hold_address(self, text: str) -> None:
         found = self._ranges.get(addresses.ip_family(text))
         if found is not None:
-            found.take(text)
+            found.hold(text)
 
-    def _free_address(self, text: str) -> None:
+    def free_address(self, text: str) -> None:
         found = self._ranges.get(addresses.ip_family(text))
         if found is not None:
             found.free(text)
@@ -214,7 +238,6 @@ class ServiceAllocation:
             words = f"failed to allocate IP {wanted}: {e}"
             found = [invalid_value("spec.clusterIPs", obj["spec"].get("clusterIPs") or [], words)]
             raise invalid("", "Service", obj["metadata"].get("name", ""), found) from e
-        reservation.took(functools.partial(pool.free, wanted))
         reservation.added.append(wanted)
         return wanted
 
@@ -227,7 +250,7 @@ class ServiceAllocation:
             return
         before: list[str] = old.get("clusterIPs") or []
         if spec["type"] == "ExternalName":
-            self._leave(before, reservation)
+            reservation.removed += before
             return
         families: list[str] = spec.get("ipFamilies") or []
         single = spec.get("ipFamilyPolicy") == "SingleStack"
@@ -236,13 +259,8 @@ class ServiceAllocation:
             wanted = listed[1] if len(listed) > 1 else ""
             spec["clusterIPs"] = [listed[0], self._address(obj, families[1], wanted, reservation)]
         elif single and len(before) == 2 and len(families) == 1:
-            self._leave(before[1:], reservation)
+            reservation.removed += before[1:]
             spec["clusterIPs"] = (spec.get("clusterIPs") or before)[:1]
-
-    def _leave(self, listed: Sequence[str], reservation: Reservation) -> None:
-        for text in listed:
-            reservation.leaves(functools.partial(self._free_address, text))
-            reservation.removed.append(text)
 
     # -- ports ------------------------------------------------------------------------------------
 
@@ -351,16 +369,3 @@ def service_ports(spec: Mapping[str, Any]) -> list[int]:
     if spec.get("healthCheckNodePort"):
         listed.append(spec["healthCheckNodePort"])
     return list(dict.fromkeys(listed))
-
-
-def ip_object(text: str, reference: Json) -> Json:
-    """The IPAddress object of a service's address."""
-    return {
-        "kind": "IPAddress",
-        "apiVersion": "networking.k8s.io/v1",
-        "metadata": {
-            "name": text,
-            "labels": {FAMILY_LABEL: addresses.ip_family(text), MANAGED_LABEL: MANAGER},
-        },
-        "spec": {"parentRef": dict(reference)},
-    }

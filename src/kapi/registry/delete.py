@@ -20,7 +20,7 @@ from kapi.errors import ApiError
 from kapi.messages import UserInfo
 from kapi.registry.conversion import ConversionFailed, Corrupt, Step, at_once
 from kapi.registry.edits import with_version
-from kapi.registry.hooks import DeleteHook
+from kapi.registry.hooks import Hook, to_the_end
 from kapi.registry.options import DeleteOptions
 from kapi.registry.resource import ResourceType, Version
 from kapi.registry.storing import storage_call
@@ -68,7 +68,7 @@ class Deleter:
         versions: Versions,
         admission: AdmissionChain,
         clock: Clock,
-        hooks: Sequence[DeleteHook] = (),
+        hooks: Sequence[Hook] = (),
         *,
         collects: bool = True,
     ) -> None:
@@ -203,13 +203,18 @@ class Deleter:
     ) -> Deleted:
         revision = record.revision
         if not deletion.options.dry_run:
-            _, revision = await storage_call(
-                self._storage.delete(record.key, expected_revision=record.revision)
-            )
-            for hook in self._hooks:
-                if hook.handles(deletion.resource, ""):
-                    await hook.after_delete(current)
+            freeing = [h for h in self._hooks if h.frees(deletion.resource)]
+            removal = self._removed(record, current, freeing)
+            revision = await (to_the_end(removal) if freeing else removal)
         return Deleted(await self._answer(deletion, marked, revision), gone=True)
+
+    async def _removed(self, record: Record, current: Json, freeing: Sequence[Hook]) -> int:
+        _, revision = await storage_call(
+            self._storage.delete(record.key, expected_revision=record.revision)
+        )
+        for hook in freeing:
+            await hook.after_delete(current)
+        return revision
 
     async def _update(self, deletion: Deletion, record: Record, marked: Json) -> Deleted:
         revision = record.revision

@@ -15,6 +15,8 @@ from kapi.registry.addresses import Network
 # (KEP-3070, KEP-3682).
 ADDRESS_BAND_MIN, ADDRESS_BAND_MAX = 16, 256
 PORT_BAND_MIN, PORT_BAND_MAX = 16, 128
+TAKEN_ADDRESS = "provided IP is already allocated"
+TAKEN_PORT = "provided port is already allocated"
 PICKS_MAX = 16  # random tries before the range is scanned in order
 
 
@@ -30,6 +32,7 @@ class Pool:
         self._reserved = min(reserved, size)  # the first ones are given out last
         self._entropy = entropy
         self._taken: set[int] = set()
+        self._more: dict[int, int] = {}  # how many hold a number beside the first one
 
     def __contains__(self, number: int) -> bool:
         return number in self._taken
@@ -44,8 +47,21 @@ class Pool:
         self._taken.add(number)
         return True
 
+    def hold(self, number: int) -> bool:
+        """Take a number that is handed out already. False if it is not the only one; then it is
+        free when all who hold it have freed it.
+        """
+        if self.take(number):
+            return True
+        self._more[number] = self._more.get(number, 0) + 1
+        return False
+
     def free(self, number: int) -> None:
-        self._taken.discard(number)
+        more = self._more.pop(number, 0)
+        if more > 1:
+            self._more[number] = more - 1
+        elif not more:
+            self._taken.discard(number)
 
     def any(self) -> int | None:
         """Take a free number, of the upper part if it has one. None if all are taken."""
@@ -102,6 +118,23 @@ class Addresses:
 
     def take(self, text: str) -> None:
         """Raises AllocationError."""
+        if not self._pool.take(self._inside(text)):
+            raise AllocationError(TAKEN_ADDRESS)
+
+    def hold(self, text: str) -> None:
+        """For one that is handed out already. Raises AllocationError if it is not the only one, or
+        out of range.
+        """
+        if not self._pool.hold(self._inside(text)):
+            raise AllocationError(TAKEN_ADDRESS)
+
+    def occupy(self, text: str) -> None:
+        """Keep it from being handed out, if it could be."""
+        offset = self._offset(text)
+        if offset is not None:
+            self._pool.take(offset)
+
+    def _inside(self, text: str) -> int:
         offset = self._offset(text)
         if offset is None:
             ip = addresses.parse_ip(text)
@@ -111,8 +144,7 @@ class Addresses:
                     f"is {self.network}"
                 )
             raise AllocationError("the provided network does not match the current range")
-        if not self._pool.take(offset):
-            raise AllocationError("provided IP is already allocated")
+        return offset
 
     def any(self) -> str:
         """Raises AllocationError when the range is full."""
@@ -145,13 +177,21 @@ class Ports:
 
     def take(self, number: int) -> None:
         """Raises AllocationError."""
+        if not self._pool.take(self._inside(number)):
+            raise AllocationError(TAKEN_PORT)
+
+    def hold(self, number: int) -> None:
+        """As `Addresses.hold`."""
+        if not self._pool.hold(self._inside(number)):
+            raise AllocationError(TAKEN_PORT)
+
+    def _inside(self, number: int) -> int:
         if not self.first <= number <= self.last:
             raise AllocationError(
                 "provided port is not in the valid range. The range of valid ports is "
                 f"{self.first}-{self.last}"
             )
-        if not self._pool.take(number - self.first):
-            raise AllocationError("provided port is already allocated")
+        return number - self.first
 
     def any(self) -> int:
         offset = self._pool.any()

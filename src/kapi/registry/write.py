@@ -11,6 +11,7 @@ with the cache.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -34,7 +35,7 @@ from kapi.registry.edits import (
     with_version,
     without,
 )
-from kapi.registry.hooks import Reservation, WriteHook
+from kapi.registry.hooks import Held, Hook, Occupied
 from kapi.registry.storing import storage_call
 from kapi.registry.strategy import Context
 from kapi.registry.versions import Versions
@@ -52,6 +53,7 @@ ATTEMPTS_MAX = (
     5  # conflicts in a row before a patch without resourceVersion gives up, as the real server
 )
 NAME_ATTEMPTS_MAX = 8  # generated names that were all taken (KEP-4420)
+OCCUPIED_MAX = 4096  # addresses that turned out to be others'; each is met once
 
 
 class Writer:
@@ -65,7 +67,7 @@ class Writer:
         admission: AdmissionChain,
         clock: Clock,
         entropy: Entropy,
-        hooks: tuple[WriteHook, ...] = (),
+        hooks: tuple[Hook, ...] = (),
     ) -> None:
         self._storage = storage
         self._versions = versions
@@ -93,6 +95,9 @@ class Writer:
                 # Somebody was faster. A client that named a version wants to know; else try again.
                 if not lost.unconditional or attempts >= ATTEMPTS_MAX:
                     raise self._lost(change, lost.cause) from None
+            except Occupied:
+                if attempts >= OCCUPIED_MAX:
+                    raise
             except _Taken as taken:
                 if not taken.generated or attempts >= NAME_ATTEMPTS_MAX:
                     r = change.resource
@@ -131,11 +136,9 @@ class Writer:
         # 6 what only the server sets, with what must be reserved
         context = steps.context(change, current, self._clock.now())
         self._identify(change, stored, current, context)
-        reservations: list[Reservation] = []
+        held = Held(self._hooks, change.resource, change.subresource)
         try:
-            for hook in self._hooks:
-                if hook.handles(change.resource, change.subresource):
-                    reservations.append(await hook.before_write(stored, current))
+            await held.take(stored, current)
             self._prepare(change, stored, current, context)
             # 7 every finding at once, then admission may refuse
             await change.step(lambda: self._validate(change, stored, current, context))
@@ -152,14 +155,10 @@ class Writer:
                 revision = record.revision if record else 0
                 return await self._written(change, stored, revision, created=record is None)
             # 9 write it, if nobody was faster
-            written = await self._put(change, record, stored, value, unconditional)
-            done, reservations = reservations, []
+            put = functools.partial(self._put, change, record, stored, value, unconditional)
+            return await held.store(put, current)
         finally:
-            for reservation in reversed(reservations):
-                reservation.undo()
-        for reservation in done:
-            await reservation.commit()
-        return written
+            await held.undo()
 
     # -- 1 ----------------------------------------------------------------------------------------
 

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from kapi.clock import Entropy
-from kapi.errors import ApiError
+from kapi.errors import ApiError, already_exists, service_unavailable
 from kapi.registry.allocate import (
     Reservation,
     ServiceAllocation,
-    ip_object,
     service_addresses,
     service_ports,
 )
+from kapi.registry.hooks import Occupied
+from kapi.registry.ip_objects import ip_object
 
 Json = dict[str, Any]
 V4, V6 = "10.96.0.0/16", "fd00:10::/112"
@@ -30,13 +31,19 @@ class Kept:
 
     def __init__(self) -> None:
         self.objects: dict[str, Json] = {}
+        self.broken = False
 
     async def create(self, group: str, plural: str, obj: Json) -> None:
         assert (group, plural) == ("networking.k8s.io", "ipaddresses")
-        self.objects.setdefault(obj["metadata"]["name"], obj)
+        name = obj["metadata"]["name"]
+        if name in self.objects:
+            raise already_exists(group, plural, name)
+        self.objects[name] = obj
 
     async def delete(self, group: str, plural: str, name: str) -> None:
         assert (group, plural) == ("networking.k8s.io", "ipaddresses")
+        if self.broken:
+            raise service_unavailable("not now", retry_after=1)
         self.objects.pop(name, None)
 
 
@@ -55,6 +62,7 @@ def service(name: str = "a", ports: Sequence[Json] = ({"port": 80},), **spec: An
 
 async def written(to: ServiceAllocation, obj: Json, old: Json | None = None) -> Json:
     reservation = await to.before_write(obj, old)
+    await reservation.secure()
     await reservation.commit()
     return obj
 
@@ -123,7 +131,7 @@ async def test_undo_gives_back() -> None:
     to = allocation()
     reservation = await to.before_write(service(clusterIP="10.96.3.4"), None)
     await refused(to, service(clusterIP="10.96.3.4"))
-    reservation.undo()
+    await reservation.undo()
     await written(to, service(clusterIP="10.96.3.4"))
 
 
@@ -136,7 +144,7 @@ async def test_undo_of_an_update_takes_nothing_away() -> None:
     reservation = await to.before_write(changed, old)
     taken = service("b", [{"port": 80, "nodePort": 30100}], type="NodePort")
     await refused(to, copy.deepcopy(taken))
-    reservation.undo()
+    await reservation.undo()
     await refused(to, copy.deepcopy(taken))
     await (await to.before_write(copy.deepcopy(changed), old)).commit()
     await written(to, taken)
@@ -282,9 +290,63 @@ async def test_what_is_stored_is_taken_at_start() -> None:
 async def test_objects_follow_the_stored_services() -> None:
     kept = Kept()
     stored = await written(allocation(), service())
-    kept.objects["10.96.9.9"] = ip_object("10.96.9.9", {})
-    await allocation(kept=kept).missing_objects([stored], ["10.96.9.9"])
-    assert list(kept.objects) == [stored["spec"]["clusterIP"]]
+    name = stored["spec"]["clusterIP"]
+    left = ip_object("10.96.9.9", {"resource": "services", "namespace": "x", "name": "gone"})
+    kept.objects["10.96.9.9"] = left
+    await allocation(kept=kept).restore_objects([stored], [left])
+    assert list(kept.objects) == [name]
+    of_another = ip_object(name, {"resource": "services", "namespace": "default", "name": "b"})
+    kept.objects[name] = of_another
+    await allocation(kept=kept).restore_objects([stored], [of_another])
+    assert kept.objects[name]["spec"]["parentRef"]["name"] == "a"
+
+
+async def test_an_address_object_of_somebody_else_keeps_its_address() -> None:
+    kept = Kept()
+    to = allocation("10.0.0.0/30", kept=kept)
+    mine = ip_object("10.0.0.1", {"resource": "services"})
+    mine["metadata"]["labels"] = {}
+    kept.objects["10.0.0.1"] = mine
+    wanted = await to.before_write(service(clusterIP="10.0.0.1"), None)
+    with pytest.raises(Occupied):
+        await wanted.secure()
+    await wanted.undo()
+    status = await refused(to, service(clusterIP="10.0.0.1"))
+    assert causes(status)[0][1].endswith("provided IP is already allocated")
+    assert (await written(to, service()))["spec"]["clusterIP"] == "10.0.0.2"
+    again = allocation("10.0.0.0/30", kept=kept)
+    await again.restore_objects([], [mine])
+    await refused(again, service(clusterIP="10.0.0.1"))
+    for one in (to, again):
+        await one.after_delete(kept.objects.pop("10.0.0.1", mine))
+        await written(one, service("b", clusterIP="10.0.0.1"))
+        await one.after_delete(service("b", clusterIP="10.0.0.1"))
+
+
+async def test_what_two_hold_is_free_when_both_are_gone() -> None:
+    first = await written(allocation(), service(clusterIP="10.96.3.4", type="NodePort"))
+    second = copy.deepcopy(first)
+    second["metadata"]["name"] = "b"
+    to = allocation()
+    assert len(to.restore([first, second])) == 2
+    number = first["spec"]["ports"][0]["nodePort"]
+    for gone in (first, second):
+        await refused(to, service("c", clusterIP="10.96.3.4"))
+        await refused(to, service("c", [{"port": 80, "nodePort": number}], type="NodePort"))
+        await to.after_delete(gone)
+    await written(to, service("c", clusterIP="10.96.3.4"))
+
+
+async def test_an_address_is_free_when_its_object_is_gone() -> None:
+    kept = Kept()
+    to = allocation("10.0.0.0/30", kept=kept)
+    obj = await written(to, service(clusterIP="10.0.0.1"))
+    kept.broken = True
+    await to.after_delete(obj)
+    await refused(to, service("b", clusterIP="10.0.0.1"))
+    kept.broken = False
+    await to.after_delete(obj)
+    await written(to, service("b", clusterIP="10.0.0.1"))
 
 
 async def test_nothing_twice_under_concurrent_writes() -> None:
@@ -296,7 +358,7 @@ async def test_nothing_twice_under_concurrent_writes() -> None:
         reservation: Reservation = await to.before_write(obj, None)
         await asyncio.sleep(0.0001 * chance.randrange(20))
         if chance.random() < 0.3:
-            reservation.undo()
+            await reservation.undo()
             return None
         await reservation.commit()
         return obj
@@ -338,7 +400,7 @@ async def test_a_long_life_leaks_nothing() -> None:
             refusals.append(e.code)
             continue
         if chance.random() < 0.3:
-            reservation.undo()
+            await reservation.undo()
         else:
             await reservation.commit()
             stored[name] = obj
