@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from kapi import features, flag_files
+from kapi.admission import order
 from kapi.options import DEFAULTS, FLAGS, Flag, Options
 
 _SHORT = {"-v": "v"}
@@ -155,6 +156,9 @@ def _check(options: Options) -> None:
             f'invalid argument "{_spelled(options, "feature_gates")}" for "--feature-gates" flag:'
             f" {error}"
         ) from error
+    problem = order.check(options.enable_admission_plugins, options.disable_admission_plugins)
+    if problem:
+        raise UsageError(problem)
     for mode in ("ABAC", "Webhook"):
         if mode in options.authorization_mode:
             raise UsageError(f"--authorization-mode: {mode} is not there yet")
@@ -164,6 +168,8 @@ def _check(options: Options) -> None:
         raise UsageError("--service-account-issuer: must not be empty")
     if options.service_account_key_file and not options.service_account_signing_key_file:
         raise UsageError("--service-account-key-file needs --service-account-signing-key-file, too")
+    if options.admission_control_config_file:
+        _check_admission(options)
     if options.http2:
         _check_http2()
     _check_origins(options.cors_allowed_origins)
@@ -194,6 +200,15 @@ def _check_files(options: Options) -> None:
         elif any(have):
             names = f"{flag_name(certificate)} and {flag_name(key)}"
             raise UsageError(f"{names} must be given together")
+
+
+def _check_admission(options: Options) -> None:
+    from kapi.admission import chain, configuration
+
+    try:
+        chain.check_configuration(options)
+    except configuration.ConfigurationError as error:
+        raise UsageError(f"--admission-control-config-file: {error}") from error
 
 
 def _check_http2() -> None:

@@ -20,19 +20,6 @@ from kapi.flags import Kind, PortRange, Rule, at_least, between, never, one_of
 MEMORY = ":memory:"  # as --data-dir: keep nothing
 AUTHORIZATION_MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node", "ABAC", "Webhook")
 
-ADMISSION_PLUGINS = (
-    "AlwaysAdmit", "AlwaysDeny", "AlwaysPullImages", "CertificateApproval", "CertificateSigning",
-    "CertificateSubjectRestriction", "ClusterTrustBundleAttest", "DefaultIngressClass",
-    "DefaultStorageClass", "DefaultTolerationSeconds", "DenyServiceExternalIPs", "EventRateLimit",
-    "ExtendedResourceToleration", "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology",
-    "LimitRanger", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "NamespaceAutoProvision",
-    "NamespaceExists", "NamespaceLifecycle", "NodeDeclaredFeatureValidator", "NodeRestriction",
-    "OwnerReferencesPermissionEnforcement", "PersistentVolumeClaimResize", "PodNodeSelector",
-    "PodSecurity", "PodTolerationRestriction", "PodTopologyLabels", "Priority", "ResourceQuota",
-    "RuntimeClass", "ServiceAccount", "StorageObjectInUseProtection", "TaintNodesByCondition",
-    "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook",
-)  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Flag:
@@ -215,11 +202,11 @@ class Options:
     authorization_webhook_config_file: str = _file(flags.YAML,
         "Access review elsewhere.", later=True)
     enable_admission_plugins: tuple[str, ...] = _list((),
-        "Admission plugins beside the default ones.", one_of(*ADMISSION_PLUGINS), later=True)
+        "Admission plugins beside those that are on by default.")
     disable_admission_plugins: tuple[str, ...] = _list((),
-        "Default admission plugins to leave out.", one_of(*ADMISSION_PLUGINS))
+        "Admission plugins to leave out of those that are on by default.")
     admission_control_config_file: str = _file(flags.YAML,
-        "Configuration of admission plugins.", later=True)
+        "Configuration of admission plugins.")
     default_not_ready_toleration_seconds: int = _int(300,
         "Added to pods without such a toleration.")
     default_unreachable_toleration_seconds: int = _int(300,

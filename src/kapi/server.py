@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kapi import background, errors, identity, service_ranges
+from kapi.admission import configuration
 from kapi.admission.chain import PluginDependencies, default_plugins
 from kapi.authorization.escalation import RbacEscalation
 from kapi.cacher.cacher import Cacher
@@ -170,6 +171,7 @@ class Server:
                 authorizer=authority.authorizer,
                 live=objects.live,
                 write_quota=objects.write_quota,
+                configuration=configuration.read(options.admission_control_config_file),
                 extra=(RbacEscalation(authority.rbac, authority.authorizer),),
             )
         )

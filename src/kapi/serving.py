@@ -21,6 +21,7 @@ from typing import Any
 import uvloop
 
 from kapi import features, local_credentials, log, option_parser
+from kapi.admission import chain as admission
 from kapi.authentication.service_account_keys import KeyFileError
 from kapi.authentication.token_file import TokenFileError
 from kapi.clock import Clock, Entropy, SystemClock
@@ -57,6 +58,9 @@ def run(options: Options, *, say: Say) -> None:
     idle = option_parser.without_effect(options)
     if idle:
         _log.warning("these flags have no effect yet", flags=",".join(idle))
+    idle = admission.without_effect(options)
+    if idle:
+        _log.warning("these admission plugins have no effect", plugins=",".join(idle))
     _raise_file_limit()
     try:
         credentials = local_credentials.prepare(options, clock.now())

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from kapi import errors
-from kapi.admission import chain as admission
+from kapi.admission import chain, order
 from kapi.authorization.escalation import RbacEscalation
 from kapi.kinds import groups
 
@@ -67,25 +67,17 @@ def test_every_error_reason_is_documented() -> None:
     assert errors.bad_request("x").reason in {reason for reason, _ in table}
 
 
-def plugins_in_order() -> list[str]:
-    """The names of what `admission/chain.py` yields; the server adds the check of escalation."""
-    path = SOURCE / "admission" / "chain.py"
-    names = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.YieldFrom):
-            names.append((node.lineno, RbacEscalation.name))
-        elif isinstance(node, ast.Yield):
-            made = node.value
-            assert isinstance(made, ast.Call)
-            assert isinstance(made.func, ast.Name)
-            names.append((node.lineno, str(getattr(admission, made.func.id).name)))
-    return [name for _, name in sorted(names)]
-
-
 def test_admission_plugins_are_documented_in_order() -> None:
+    """With what each is made by, and which are on."""
     text = (DOCS / "semantics.md").read_text().partition("## Admission")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (\w+)[^|]*\| `([^`]+)` \|$", text, re.MULTILINE)
-    assert [name for name, _ in rows] == plugins_in_order()
+    rows = re.findall(r"^\| (\w+)[^|]*\| (on|off)? ?\| ([^|]+) \|$", text, re.MULTILINE)
+    rows = [row for row in rows if row[0] not in ("plugin", RbacEscalation.name)]
+    assert [(name, on) for name, on, _ in rows] == [
+        (place.name, "on" if place.on else "off") for place in order.ORDER
+    ]
+    assert [name for name, _, where in rows if "`" in where] == [
+        place.name for place in order.ORDER if chain.is_there(place.name)
+    ]
 
 
 def test_every_group_module_is_in_the_semantics() -> None:

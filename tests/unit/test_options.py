@@ -96,7 +96,16 @@ def test_syntax() -> None:
         (["--authorization-mode=Nope"], "must be of AlwaysAllow"),
         (["--authorization-mode=RBAC,RBAC"], "more than once"),
         (["--authorization-mode=Webhook"], "Webhook is not there yet"),
-        (["--enable-admission-plugins=Nope"], "must be of AlwaysAdmit"),
+        (["--enable-admission-plugins=Nope"], 'enable-admission-plugins plugin "Nope" is unknown'),
+        (["--disable-admission-plugins=x"], 'disable-admission-plugins plugin "x" is unknown'),
+        (
+            ["--enable-admission-plugins=Priority", "--disable-admission-plugins=Priority"],
+            "[Priority] in enable-admission-plugins and disable-admission-plugins overlapped",
+        ),
+        (
+            ["--admission-control-config-file=/nope"],
+            "--admission-control-config-file: /nope: no such file or directory",
+        ),
         (["--tls-min-version=VersionTLS10"], "must be of VersionTLS12, VersionTLS13"),
         (["--tls-cipher-suites=NOPE"], "must be of TLS_"),
         (["--cors-allowed-origins=("], "invalid regular expression"),

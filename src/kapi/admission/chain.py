@@ -1,16 +1,18 @@
-"""The admission plugins in the real server's order: READ HERE what a write passes.
+"""How each admission plugin is made. READ `order.py` for what a write passes, in which order.
 
-`default_plugins` is called by `server.py`. A plugin that is switched off is absent, not a branch;
-names are those of --enable-admission-plugins and --disable-admission-plugins.
+`default_plugins` is called by `server.py`. A plugin that is switched off is absent, not a branch.
+To add one: its file, a row in `_MAKERS`; its place is in `order.py` already.
 https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
+from kapi.admission import configuration, order
 from kapi.admission.claim_resize import ClaimResize
 from kapi.admission.default_ingress_class import DefaultIngressClass
 from kapi.admission.default_storage_class import DefaultStorageClass
@@ -41,29 +43,127 @@ class PluginDependencies:
     authorizer: Any
     live: Callable[[str, str, str], Awaitable[Json | None]]  # core plural, namespace, name
     write_quota: WriteStatus
-    extra: tuple[Plugin, ...] = ()  # after all others but the quota
+    extra: tuple[Plugin, ...] = ()  # after all that change, before those that refuse
+    configuration: Mapping[str, Any] = field(default_factory=dict)  # by plugin name
 
 
 def default_plugins(d: PluginDependencies) -> AdmissionChain:
-    off = frozenset(d.options.disable_admission_plugins)
-    return AdmissionChain(tuple(p for p in _in_order(d) if p.name not in off))
-
-
-def _in_order(d: PluginDependencies) -> Iterator[Plugin]:
     o = d.options
-    yield NamespaceLifecycle(d.lister("", "namespaces"), d.live)
-    yield LimitRanger(d.lister("", "limitranges"))
-    yield ServiceAccountPlugin(d.lister("", "serviceaccounts"), d.live, d.entropy)
-    yield TaintNodesByCondition()
-    yield PodSecurity(d.lister("", "namespaces"), d.lister("", "pods"))
-    yield Priority(d.lister("scheduling.k8s.io", "priorityclasses"))
-    yield DefaultTolerationSeconds(
-        o.default_not_ready_toleration_seconds, o.default_unreachable_toleration_seconds
+    names = order.chosen(o.enable_admission_plugins, o.disable_admission_plugins, o.gates)
+    return AdmissionChain(tuple(_made(d, names)))
+
+
+def without_effect(options: Any) -> list[str]:
+    """The plugins that --enable-admission-plugins names and that do nothing here."""
+    asked = frozenset(options.enable_admission_plugins)
+    active = order.chosen(asked, (), options.gates)
+    return sorted(name for name in asked if name not in active or name not in _MAKERS)
+
+
+def is_there(name: str) -> bool:
+    """Whether a plugin of this name does something here."""
+    return name in _MAKERS
+
+
+def check_configuration(options: Any) -> None:
+    """That the files of plugins that are on can be used. Raises ConfigurationError."""
+    o = options
+    names = order.chosen(o.enable_admission_plugins, o.disable_admission_plugins, o.gates)
+    configuration.check(o.admission_control_config_file, names, _PARSERS)
+
+
+def _made(d: PluginDependencies, names: list[str]) -> Iterator[Plugin]:
+    waiting = d.extra
+    for name in names:
+        if name in _REFUSING:
+            yield from waiting
+            waiting = ()
+        make = _MAKERS.get(name)
+        if make is not None:
+            yield make(d)
+    yield from waiting
+
+
+_REFUSING = (
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionWebhook",
+    "ResourceQuota",
+    "AlwaysDeny",
+)
+
+
+def _namespace_lifecycle(d: PluginDependencies) -> Plugin:
+    return NamespaceLifecycle(d.lister("", "namespaces"), d.live)
+
+
+def _limit_ranger(d: PluginDependencies) -> Plugin:
+    return LimitRanger(d.lister("", "limitranges"))
+
+
+def _service_account(d: PluginDependencies) -> Plugin:
+    return ServiceAccountPlugin(d.lister("", "serviceaccounts"), d.live, d.entropy)
+
+
+def _taint_nodes(d: PluginDependencies) -> Plugin:
+    return TaintNodesByCondition()
+
+
+def _pod_security(d: PluginDependencies) -> Plugin:
+    return PodSecurity(d.lister("", "namespaces"), d.lister("", "pods"))
+
+
+def _priority(d: PluginDependencies) -> Plugin:
+    return Priority(d.lister("scheduling.k8s.io", "priorityclasses"))
+
+
+def _default_tolerations(d: PluginDependencies) -> Plugin:
+    return DefaultTolerationSeconds(
+        d.options.default_not_ready_toleration_seconds,
+        d.options.default_unreachable_toleration_seconds,
     )
-    yield DefaultStorageClass(d.lister("storage.k8s.io", "storageclasses"))
-    yield StorageObjectInUseProtection()
-    yield ClaimResize(d.lister("storage.k8s.io", "storageclasses"))
-    yield RuntimeClassPlugin(d.lister("node.k8s.io", "runtimeclasses"))
-    yield DefaultIngressClass(d.lister("networking.k8s.io", "ingressclasses"))
-    yield from d.extra
-    yield ResourceQuotaPlugin(d.lister("", "resourcequotas"), d.live, d.write_quota)
+
+
+def _default_storage_class(d: PluginDependencies) -> Plugin:
+    return DefaultStorageClass(d.lister("storage.k8s.io", "storageclasses"))
+
+
+def _storage_protection(d: PluginDependencies) -> Plugin:
+    return StorageObjectInUseProtection()
+
+
+def _claim_resize(d: PluginDependencies) -> Plugin:
+    return ClaimResize(d.lister("storage.k8s.io", "storageclasses"))
+
+
+def _runtime_class(d: PluginDependencies) -> Plugin:
+    return RuntimeClassPlugin(d.lister("node.k8s.io", "runtimeclasses"))
+
+
+def _default_ingress_class(d: PluginDependencies) -> Plugin:
+    return DefaultIngressClass(d.lister("networking.k8s.io", "ingressclasses"))
+
+
+def _resource_quota(d: PluginDependencies) -> Plugin:
+    return ResourceQuotaPlugin(d.lister("", "resourcequotas"), d.live, d.write_quota)
+
+
+_MAKERS: Mapping[str, Callable[[PluginDependencies], Plugin]] = MappingProxyType(
+    {
+        "NamespaceLifecycle": _namespace_lifecycle,
+        "LimitRanger": _limit_ranger,
+        "ServiceAccount": _service_account,
+        "TaintNodesByCondition": _taint_nodes,
+        "PodSecurity": _pod_security,
+        "Priority": _priority,
+        "DefaultTolerationSeconds": _default_tolerations,
+        "DefaultStorageClass": _default_storage_class,
+        "StorageObjectInUseProtection": _storage_protection,
+        "PersistentVolumeClaimResize": _claim_resize,
+        "RuntimeClass": _runtime_class,
+        "DefaultIngressClass": _default_ingress_class,
+        "ResourceQuota": _resource_quota,
+    }
+)
+
+# What makes settings of a plugin's part of the configuration, None where it has none.
+_PARSERS: Mapping[str, Callable[[Any], object]] = MappingProxyType({})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from kapi.admission.taint_nodes import TaintNodesByCondition
 from kapi.clock import Entropy
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
+from kapi.options import Options
 
 Json = dict[str, Any]
 
@@ -393,17 +393,12 @@ class TestChain:
     def names(self, *off: str) -> list[str]:
         async def no_write(namespace: str, quota: Json) -> None: ...
 
-        options = SimpleNamespace(
-            disable_admission_plugins=off,
-            default_not_ready_toleration_seconds=300,
-            default_unreachable_toleration_seconds=300,
-        )
         chain = default_plugins(
             PluginDependencies(
                 lister=lambda group, plural: Objects(),
                 clock=None,  # type: ignore[arg-type]
                 entropy=Entropy(),
-                options=options,
+                options=Options(disable_admission_plugins=off),
                 authorizer=None,
                 live=nothing,
                 write_quota=no_write,
