@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from kapi.registry.resource import ScalePaths
-from kapi.registry.scale import owners_for_scale
+from kapi.registry.scale import STANDARD, owners_for_scale, owners_from_scale
 from kapi.registry.versions import MISSING
 
 Json = dict[str, Any]
@@ -118,6 +118,15 @@ def replicas_owned(live: Json | None, paths: ScalePaths | None) -> bool:
     """Whether anybody owns the replicas: where nobody does, nobody starts to by scaling."""
     managed = live["metadata"].get("managedFields") if live is not None else None
     return bool(owners_for_scale(managed or [], paths))
+
+
+def owned_after_scale(entries: list[Json], scaled: Json, paths: ScalePaths | None) -> list[Json]:
+    """The owners after scaling: a Scale says nothing of no replicas, so nobody owns them then."""
+    holder = scaled
+    *way, last = (paths or STANDARD).spec_replicas
+    for name in way:
+        holder = holder.get(name) or {}
+    return entries if holder.get(last) else owners_from_scale(entries, [], "", paths)
 
 
 def timeless(entry: Json) -> Json:

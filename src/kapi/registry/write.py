@@ -29,6 +29,7 @@ from kapi.registry.edits import (
     finished,
     in_order,
     keep,
+    owned_after_scale,
     replicas_owned,
     timeless,
     wanted_changed,
@@ -36,6 +37,7 @@ from kapi.registry.edits import (
     without,
 )
 from kapi.registry.hooks import Held, Hook, Occupied
+from kapi.registry.resource import ScalePaths
 from kapi.registry.storing import storage_call
 from kapi.registry.strategy import Context
 from kapi.registry.versions import Versions
@@ -209,6 +211,7 @@ class Writer:
         )
         if change.subresource == "scale":  # entries of a Scale carry no time
             entries = [timeless(e) if e.get("subresource") == "scale" else e for e in entries]
+            entries = owned_after_scale(entries, proposed, _scale_paths(change))
         meta = proposed["metadata"]
         if entries:
             meta["managedFields"] = entries
@@ -337,7 +340,11 @@ class Writer:
 
 def _scales(change: Change, live: Json | None) -> bool:
     """Whether the replicas that a scale changes have an owner."""
-    return replicas_owned(live, change.version.subresources["scale"].scale)
+    return replicas_owned(live, _scale_paths(change))
+
+
+def _scale_paths(change: Change) -> ScalePaths | None:
+    return change.version.subresources["scale"].scale
 
 
 class _Lost(Exception):
