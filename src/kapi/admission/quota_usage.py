@@ -5,7 +5,7 @@ Called by `resource_quota.py`. https://kubernetes.io/docs/concepts/policy/resour
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kapi.admission.pod_usage import pod_totals
@@ -29,6 +29,8 @@ _UPDATED = frozenset({"services", "persistentvolumeclaims"})
 _CLASS_SUFFIX = ".storageclass.storage.k8s.io/"
 _ENDED = ("Failed", "Succeeded")
 MUST_SPECIFY = ("cpu", "memory", "ephemeral-storage")
+_SERVICES = ("services.nodeports", "services.loadbalancers")
+_STORAGE = "requests.storage"
 
 
 def counts_updates(group: str, resource: str) -> bool:
@@ -49,6 +51,35 @@ def usage(group: str, resource: str, obj: Json) -> Usage:
     elif resource == "persistentvolumeclaims":
         out.update(_claim(obj.get("spec") or {}))
     return out
+
+
+def concerned(group: str, resource: str, names: Iterable[str]) -> list[str]:
+    """Which of a quota's resources objects of a kind can use, sorted."""
+    counted = {f"count/{resource}.{group}" if group else f"count/{resource}"}
+    if not group and resource in _BARE:
+        counted.add(resource)
+    if not group and resource == "services":
+        counted.update(_SERVICES)
+
+    def used(name: str) -> bool:
+        if name in counted:
+            return True
+        if group:
+            return False
+        if resource == "persistentvolumeclaims":
+            return name == _STORAGE or _CLASS_SUFFIX in name
+        return resource == "pods" and _of_pods(name)
+
+    return sorted(name for name in names if used(name))
+
+
+def _of_pods(name: str) -> bool:
+    field, _, rest = name.partition(".")
+    if field not in ("requests", "limits") or name == _STORAGE:
+        return name in MUST_SPECIFY or name.startswith("hugepages-")
+    return rest in MUST_SPECIFY or (
+        field == "requests" and (rest.startswith("hugepages-") or "/" in rest)
+    )
 
 
 def _pod(pod: Json) -> Usage:
@@ -86,7 +117,7 @@ def _claim(spec: Json) -> Usage:
     if name:
         out[f"{name}{_CLASS_SUFFIX}persistentvolumeclaims"] = "1"
     if storage is not None:
-        out["requests.storage"] = storage
+        out[_STORAGE] = storage
         if name:
             out[f"{name}{_CLASS_SUFFIX}requests.storage"] = storage
     return out

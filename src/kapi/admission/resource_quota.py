@@ -2,18 +2,28 @@
 
 The last of the plugins that may refuse: what it charges is meant to be written. The new usage goes
 into the quota's status by compare-and-swap; who loses the race looks again. Usage falls only when a
-controller counts anew. https://kubernetes.io/docs/concepts/policy/resource-quotas/
+controller counts anew: so it may be too high for a while (a write failed after it was charged, an
+object was deleted), never too low. https://kubernetes.io/docs/concepts/policy/resource-quotas/
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from kapi import errors
 from kapi.admission.listers import Lister
 from kapi.admission.plugin import Attributes, Operation
-from kapi.admission.quota_usage import Usage, counts_updates, in_scope, unspecified, usage
+from kapi.admission.quota_usage import (
+    Usage,
+    concerned,
+    counts_updates,
+    in_scope,
+    unspecified,
+    usage,
+)
 from kapi.errors import ApiError
 from kapi.schema import quantity
 
@@ -23,7 +33,7 @@ Live = Callable[[str, str, str], Awaitable[Json | None]]
 # meanwhile.
 WriteStatus = Callable[[str, Json], Awaitable[None]]
 
-ATTEMPTS_MAX = 32  # lost races in a row, as many as writers may meet in one namespace
+ATTEMPTS_MAX = 32  # lost races in a row, against controllers and other servers
 _IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
 
 
@@ -34,6 +44,8 @@ class ResourceQuotaPlugin:
         self._quotas = quotas
         self._live = live
         self._write_status = write_status
+        # One write after the other in a namespace with quotas: they would only lose races.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
         if operation == "UPDATE" and (group, resource, subresource) == ("", "pods", "resize"):
@@ -46,12 +58,23 @@ class ResourceQuotaPlugin:
         a = attributes
         if not a.namespace or a.object is None:
             return
+        quotas = [
+            cached["metadata"]["name"]
+            for cached in self._quotas.list(a.namespace)
+            if in_scope(cached, a.resource, a.object)
+        ]
+        if not quotas:
+            return
+        turn = self._turns.setdefault(a.namespace, asyncio.Lock())
+        async with turn:
+            await self._charge(a, quotas)
+
+    async def _charge(self, a: Attributes, quotas: list[str]) -> None:
         charges: list[tuple[Json, Json]] = []  # all quotas must agree before one is charged
-        for cached in self._quotas.list(a.namespace):
-            if in_scope(cached, a.resource, a.object):
-                charge = await self._look(a, cached["metadata"]["name"])
-                if charge is not None:
-                    charges.append(charge)
+        for name in quotas:
+            charge = await self._look(a, name)
+            if charge is not None:
+                charges.append(charge)
         if not a.dry_run:
             for charge in charges:
                 await self._write(a, *charge)
@@ -91,22 +114,18 @@ class ResourceQuotaPlugin:
             missing = unspecified(hard, a.object)
             if missing:
                 raise self._refused(a, f"failed quota: {name}: {missing}")
-        wanted = _limited(usage(a.group, a.resource, a.object), hard)
+        restricted = concerned(a.group, a.resource, hard)
+        if not used.keys() >= set(restricted):
+            text = f"status unknown for quota: {name}, resources: {','.join(restricted)}"
+            raise self._refused(a, text)
+        wanted = _limited(usage(a.group, a.resource, a.object), restricted)
         if a.operation == "UPDATE" and a.old is not None:
-            wanted = _difference(wanted, _limited(usage(a.group, a.resource, a.old), hard))
+            wanted = _difference(wanted, _limited(usage(a.group, a.resource, a.old), restricted))
         wanted = {k: v for k, v in wanted.items() if v != "0"}
         if not wanted:
             return None
-        unknown = sorted(wanted.keys() - used.keys())
-        if unknown:
-            text = f"status unknown for quota: {name}, resources: {','.join(unknown)}"
-            raise self._refused(a, text)
         total = {k: _plus(used[k], v) for k, v in wanted.items()}
-        over = sorted(
-            k
-            for k in wanted
-            if quantity.value(total[k]) > quantity.value(hard[k]) and quantity.value(wanted[k]) > 0
-        )
+        over = sorted(k for k in wanted if quantity.value(total[k]) > quantity.value(hard[k]))
         if over:
             text = (
                 f"exceeded quota: {name}, requested: {_listed(wanted, over)}, "
@@ -120,14 +139,16 @@ class ResourceQuotaPlugin:
         return errors.forbidden(a.group, a.resource, a.name, text)
 
 
-def _limited(amounts: Usage, hard: Mapping[str, str]) -> Usage:
-    return {k: v for k, v in amounts.items() if k in hard}
+def _limited(amounts: Usage, names: Collection[str]) -> Usage:
+    return {k: v for k, v in amounts.items() if k in names}
 
 
 def _difference(new: Usage, old: Usage) -> Usage:
-    return {
-        k: _plus(new.get(k, "0"), old.get(k, "0"), sign=-1) for k in sorted(new.keys() | old.keys())
-    }
+    """What a change uses more. It gives nothing back: it may yet fail, or be tried again, and what
+    was given back twice would let others take too much.
+    """
+    more = {k: _plus(v, old.get(k, "0"), sign=-1) for k, v in sorted(new.items())}
+    return {k: v if quantity.value(v) > 0 else "0" for k, v in more.items()}
 
 
 def _plus(a: str, b: str, sign: int = 1) -> str:

@@ -11,7 +11,7 @@ from kapi import errors
 from kapi.admission.limit_ranger import LimitRanger
 from kapi.admission.plugin import Attributes
 from kapi.admission.pod_usage import pod_totals
-from kapi.admission.quota_usage import in_scope, usage
+from kapi.admission.quota_usage import concerned, in_scope, usage
 from kapi.admission.resource_quota import ResourceQuotaPlugin
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
@@ -169,6 +169,23 @@ class TestQuota:
         with pytest.raises(ApiError, match=r"requested: services\.nodeports=2, used: "):
             await store.plugin().validate(write(more, "services", new))
 
+    async def test_a_change_to_less_gives_nothing_back(self) -> None:
+        store = Store(q=quota({"services.nodeports": "3"}, {"services.nodeports": "2"}))
+        old = {"spec": {"type": "NodePort", "ports": [{}, {}]}}
+        await store.plugin().validate(write({"spec": {"type": "ClusterIP"}}, "services", old))
+        assert (store.used(), store.writes) == ({"services.nodeports": "2"}, 0)
+
+    async def test_a_quota_of_which_some_was_not_counted_yet(self) -> None:
+        hard = {"services": "1", "services.nodeports": "1", "pods": "1"}
+        store = Store(q=quota(hard, {"services": "0"}))
+        with pytest.raises(ApiError) as caught:
+            await store.plugin().validate(write({"spec": {}}, "services"))
+        assert caught.value.message == (
+            'services "a" is forbidden: status unknown for quota: q, '
+            "resources: services,services.nodeports"
+        )
+        await store.plugin().validate(write({}, "secrets"))
+
     def test_what_it_looks_at(self) -> None:
         plugin = Store().plugin()
         assert plugin.handles("CREATE", "apps", "deployments", "")
@@ -179,6 +196,19 @@ class TestQuota:
 
 
 class TestUsage:
+    def test_what_concerns_a_kind(self) -> None:
+        hard = (
+            "pods", "count/pods", "cpu", "requests.cpu", "limits.memory", "hugepages-2Mi",
+            "requests.hugepages-2Mi", "requests.example.com/gpu", "requests.storage", "services",
+            "services.nodeports", "count/services", "count/jobs.batch", "secrets",
+            "fast.storageclass.storage.k8s.io/requests.storage", "persistentvolumeclaims",
+        )  # fmt: skip
+        assert concerned("", "pods", hard) == sorted(hard[:8])
+        assert concerned("", "services", hard) == sorted(hard[9:12])
+        assert concerned("batch", "jobs", hard) == ["count/jobs.batch"]
+        assert concerned("", "secrets", hard) == ["secrets"]
+        assert concerned("", "persistentvolumeclaims", hard) == sorted((hard[8], *hard[14:]))
+
     def test_counts(self) -> None:
         assert usage("apps", "deployments", {}) == {"count/deployments.apps": "1"}
         assert usage("", "secrets", {}) == {"count/secrets": "1", "secrets": "1"}
