@@ -11,10 +11,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from kapi import replicas
 from kapi.apiextensions.definitions import Definitions
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
-from kapi.clock import Clock
+from kapi.clock import Clock, Entropy
 from kapi.controllers import flow_status
 from kapi.controllers.event_expiry import EventExpiry
 from kapi.controllers.flow_status import FlowStatus
@@ -23,8 +24,10 @@ from kapi.in_process import InProcess
 from kapi.kinds import apiextensions
 from kapi.options import Options
 from kapi.registry import list_options
+from kapi.registry.allocate import ServiceAllocation
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
+from kapi.registry.shared_allocation import SharedAllocation
 from kapi.storage.compaction import Compactor
 from kapi.storage.interface import Storage
 
@@ -36,12 +39,14 @@ FOREVER_SECONDS = 10 * 365 * 86400.0  # a watch of the server's own does not tim
 class Dependencies:
     options: Options
     clock: Clock
+    entropy: Entropy
     storage: Storage
     table: ResourceTable
     cacher: Cacher
     reader: Reader
     in_process: InProcess
     definitions: Definitions
+    allocation: ServiceAllocation | SharedAllocation
     draining: Callable[[], bool]
 
     def resource(self, group: str, plural: str) -> ResourceType:
@@ -53,17 +58,39 @@ class Dependencies:
 def start(d: Dependencies) -> list[asyncio.Task[None]]:
     """One task per loop; the caller cancels and awaits them."""
     loops: dict[str, Coroutine[Any, Any, None]] = {
-        "event-expiry": _event_expiry(d),
         "flow-status": _flow_status(d),
         "definitions": d.definitions.run(
             _watch(d, d.resource(apiextensions.GROUP, apiextensions.PLURAL))
         ),
     }
+    loops |= _shared(d) if isinstance(d.allocation, SharedAllocation) else _alone(d)
+    loop = asyncio.get_running_loop()
+    return [loop.create_task(run, name=name) for name, run in loops.items()]
+
+
+def _alone(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
+    """What a server does whose store is its own."""
+    loops = {"event-expiry": _event_expiry(d)}
     if d.options.etcd_compaction_interval:  # else all history is kept
         interval = d.options.etcd_compaction_interval
         loops["compactor"] = Compactor(d.storage, d.clock, interval=interval).run()
-    loop = asyncio.get_running_loop()
-    return [loop.create_task(run, name=name) for name, run in loops.items()]
+    return loops
+
+
+def _shared(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
+    assert isinstance(d.allocation, SharedAllocation)
+    return dict(
+        replicas.loops(
+            d.options,
+            d.clock,
+            d.entropy,
+            d.storage,
+            d.in_process,
+            d.allocation,
+            Lister(d.cacher, d.resource("", "services")),
+            Lister(d.cacher, d.resource("networking.k8s.io", "ipaddresses")),
+        )
+    )
 
 
 async def _event_expiry(d: Dependencies) -> None:

@@ -174,6 +174,10 @@ class LateObjects:
         assert self._inner is not None, "bound before anybody asks"
         await self._inner.update_status("", "resourcequotas", namespace, quota)
 
+    async def get(self, group: str, plural: str, namespace: str, name: str) -> Json | None:
+        assert self._inner is not None, "bound before anybody asks"
+        return await self._inner.get(group, plural, namespace, name)
+
     async def create(self, group: str, plural: str, obj: Json) -> None:
         assert self._inner is not None, "bound before anybody asks"
         await self._inner.create(group, plural, "", obj)

@@ -225,7 +225,8 @@ class Options:
     kubernetes_service_node_port: int = _int(0,
         "Node port of the `kubernetes` service; 0: none.", between(0, 65535), later=True)
     endpoint_reconciler_type: str = _string("lease",
-        "Kept for command lines.", one_of("lease", "none", "master-count"), later=True)
+        "Who keeps the endpoints of the `kubernetes` service: servers by leases, or nobody.",
+        one_of("lease", "none"))
 
     # -- other servers --
     enable_aggregator_routing: bool = _bool(False,

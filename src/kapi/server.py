@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from kapi import background, errors, identity, service_ranges
+from kapi import background, errors, identity, replicas, service_ranges
 from kapi.admission import configuration
 from kapi.admission.chain import PluginDependencies, default_plugins
 from kapi.authorization.escalation import RbacEscalation
@@ -37,10 +37,12 @@ from kapi.metrics import Metrics
 from kapi.mux import Mux
 from kapi.options import Options
 from kapi.outside import Outside, build_outside
+from kapi.registry.allocate import ServiceAllocation
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
+from kapi.registry.shared_allocation import SharedAllocation
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
 from kapi.schema.decoding import Decoders
@@ -63,6 +65,7 @@ class _Core:
     writer: Writer
     deleter: Deleter
     in_process: InProcess
+    allocation: ServiceAllocation | SharedAllocation
     who: identity.Identity
     authority: identity.Authority
     restore_addresses: Callable[[], Awaitable[None]]
@@ -142,12 +145,14 @@ class Server:
             background.Dependencies(
                 options=self.options,
                 clock=self.clock,
+                entropy=self.entropy,
                 storage=storage,
                 table=self.table,
                 cacher=cacher,
                 reader=core.reader,
                 in_process=core.in_process,
                 definitions=definitions,
+                allocation=core.allocation,
                 draining=lambda: self.requests.draining,
             )
         )
@@ -176,7 +181,9 @@ class Server:
             )
         )
         services, ips = self._lister("", "services"), self._lister(*service_ranges.IP_ADDRESSES)
-        allocation = service_ranges.build(options, entropy, objects, services)
+        allocation = service_ranges.build(
+            options, clock, entropy, objects, service_ranges.Stored(services, ips, storage)
+        )
         writer = Writer(storage, versions, fields, admission, clock, entropy, (allocation,))
         deleter = Deleter(
             storage,
@@ -191,7 +198,8 @@ class Server:
         objects.bind(in_process)
         reader = Reader(cacher, storage)
         return _Core(
-            catalog, versions, fields, applier, reader, writer, deleter, in_process, who, authority,
+            catalog, versions, fields, applier, reader, writer, deleter, in_process, allocation,
+            who, authority,
             lambda: allocation.restore_objects(services.list(), ips.list()),
         )  # fmt: skip
 
@@ -263,8 +271,11 @@ class Server:
         await cacher.wait_until(await storage.current_revision(), 3.0)
 
     def begin_shutdown(self) -> None:
-        """`/readyz` fails from now on; requests and watches go on."""
+        """`/readyz` fails from now on, clients are led elsewhere; requests and watches go on."""
         self.stopping = True
+        for task in self._tasks:
+            if task.get_name() == replicas.ENDPOINTS_TASK:
+                task.cancel()
 
     def drain(self) -> None:
         """Watches end, new requests are refused; those under way go on."""

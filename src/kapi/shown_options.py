@@ -29,9 +29,12 @@ def bootstrap_settings(options: Options) -> fixed_objects.Settings:
             group_headers=options.requestheader_group_headers,
             extra_prefixes=options.requestheader_extra_headers_prefix,
         )
+    address = options.advertise_address or options.bind_address
+    if options.etcd_servers or options.endpoint_reconciler_type == "none":
+        address = ""  # servers that share a store say by themselves that they live, or nobody does
     return fixed_objects.Settings(
         service_ranges=options.service_cluster_ip_range,
-        advertise_address=options.advertise_address or options.bind_address,
+        advertise_address=address,
         secure_port=options.secure_port,
         client_ca=Path(client_ca).read_text() if client_ca else "",
         request_header=proxy,

@@ -9,15 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from kapi.clock import Clock
+from kapi.controllers import server_endpoints
 from kapi.kinds.catalog import Catalog
 from kapi.options import MEMORY, Options
 from kapi.storage import keys
 from kapi.storage.interface import Storage, StorageError
 from kapi.storage.memory import MemoryStorage
+from kapi.storage.translation import TranslatedStorage
+from kapi.stored_forms import StoredForms
 
-# Where replicas note that they live; see `controllers/kubernetes_service.py`.
-MASTER_LEASES = f"{keys.ROOT}masterleases/"
-MASTER_LEASE_S = 15
 # What is stored without being served: (storage prefix, apiVersion, kind).
 EXTRA = (("masterleases", "v1", "Endpoints"), ("ranges", "v1", "RangeAllocation"))
 
@@ -39,13 +39,15 @@ async def open_store(options: Options, clock: Clock) -> Storage:
 
 def translated(storage: Storage, options: Options, catalog: Catalog) -> Storage:
     """The store as kapi works with it: in etcd, objects have the form of the real server."""
-    if not options.etcd_servers:
+    if not options.etcd_servers or isinstance(storage, TranslatedStorage):
         return storage
-    from kapi.storage.translation import TranslatedStorage
-    from kapi.stored_forms import StoredForms
+    return translated_by(storage, options.storage_media_type, catalog)
 
+
+def translated_by(storage: Storage, media_type: str, catalog: Catalog) -> TranslatedStorage:
+    """A store of the real server's forms, as kapi works with it."""
     everything = catalog.resources({"api/all": True})
-    forms = StoredForms(catalog.schema_of, everything, EXTRA, options.storage_media_type)
+    forms = StoredForms(catalog.schema_of, everything, EXTRA, media_type)
     return TranslatedStorage(storage, forms)
 
 
@@ -63,7 +65,7 @@ async def _open_etcd(options: Options, clock: Clock) -> Storage:
         prefix=options.etcd_prefix,
         lifetimes={
             f"{keys.ROOT}events/": int(options.event_ttl),
-            MASTER_LEASES: MASTER_LEASE_S,
+            server_endpoints.LEASES: server_endpoints.LEASE_S,
         },
     )
     return await EtcdStorage.open(settings, clock)

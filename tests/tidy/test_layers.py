@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "custom_kinds stored_forms shown_options",
         "stores",
         "chain mux local_credentials option_parser",
+        "replicas",
         "background",
         "verbs",
         "server",

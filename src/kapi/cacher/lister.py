@@ -6,6 +6,7 @@ cache does. The objects are shared: who wants to change one copies it first.
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 from kapi.cacher.cacher import Cacher
@@ -30,10 +31,15 @@ class Lister:
         item = self.item(namespace, name)
         return item.object() if item is not None else None
 
-    def list(self, namespace: str = "") -> list[Json]:
+    def list(self, namespace: str = "") -> builtins.list[Json]:
         """The objects of a namespace, or all, in the order of their keys."""
         cache = self._cacher.cache(self._resource)
         return [item.object() for item in cache.list(namespace)] if cache is not None else []
+
+    def names(self) -> builtins.list[str]:
+        """The names of all objects; nothing is decoded."""
+        cache = self._cacher.cache(self._resource)
+        return [item.name for item in cache.list()] if cache is not None else []
 
     @property
     def revision(self) -> int:

@@ -37,15 +37,17 @@ def fixed_objects(
     }
     obj = {"kind": "Service", "apiVersion": "v1", **service, "spec": spec}
     fixed = [Fixed(group="", resource="services", object=obj, merge=merge_service)]
-    if advertise_address and _is_reachable(advertise_address):
-        fixed += [
-            _slice(advertise_address, secure_port),
-            _endpoints(advertise_address, secure_port),
-        ]
+    if advertise_address and is_reachable(advertise_address):
+        fixed += endpoints([advertise_address], secure_port)
     return fixed
 
 
-def _is_reachable(address: str) -> bool:
+def endpoints(addresses: Sequence[str], port: int) -> list[Fixed]:
+    """The objects that lead from the Service to servers at these addresses."""
+    return [_slice(addresses, port), _endpoints(addresses, port)]
+
+
+def is_reachable(address: str) -> bool:
     """False for addresses that the API refuses in endpoints."""
     ip = ip_address(address)
     return not (ip.is_loopback or ip.is_unspecified or ip.is_link_local or ip.is_multicast)
@@ -59,9 +61,9 @@ def merge_service(existing: Json, wanted: Json) -> Json | None:
     return {**existing, "spec": {**existing["spec"], "ports": wanted["spec"]["ports"]}}
 
 
-def _slice(address: str, port: int) -> Fixed:
+def _slice(addresses: Sequence[str], port: int) -> Fixed:
     group = "discovery.k8s.io"
-    family = "IPv6" if ip_address(address).version == 6 else "IPv4"
+    family = "IPv6" if ip_address(addresses[0]).version == 6 else "IPv4"
     obj = {
         "kind": "EndpointSlice",
         "apiVersion": f"{group}/v1",
@@ -71,19 +73,19 @@ def _slice(address: str, port: int) -> Fixed:
             "labels": {"kubernetes.io/service-name": NAME},
         },
         "addressType": family,
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "endpoints": [{"addresses": [a], "conditions": {"ready": True}} for a in addresses],
         "ports": [{"name": "https", "protocol": "TCP", "port": port}],
     }
     return Fixed(group=group, resource="endpointslices", object=obj, merge=merge_slice)
 
 
 def merge_slice(existing: Json, wanted: Json) -> Json | None:
-    """Addresses and ports as they are now. One server only: others' addresses do not stay."""
+    """Addresses and ports as they are now; others do not stay."""
     merged = {**existing, **{key: wanted[key] for key in ("endpoints", "ports")}}
     return merged if merged != existing else None
 
 
-def _endpoints(address: str, port: int) -> Fixed:
+def _endpoints(addresses: Sequence[str], port: int) -> Fixed:
     obj = {
         "kind": "Endpoints",
         "apiVersion": "v1",
@@ -94,7 +96,7 @@ def _endpoints(address: str, port: int) -> Fixed:
         },
         "subsets": [
             {
-                "addresses": [{"ip": address}],
+                "addresses": [{"ip": a} for a in addresses],
                 "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
             }
         ],

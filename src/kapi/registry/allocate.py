@@ -18,6 +18,7 @@ https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -131,6 +132,14 @@ class ServiceAllocation:
                 except AllocationError as e:
                     out.append(f"{where}: {e}")
         return out
+
+    def load(self, taken: Iterable[str], ports: Iterable[int]) -> None:
+        """Take what others have, as far as it is of these ranges."""
+        for text in taken:
+            self.occupied(text)
+        for number in ports:
+            with contextlib.suppress(AllocationError):
+                self._ports.take(number)
 
     async def restore_objects(self, services: Iterable[Json], present: Iterable[Json]) -> None:
         """Bring the IPAddress objects in line with the services, at start: what a crash left."""

@@ -19,7 +19,7 @@ from kapi.registry.resource import ResourceType
 
 Json = dict[str, Any]
 T = TypeVar("T")
-SERVICE_UNAVAILABLE = 503
+UNCERTAIN = (503, 504)  # the write may have been made
 
 
 class Occupied(Exception):
@@ -94,7 +94,7 @@ class Held:
                 await reservation.secure()
             written = await put()
         except Exception as e:
-            if isinstance(e, ApiError) and e.code == SERVICE_UNAVAILABLE:
+            if isinstance(e, ApiError) and e.code in UNCERTAIN:
                 for reservation in self._reservations:
                     reservation.doubt()
                 self._reservations = []
