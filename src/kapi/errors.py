@@ -340,8 +340,8 @@ def too_many(field: str, count: int, max_items: int) -> FieldError:
     return FieldError(field, "FieldValueTooMany", count, f"must have at most {max_items} {unit}")
 
 
-def field_not_found(field: str, value: Any) -> FieldError:
-    return FieldError(field, "FieldValueNotFound", value)
+def field_not_found(field: str, value: Any, detail: str = "") -> FieldError:
+    return FieldError(field, "FieldValueNotFound", value, detail)
 
 
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> ApiError:

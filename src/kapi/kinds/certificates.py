@@ -27,7 +27,7 @@ from kapi.errors import (
     required,
     too_long,
 )
-from kapi.kinds import cells, checks
+from kapi.kinds import cells, checks, signers
 from kapi.kinds.apiregistration import any_name
 from kapi.kinds.bases import Plain
 from kapi.kinds.texts import described
@@ -41,7 +41,6 @@ GROUP = "certificates.k8s.io"
 _CERTS = "io.k8s.api.certificates.v1."
 SECONDS_MIN = 600
 BUNDLE_BYTES_MAX = 1 << 20
-DOMAIN_MAX, PATH_MAX = 253, 63 + 253 + 1
 LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
 _DECISIONS = ("Approved", "Denied", "Failed")
 _USAGES = (
@@ -52,34 +51,6 @@ _USAGES = (
     "timestamping",
 )  # fmt: skip
 _BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----\s*?\n(.*?)-----END \1-----", re.DOTALL)
-
-
-def signer_name(name: str, path: str) -> list[FieldError]:
-    """`example.com/signer-name`."""
-    if not name:
-        return [required(path)]
-    parts = name.split("/")
-    if len(parts) != 2:
-        text = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-        return [invalid_value(path, name, text)]
-    out: list[FieldError] = []
-    domain, rest = parts
-    if len(domain) > DOMAIN_MAX:
-        out.append(too_long(path, DOMAIN_MAX))
-    for label in domain.split("."):
-        for words in names.dns_label(label):
-            text = f'validating label "{label}": {words}'
-            out.append(invalid_value(path, domain, text))
-    if "." not in domain:
-        text = "should be a domain with at least two segments separated by dots"
-        out.append(invalid_value(path, domain, text))
-    for label in rest.split("."):
-        for words in names.dns_subdomain(label):
-            text = f'validating label "{label}": {words}'
-            out.append(invalid_value(path, rest, text))
-    if len(name) > DOMAIN_MAX + PATH_MAX + 1:
-        out.append(too_long(path, DOMAIN_MAX + PATH_MAX + 1))
-    return out
 
 
 # -- signing requests ---------------------------------------------------------------------------
@@ -184,7 +155,7 @@ def _request(spec: Json) -> list[FieldError]:
         text = "the legacy signerName is not allowed via this API version"
         out.append(invalid_value("spec.signerName", name, text))
     else:
-        out += signer_name(name, "spec.signerName")
+        out += signers.signer_name(name, "spec.signerName")
     seconds = spec.get("expirationSeconds")
     if seconds is not None and seconds < SECONDS_MIN:
         text = f"may not specify a duration less than {SECONDS_MIN} seconds (10 minutes)"
@@ -239,25 +210,14 @@ class TrustBundleStrategy(Plain):
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec, name = obj.get("spec") or {}, obj["metadata"].get("name", "")
         signer = spec.get("signerName", "")
-        out = checks.each("metadata.name", name, _bundle_name(name, signer)) if name else []
+        out = checks.each("metadata.name", name, signers.bundle_name(name, signer)) if name else []
         if signer:
-            out += signer_name(signer, "spec.signerName")
+            out += signers.signer_name(signer, "spec.signerName")
         out += _bundle(spec.get("trustBundle", ""), "spec.trustBundle")
         if old is not None:
             before = (old.get("spec") or {}).get("signerName", "")
             out += checks.immutable(signer, before, "spec.signerName")
         return out
-
-
-def _bundle_name(name: str, signer: str) -> list[str]:
-    if not signer:
-        if ":" in name:
-            return ['ClusterTrustBundle without signer name must not have ":" in its name']
-        return names.dns_subdomain(name)
-    prefix = signer.replace("/", ":") + ":"
-    if not name.startswith(prefix):
-        return [f"ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}"]
-    return names.dns_subdomain(name.removeprefix(prefix))
 
 
 _OMITTED = "<value omitted>"

@@ -108,7 +108,7 @@ def validate_template_metadata(meta: Json, path: str) -> Findings:
     out += object_meta.validate_annotations(meta.get("annotations") or {}, f"{path}.annotations")
     for field in ("name", "generateName", "namespace", "finalizers", "ownerReferences"):
         if meta.get(field):
-            text = "cannot be set for an Ephemeral Volume"
+            text = "cannot be set"
             out.append(errors.field_forbidden(f"{path}.{field}", text))
     return out
 

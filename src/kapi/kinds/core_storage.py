@@ -7,7 +7,7 @@ https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kapi.clock import rfc3339
@@ -30,6 +30,7 @@ Json = dict[str, Any]
 _CORE = "io.k8s.api.core.v1."
 _OPTIONS_ANNOTATION = "volume.beta.kubernetes.io/mount-options"
 _RECLAIM = ("Delete", "Recycle", "Retain")
+NameCheck = Callable[[str, str], list[FieldError]]  # (name, path)
 _ONE_TYPE = "may not specify more than 1 volume type"
 
 
@@ -48,9 +49,43 @@ def _csi(source: Json, path: str) -> list[FieldError]:
         "nodePublishSecretRef",
         "nodeExpandSecretRef",
     ):
-        if source.get(name) is not None:
-            out += sources.needs(source[name], f"{path}.{name}", "name", "namespace")
+        ref = source.get(name)
+        if ref is not None:
+            out += _named(ref, f"{path}.{name}", "name", checks.dns_subdomain)
+            out += _named(ref, f"{path}.{name}", "namespace", checks.dns_label)
     return out
+
+
+def _named(ref: Json, path: str, field: str, check: NameCheck) -> list[FieldError]:
+    value = ref.get(field, "")
+    return check(value, f"{path}.{field}") if value else [required(f"{path}.{field}")]
+
+
+def _with_secret(check: sources.Check, *fields: str) -> sources.Check:
+    """A source whose secret, where there is one, is named by these fields."""
+
+    def checked(source: Json, path: str) -> list[FieldError]:
+        out = check(source, path)
+        ref = source.get("secretRef")
+        return out if ref is None else out + sources.needs(ref, f"{path}.secretRef", *fields)
+
+    return checked
+
+
+def _glusterfs(source: Json, path: str) -> list[FieldError]:
+    out = sources.needs(source, path, "endpoints", "path")
+    namespace, where = source.get("endpointsNamespace"), f"{path}.endpointsNamespace"
+    if namespace == "":
+        text = "if the endpointnamespace is set, it must be a valid namespace name"
+        out.append(invalid_value(where, namespace, text))
+    elif namespace is not None:
+        out += checks.dns_label(namespace, where)
+    return out
+
+
+def _storage_os(source: Json, path: str) -> list[FieldError]:
+    bare = {name: value for name, value in source.items() if name != "secretRef"}
+    return sources.storage_os(bare, path)
 
 
 def _azure_file(source: Json, path: str) -> list[FieldError]:
@@ -65,14 +100,14 @@ _SOURCES: Mapping[str, sources.Check] = {
     "hostPath": sources.host_path,
     "gcePersistentDisk": sources.partitioned("pdName"),
     "awsElasticBlockStore": sources.partitioned("volumeID"),
-    "glusterfs": sources.requires("endpoints", "path"),
+    "glusterfs": _glusterfs,
     "flocker": sources.flocker,
     "nfs": sources.nfs,
     "rbd": sources.requires("monitors", "image"),
     "quobyte": sources.quobyte,
     "cephfs": sources.requires("monitors"),
-    "iscsi": sources.iscsi,
-    "cinder": sources.cinder,
+    "iscsi": _with_secret(sources.persistent_iscsi, "name"),
+    "cinder": _with_secret(sources.requires("volumeID"), "name", "namespace"),
     "fc": sources.fc,
     "flexVolume": sources.flex,
     "azureFile": _azure_file,
@@ -82,7 +117,7 @@ _SOURCES: Mapping[str, sources.Check] = {
     "portworxVolume": sources.requires("volumeID"),
     "scaleIO": sources.requires("gateway", "system", "volumeName"),
     "local": _local,
-    "storageos": sources.storage_os,
+    "storageos": _with_secret(_storage_os, "name", "namespace"),
     "csi": _csi,
 }
 
@@ -121,9 +156,8 @@ def validate_volume_spec(spec: Json, path: str, *, inline: bool = False) -> list
     """A PersistentVolumeSpec; `inline`: in a VolumeAttachment, where nothing claims it."""
     out: list[FieldError] = []
     modes: Sequence[str] = spec.get("accessModes") or ()
-    if inline and spec.get("claimRef") is not None:
-        text = "may not be specified in the context of inline volumes"
-        out.append(field_forbidden(f"{path}.claimRef", text))
+    if inline:
+        out += _inline_first(spec, path)
     if not modes:
         out.append(required(f"{path}.accessModes"))
     for mode in modes:
@@ -151,11 +185,18 @@ def validate_volume_spec(spec: Json, path: str, *, inline: bool = False) -> list
         else:
             out += checks.dns_subdomain(name, f"{path}.storageClassName")
     kind = spec.get("volumeMode")
-    if kind is not None and not inline and kind not in claim_specs.VOLUME_MODES:
+    if inline and kind not in (None, "Filesystem"):
+        text = "may not specify volumeMode other than Filesystem in the context of inline volumes"
+        out.append(field_forbidden(f"{path}.volumeMode", text))
+    elif kind is not None and kind not in claim_specs.VOLUME_MODES:
         out.append(not_supported(f"{path}.volumeMode", kind, claim_specs.VOLUME_MODES))
     attributes = spec.get("volumeAttributesClassName")
     if attributes is not None and not inline:
-        out += checks.dns_subdomain(attributes, f"{path}.volumeAttributesClassName")
+        where = f"{path}.volumeAttributesClassName"
+        if not attributes:
+            out.append(required(where, "an empty string is disallowed"))
+        else:
+            out += checks.dns_subdomain(attributes, where)
         if spec.get("csi") is None:
             text = "has to be specified when using volumeAttributesClassName"
             out.append(required(f"{path}.csi", text))
@@ -166,9 +207,26 @@ def _not_inline(path: str) -> FieldError:
     return field_forbidden(path, "may not be specified in the context of inline volumes")
 
 
+def _inline_first(spec: Json, path: str) -> list[FieldError]:
+    out: list[FieldError] = []
+    if spec.get("claimRef") is not None:
+        out.append(_not_inline(f"{path}.claimRef"))
+    if spec.get("capacity"):
+        out.append(_not_inline(f"{path}.capacity"))
+    if spec.get("csi") is None:
+        text = "has to be specified in the context of inline volumes"
+        out.append(required(f"{path}.csi", text))
+    return out
+
+
 def _inline(spec: Json, path: str) -> list[FieldError]:
-    names = ("capacity", "persistentVolumeReclaimPolicy", "nodeAffinity")
-    return [_not_inline(f"{path}.{name}") for name in names if spec.get(name)]
+    out: list[FieldError] = []
+    if spec.get("persistentVolumeReclaimPolicy", "") not in ("", "Retain"):
+        text = "may only be Retain in the context of inline volumes"
+        out.append(field_forbidden(f"{path}.persistentVolumeReclaimPolicy", text))
+    if spec.get("nodeAffinity") is not None:
+        out.append(_not_inline(f"{path}.nodeAffinity"))
+    return out
 
 
 def _owned(spec: Json, path: str) -> list[FieldError]:
@@ -202,10 +260,12 @@ def _owned(spec: Json, path: str) -> list[FieldError]:
 def _volume_sources(spec: Json, path: str) -> list[FieldError]:
     out: list[FieldError] = []
     given = [name for name in _SOURCES if spec.get(name) is not None]
-    for name in given[1:2] and given[1:]:
-        out.append(field_forbidden(f"{path}.{name}", _ONE_TYPE))
-    if given:
-        out = _SOURCES[given[0]](spec[given[0]], f"{path}.{given[0]}") + out
+    for i, name in enumerate(given):
+        if i and name != "flexVolume":  # the real server counts this one in any case
+            shown = sources.SHOWN_FORBIDDEN.get(name, name)
+            out.append(field_forbidden(f"{path}.{shown}", _ONE_TYPE))
+        else:
+            out += _SOURCES[name](spec[name], f"{path}.{sources.SHOWN.get(name, name)}")
     if spec.get("local") is not None and not (spec.get("nodeAffinity") or {}).get("required"):
         out.append(required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
     if not given:
@@ -220,7 +280,7 @@ def _volume_changes(spec: Json, old: Json) -> list[FieldError]:
     if "csi" in source and "csi" in before:
         late = {
             name: source["csi"][name]
-            for name in ("controllerExpandSecretRef", "nodeExpandSecretRef")
+            for name in ("controllerExpandSecretRef",)
             if name in source["csi"] and name not in before["csi"]
         }
         before["csi"] = {**before["csi"], **late}

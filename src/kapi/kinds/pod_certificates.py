@@ -28,7 +28,7 @@ from kapi.errors import (
 )
 from kapi.kinds import checks
 from kapi.kinds.bases import SPEC_AND_METADATA, Plain
-from kapi.kinds.certificates import signer_name
+from kapi.kinds.signers import signer_name
 from kapi.registry import names
 from kapi.registry.resource import Convert
 from kapi.registry.strategy import Context, Strategy

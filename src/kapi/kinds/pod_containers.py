@@ -33,7 +33,7 @@ Findings = list[FieldError]
 
 _CORE = "io.k8s.api.core.v1."
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
+MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 NOT_FOR_EPHEMERAL = "cannot be set for an Ephemeral Container"
 NOT_FOR_INIT = "may not be set for init containers without restartPolicy=Always"
 

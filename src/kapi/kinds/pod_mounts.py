@@ -75,7 +75,7 @@ def _mount_details(mount: Json, container: Json, path: str, index: int) -> Findi
             out.append(errors.field_forbidden(where, text))
     mode = mount.get("recursiveReadOnly")
     if mode is not None:
-        out += _recursive(mount, mode, propagation, f"{path}[{index}].recursiveReadOnly")
+        out += _recursive(mount, mode, propagation, f"{path}.recursiveReadOnly")
     return out
 
 

@@ -94,13 +94,17 @@ def validate_resources(
             where = f"{path}.limits[{name}]"
             out += name_check(name, where)
             out += quantity_value(name, amount, where)
-            huge = huge or name.startswith(HUGE_PAGES)
+            if name.startswith(HUGE_PAGES):
+                huge = True
+                out += _whole_pages(name, amount, where)
     for name, amount in requests.items():
         if name not in CONTAINER_RESOURCES or amount[0] == "-":
             where = f"{path}.requests[{name}]"
             out += name_check(name, where)
             out += quantity_value(name, amount, where)
-            huge = huge or name.startswith(HUGE_PAGES)
+            if name.startswith(HUGE_PAGES):
+                huge = True
+                out += _whole_pages(name, amount, where)
         limit = limits.get(name)
         if limit is None:
             if not overcommit_allowed(name):
@@ -113,6 +117,19 @@ def validate_resources(
     if resources.get("claims"):
         out += _claim_names(resources["claims"], claims, f"{path}.claims")
     return out
+
+
+def _whole_pages(name: str, amount: str, path: str) -> Findings:
+    """An amount of `hugepages-<size>` is a multiple of the size."""
+    try:
+        size = quantity.value(quantity.canonical(name.removeprefix(HUGE_PAGES)))
+    except ValueError:
+        size = Decimal(0)
+    whole = size > 0 and size == size.to_integral_value()
+    if whole and -(-quantity.value(amount) // 1) % size == 0:
+        return []
+    text = f"{amount} is not positive integer multiple of {name}"
+    return [errors.invalid_value(path, amount, text)]
 
 
 def _within(name: str, request: str, limit: str, path: str) -> Findings:
@@ -140,8 +157,13 @@ def _claim_names(claims: Sequence[Json], known: frozenset[str], path: str) -> Fi
         else:
             seen.add(f"{name}/{request}" if request else name)
         if name not in known:
-            out.append(errors.field_not_found(f"{path}[{i}]", name))
+            out.append(errors.field_not_found(f"{path}[{i}]", name, _among(known)))
     return out
+
+
+def _among(known: frozenset[str]) -> str:
+    listed = f": {', '.join(sorted(known))}" if known else " which is empty"
+    return f"must be one of the names in pod.spec.resourceClaims{listed}"
 
 
 _RESIZABLE = ("cpu", "memory")

@@ -12,7 +12,6 @@ from typing import Any
 from kapi import errors
 from kapi.errors import FieldError
 from kapi.kinds import checks
-from kapi.kinds.go_view import struct
 from kapi.registry import names
 
 Json = dict[str, Any]
@@ -153,19 +152,26 @@ def _match_keys(term: Json, path: str) -> Findings:
     """Keys whose values are taken from the pod's own labels."""
     out: Findings = []
     match, mismatch = term.get("matchLabelKeys") or (), term.get("mismatchLabelKeys") or ()
-    if term.get("labelSelector") is None:
-        for field, keys in (("matchLabelKeys", match), ("mismatchLabelKeys", mismatch)):
-            if keys:
-                text = "must not be specified when labelSelector is not set"
-                out.append(errors.field_forbidden(f"{path}.{field}", text))
+    selector = term.get("labelSelector")
+    for field, keys in (("matchLabelKeys", match), ("mismatchLabelKeys", mismatch)):
+        if keys and selector is None:
+            text = "must not be specified when labelSelector is not set"
+            out.append(errors.field_forbidden(f"{path}.{field}", text))
+            continue
+        for i, key in enumerate(keys):
+            out += checks.qualified_name(key, f"{path}.{field}[{i}]")
+    selected = set((selector or {}).get("matchLabels") or ())
+    for expression in (selector or {}).get("matchExpressions") or ():
+        key = expression.get("key", "")
+        if key in match and key in selected:
+            text = "exists in both matchLabelKeys and labelSelector"
+            last = max(i for i, k in enumerate(match) if k == key)
+            out.append(errors.invalid_value(f"{path}[{last}]", key, text))
+        selected.add(key)
     for i, key in enumerate(match):
-        out += checks.qualified_name(key, f"{path}.matchLabelKeys[{i}]")
-    for i, key in enumerate(mismatch):
-        where = f"{path}.mismatchLabelKeys[{i}]"
-        out += checks.qualified_name(key, where)
-        if key in match:
+        if key in mismatch:
             text = "exists in both matchLabelKeys and mismatchLabelKeys"
-            out.append(errors.invalid_value(where, key, text))
+            out.append(errors.invalid_value(f"{path}.matchLabelKeys[{i}]", key, text))
     return out
 
 
@@ -200,9 +206,8 @@ def validate_tolerations(tolerations: Sequence[Json], path: str) -> Findings:
                 out.append(errors.invalid_value(where, value, ";".join(complaints)))
         elif operator == "Exists":
             if value:
-                shown = struct(_CORE + "Toleration", toleration)
                 text = "value must be empty when `operator` is 'Exists'"
-                out.append(errors.invalid_value(f"{path}[{i}].operator", shown, text))
+                out.append(errors.invalid_value(f"{path}[{i}].operator", value, text))
         else:
             where = f"{path}[{i}].operator"
             out.append(errors.not_supported(where, operator, ("Equal", "Exists")))
@@ -265,9 +270,9 @@ def _spread_keys(constraint: Json, path: str) -> Findings:
     selector = constraint.get("labelSelector")
     if selector is None:
         text = "must not be specified when labelSelector is not set"
-        return [errors.field_forbidden(path, text)]
-    selected = set(selector.get("matchLabels") or ())
-    selected |= {e.get("key", "") for e in selector.get("matchExpressions") or ()}
+        out.append(errors.field_forbidden(path, text))
+    selected = set((selector or {}).get("matchLabels") or ())
+    selected |= {e.get("key", "") for e in (selector or {}).get("matchExpressions") or ()}
     for i, key in enumerate(keys):
         out += checks.qualified_name(key, f"{path}[{i}]")
         if key in selected:

@@ -8,13 +8,13 @@ https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kapi import errors
 from kapi.errors import FieldError
-from kapi.kinds import checks
 from kapi.kinds.go_view import struct
+from kapi.kinds.pod_os import validate_windows_options
 from kapi.kinds.volume_sources import descending_path
 
 Json = dict[str, Any]
@@ -30,7 +30,6 @@ _SYSCTL_CHARACTERS_MAX = 253
 _SYSCTL_SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SYSCTL_PATTERN = rf"({_SYSCTL_SEGMENT}[\./])*{_SYSCTL_SEGMENT}"
 _SYSCTL = re.compile(_SYSCTL_PATTERN + r"\Z")
-_CREDENTIAL_SPEC_BYTES_MAX = 64 * 1024
 
 
 def _identity(value: int | None, path: str) -> Findings:
@@ -61,7 +60,7 @@ def validate_security_context(context: Json, path: str, host_users: bool) -> Fin
             )
             out.append(errors.invalid_value(path, struct(shown, context), text))
     if context.get("windowsOptions") is not None:
-        out += _windows(context["windowsOptions"], f"{path}.windowsOptions")
+        out += validate_windows_options(context["windowsOptions"], f"{path}.windowsOptions")
     if context.get("appArmorProfile") is not None:
         out += _app_armor(context["appArmorProfile"], f"{path}.appArmorProfile")
     return out
@@ -104,11 +103,12 @@ def _app_armor(profile: Json, path: str) -> Findings:
         text = "must be set when AppArmor type is Localhost"
         if local is None or local == "":
             return [errors.required(where, text)]
+        out: Findings = []
         if local.strip() != local:
-            return [errors.invalid_value(where, local, "must not be padded with whitespace")]
+            out.append(errors.invalid_value(where, local, "must not be padded with whitespace"))
         if len(local.encode()) > _APP_ARMOR_BYTES_MAX:
-            return [errors.too_long(where, _APP_ARMOR_BYTES_MAX)]
-        return []
+            out.append(errors.too_long(where, _APP_ARMOR_BYTES_MAX))
+        return out
     if kind in PROFILE_TYPES:
         if local is not None:
             text = "can only be set when AppArmor type is Localhost"
@@ -120,25 +120,41 @@ def _app_armor(profile: Json, path: str) -> Findings:
     return [errors.not_supported(f"{path}.type", kind, PROFILE_TYPES)]
 
 
-def _windows(options: Json, path: str) -> Findings:
+# -- annotations from before there were fields ----------------------------------------------------
+
+_SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
+_SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
+_SECCOMP_NAMES = ("runtime/default", "docker/default", "unconfined")
+_APP_ARMOR_CONTAINER = "container.apparmor.security.beta.kubernetes.io/"
+_APP_ARMOR_NAMES = ("", "runtime/default", "unconfined")
+_LOCAL = "localhost/"
+
+
+def validate_profile_annotations(annotations: Mapping[str, str], spec: Json, path: str) -> Findings:
+    """Profiles of seccomp and AppArmor in annotations of a pod."""
     out: Findings = []
-    name = options.get("gmsaCredentialSpecName")
-    if name is not None:
-        out += checks.dns_subdomain(name, f"{path}.gmsaCredentialSpecName")
-    spec = options.get("gmsaCredentialSpec")
-    if spec is not None:
-        where = f"{path}.gmsaCredentialSpec"
-        if not spec:
-            text = "gmsaCredentialSpec cannot be an empty string"
-            out.append(errors.invalid_value(where, spec, text))
-        elif len(spec.encode()) > _CREDENTIAL_SPEC_BYTES_MAX:
-            text = f"gmsaCredentialSpec size must be under {_CREDENTIAL_SPEC_BYTES_MAX // 1024} KiB"
-            out.append(errors.invalid_value(where, spec, text))
-    user = options.get("runAsUserName")
-    if user == "":
-        text = "runAsUserName cannot be an empty string"
-        out.append(errors.invalid_value(f"{path}.runAsUserName", user, text))
+    for key in sorted(annotations, key=lambda k: k != _SECCOMP_POD):
+        value = annotations[key]
+        if key == _SECCOMP_POD or key.startswith(_SECCOMP_CONTAINER):
+            if value.startswith(_LOCAL):
+                out += descending_path(value.removeprefix(_LOCAL), f"{path}.{key}")
+            elif value not in _SECCOMP_NAMES:
+                text = "must be a valid seccomp profile"
+                out.append(errors.invalid_value(f"{path}.{key}", value, text))
+    for key, value in annotations.items():
+        if key.startswith(_APP_ARMOR_CONTAINER):
+            name, where = key.removeprefix(_APP_ARMOR_CONTAINER), f"{path}[{key}]"
+            if name not in _container_names(spec):
+                out.append(errors.invalid_value(where, name, "container not found"))
+            if value not in _APP_ARMOR_NAMES and not value.startswith(_LOCAL):
+                text = f"invalid AppArmor profile name: {errors.quote(value)}"
+                out.append(errors.invalid_value(where, value, text))
     return out
+
+
+def _container_names(spec: Json) -> set[str]:
+    fields = ("initContainers", "containers", "ephemeralContainers")
+    return {c.get("name", "") for field in fields for c in spec.get(field) or ()}
 
 
 # -- of the pod -----------------------------------------------------------------------------------
@@ -169,7 +185,7 @@ def validate_pod_security_context(context: Json, spec: Json, path: str) -> Findi
     if context.get("seccompProfile") is not None:
         out += _seccomp(context["seccompProfile"], f"{path}.seccompProfile")
     if context.get("windowsOptions") is not None:
-        out += _windows(context["windowsOptions"], f"{path}.windowsOptions")
+        out += validate_windows_options(context["windowsOptions"], f"{path}.windowsOptions")
     if context.get("appArmorProfile") is not None:
         out += _app_armor(context["appArmorProfile"], f"{path}.appArmorProfile")
     out += _enumerated(context, "supplementalGroupsPolicy", _SUPPLEMENTAL, path)
@@ -200,18 +216,19 @@ def _sysctls(sysctls: Sequence[Json], spec: Json, path: str) -> Findings:
         elif name in seen:
             out.append(errors.duplicate(where, name))
         seen.add(name)
-        out += _host_sysctl(name.replace("/", "."), spec, where)
+        out += _host_sysctl(name, spec, where)
     return out
 
 
-_IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
+_IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "fs.mqueue.")
 
 
 def _host_sysctl(name: str, spec: Json, path: str) -> Findings:
     """Settings of a namespace make no sense where that namespace is the host's."""
-    if spec.get("hostNetwork") and name.startswith("net."):
-        text = "may not be set with 'hostNet' enabled"
+    dotted = name.replace("/", ".")
+    if spec.get("hostNetwork") and dotted.startswith("net."):
+        text = "may not be specified when 'hostNetwork' is true"
         return [errors.invalid_value(path, name, text)]
-    if spec.get("hostIPC") and name.startswith(_IPC_SYSCTLS):
-        return [errors.invalid_value(path, name, "may not be set with 'hostIPC' enabled")]
+    if spec.get("hostIPC") and (dotted == "kernel.sem" or dotted.startswith(_IPC_SYSCTLS)):
+        return [errors.invalid_value(path, name, "may not be specified when 'hostIPC' is true")]
     return []

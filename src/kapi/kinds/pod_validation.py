@@ -23,6 +23,7 @@ from kapi.kinds.pod_containers import (
     validate_image_spaces,
     validate_init_containers,
 )
+from kapi.kinds.pod_os import validate_host_processes, validate_os
 from kapi.kinds.pod_resources import POD_RESOURCES, validate_resources
 from kapi.kinds.pod_scheduling import (
     validate_affinity,
@@ -31,7 +32,10 @@ from kapi.kinds.pod_scheduling import (
     validate_spread,
     validate_tolerations,
 )
-from kapi.kinds.pod_security import validate_pod_security_context
+from kapi.kinds.pod_security import (
+    validate_pod_security_context,
+    validate_profile_annotations,
+)
 from kapi.kinds.pod_volumes import validate_volumes
 from kapi.registry import addresses, names, object_meta
 
@@ -40,8 +44,7 @@ Findings = list[FieldError]
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
-PREEMPTION_POLICIES = ("Never", "PreemptLowerPriority")
-OS_NAMES = ("linux", "windows")
+PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
 MIRROR_POD = "kubernetes.io/config.mirror"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _SECONDS_MAX = 2**31 - 1
@@ -77,7 +80,7 @@ def validate_pod(pod: Json) -> Findings:
     annotations = pod["metadata"].get("annotations")
     if annotations:
         out += validate_pod_annotations(annotations, spec, "metadata.annotations")
-    out += validate_pod_spec(spec, "spec")
+    out += validate_pod_spec(spec, "spec", pod=pod["metadata"].get("name", ""))
     if not spec.get("serviceAccountName"):
         out += _tokens_without_account(spec.get("volumes") or (), "spec.volumes")
     for field in ("containers", "initContainers"):
@@ -108,7 +111,7 @@ def validate_pod_annotations(annotations: Mapping[str, str], spec: Json, path: s
     if cost is not None and not _is_int32(cost):
         where = f"{path}[{DELETION_COST}]"
         out.append(errors.invalid_value(where, cost, "must be a 32bit integer"))
-    return out
+    return out + validate_profile_annotations(annotations, spec, path)
 
 
 def _is_int32(text: str) -> bool:
@@ -119,12 +122,13 @@ def _is_int32(text: str) -> bool:
     return -(2**31) <= int(text) < 2**31
 
 
-def validate_pod_spec(spec: Json, path: str, *, template: bool = False) -> Findings:
+def validate_pod_spec(spec: Json, path: str, *, template: bool = False, pod: str = "") -> Findings:
+    """`pod`: the name of the pod; a template has none."""
     out: Findings = []
     grace = spec.get("terminationGracePeriodSeconds")
     if grace is None:
         out.append(errors.required(f"{path}.terminationGracePeriodSeconds"))
-    volumes, found = validate_volumes(spec.get("volumes") or (), f"{path}.volumes")
+    volumes, found = validate_volumes(spec.get("volumes") or (), f"{path}.volumes", pod)
     out += found
     claims = _NO_CLAIMS
     if spec.get("resourceClaims"):
@@ -146,6 +150,9 @@ def validate_pod_spec(spec: Json, path: str, *, template: bool = False) -> Findi
             spec["ephemeralContainers"], containers, init, f"{path}.ephemeralContainers", around
         )
     if spec.get("resources"):
+        if spec["resources"].get("claims") is not None:
+            text = "claims cannot be set for Resources at pod-level"
+            out.append(errors.field_forbidden(f"{path}.resources.claims", text))
         out += validate_resources(
             spec["resources"], f"{path}.resources", claims, _pod_resource_name
         )
@@ -237,6 +244,7 @@ def _scheduling(spec: Json, path: str) -> Findings:
     if spec.get("topologySpreadConstraints"):
         where = f"{path}.topologySpreadConstraints"
         out += validate_spread(spec["topologySpreadConstraints"], where)
+    out += validate_host_processes(spec, path)
     if spec.get("hostUsers") is False:
         for field, shown in _HOST_NAMESPACES:
             if spec.get(field):
@@ -336,63 +344,5 @@ def _the_rest(spec: Json, path: str) -> Findings:
     if spec.get("overhead"):
         out += validate_resources({"limits": spec["overhead"]}, f"{path}.overhead", _NO_CLAIMS)
     if spec.get("os") is not None:
-        out += _os(spec, path)
-    return out
-
-
-def _os(spec: Json, path: str) -> Findings:
-    name = spec["os"].get("name", "")
-    if not name:
-        return [errors.required(f"{path}.os.name", "cannot be empty")]
-    if name not in OS_NAMES:
-        return [errors.not_supported(f"{path}.os.name", name, OS_NAMES)]
-    return _foreign_fields(spec, path, name)
-
-
-# Fields that one operating system has and the other lacks.
-_POD_FIELDS = {
-    "linux": (("securityContext", ("windowsOptions",)),),
-    "windows": (
-        ("securityContext", (
-            "appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup",
-            "fsGroupChangePolicy", "sysctls", "runAsUser", "runAsGroup", "supplementalGroups",
-            "supplementalGroupsPolicy",
-        )),
-    ),
-}  # fmt: skip
-_SPEC_FIELDS = {
-    "linux": (),
-    "windows": ("hostPID", "hostIPC", "hostUsers", "shareProcessNamespace"),
-}
-_CONTAINER_FIELDS = {
-    "linux": ("windowsOptions",),
-    "windows": (
-        "appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities",
-        "readOnlyRootFilesystem", "privileged", "allowPrivilegeEscalation", "procMount",
-        "runAsUser", "runAsGroup",
-    ),
-}  # fmt: skip
-
-
-def _foreign_fields(spec: Json, path: str, name: str) -> Findings:
-    text = f"cannot be set for a {name} pod"
-    out: Findings = []
-    for field in _SPEC_FIELDS[name]:
-        if spec.get(field) not in (None, False) or (field == "hostUsers" and field in spec):
-            out.append(errors.field_forbidden(f"{path}.{field}", text))
-    for field, inner in _POD_FIELDS[name]:
-        context = spec.get(field) or {}
-        out += [
-            errors.field_forbidden(f"{path}.{field}.{f}", text)
-            for f in inner
-            if context.get(f) is not None
-        ]
-    for field in ("containers", "initContainers", "ephemeralContainers"):
-        for i, container in enumerate(spec.get(field) or ()):
-            context = container.get("securityContext") or {}
-            out += [
-                errors.field_forbidden(f"{path}.{field}[{i}].securityContext.{f}", text)
-                for f in _CONTAINER_FIELDS[name]
-                if context.get(f) is not None
-            ]
+        out += validate_os(spec, path)
     return out

@@ -12,7 +12,7 @@ from typing import Any
 
 from kapi import errors
 from kapi.errors import FieldError
-from kapi.kinds import checks
+from kapi.kinds import checks, signers
 from kapi.kinds import volume_sources as sources
 from kapi.kinds.downward import (
     VOLUME_FIELDS,
@@ -32,14 +32,22 @@ _TOKEN_SECONDS_MAX = 1 << 32
 _CORE = "io.k8s.api.core.v1."
 
 
-def validate_volumes(volumes: Sequence[Json], path: str) -> tuple[Mapping[str, Json], Findings]:
-    """The volumes that are right, by name, and the findings."""
+def validate_volumes(
+    volumes: Sequence[Json], path: str, pod: str = ""
+) -> tuple[Mapping[str, Json], Findings]:
+    """The volumes that are right, by name, and the findings. `pod`: the name of the pod, where it
+    is one that has a name: claims made for it are named after it."""
     out: Findings = []
     known: dict[str, Json] = {}
+    made = {f"{pod}-{v.get('name', '')}" for v in volumes if pod and v.get("ephemeral") is not None}
     for i, volume in enumerate(volumes):
         where = f"{path}[{i}]"
         found = _source(volume, where)
         name = volume.get("name", "")
+        if pod and name and volume.get("ephemeral") is not None:
+            for complaint in names.dns_subdomain(f"{pod}-{name}"):
+                text = f'PVC name "{pod}-{name}": {complaint}'
+                found.append(errors.invalid_value(f"{where}.name", name, text))
         if not name:
             found.append(errors.required(f"{where}.name"))
         else:
@@ -52,6 +60,11 @@ def validate_volumes(volumes: Sequence[Json], path: str) -> tuple[Mapping[str, J
             out += found
         else:
             known[name] = volume
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
+        if claim in made:
+            text = "must not reference a PVC that gets created for an ephemeral volume"
+            shown = f"{where}.persistentVolumeClaim.claimName"
+            out.append(errors.invalid_value(shown, claim, text))
     return known, out
 
 
@@ -63,7 +76,7 @@ def _source(volume: Json, path: str) -> Findings:
         if check is not None:
             count += 1
             if count == 1:
-                out += check(volume[field], f"{path}.{field}")
+                out += check(volume[field], f"{path}.{sources.SHOWN.get(field, field)}")
     if count > 1:
         out = _several(volume, path)
     if count == 0:
@@ -76,15 +89,20 @@ def _source(volume: Json, path: str) -> Findings:
                 "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters "
                 "if iscsi.initiatorName is specified."
             )
-            out.append(errors.invalid_value(f"{path}.name", target, text))
+            out.append(errors.invalid_value(f"{path}.name", volume.get("name", ""), text))
     return out
 
 
 def _several(volume: Json, path: str) -> Findings:
     """Of several sources the first in the server's order counts; the others are one too many."""
     given = [field for field in _SOURCES if field in volume]
-    out = _SOURCES[given[0]](volume[given[0]], f"{path}.{given[0]}")
-    return out + [errors.field_forbidden(f"{path}.{field}", ONE_TYPE) for field in given[1:]]
+    first = given[0]
+    out = _SOURCES[first](volume[first], f"{path}.{sources.SHOWN.get(first, first)}")
+    for field in given[1:]:
+        out.append(
+            errors.field_forbidden(f"{path}.{sources.SHOWN_FORBIDDEN.get(field, field)}", ONE_TYPE)
+        )
+    return out
 
 
 # -- files about the pod, and projections ---------------------------------------------------------
@@ -131,12 +149,12 @@ def _projected(source: Json, path: str) -> Findings:
         bundle = projection.get("clusterTrustBundle")
         if bundle is not None:
             out += _trust_bundle(bundle, f"{where}.clusterTrustBundle")
-            out += _once(bundle.get("path", ""), path, paths, bundle.get("path", ""))
+            out += _once(bundle.get("path", ""), path, paths, bundle.get("path", ""), empty=True)
         certificate = projection.get("podCertificate")
         if certificate is not None:
             out += _pod_certificate(certificate, f"{where}.podCertificate")
         if sum(1 for kind in _PROJECTIONS if projection.get(kind) is not None) > 1:
-            out.append(errors.field_forbidden(where, ONE_TYPE))
+            out.append(errors.field_forbidden(where, f"{ONE_TYPE} per source"))
     return out
 
 
@@ -146,9 +164,9 @@ _PROJECTIONS = (
 )  # fmt: skip
 
 
-def _once(value: str, path: str, paths: set[str], shown: str) -> Findings:
-    """Each file of a projected volume has a path of its own."""
-    if not value:
+def _once(value: str, path: str, paths: set[str], shown: str, *, empty: bool = False) -> Findings:
+    """Each file of a projected volume has a path of its own. `empty`: no path is one, too."""
+    if not value and not empty:
         return []
     if value in paths:
         return [errors.invalid_value(path, shown, "conflicting duplicate paths")]
@@ -190,6 +208,9 @@ def _trust_bundle(bundle: Json, where: str) -> Findings:
     elif name is not None:
         if not name:
             out.append(errors.required(f"{where}.name", "must be a valid object name"))
+        for complaint in _bundle_name(name):
+            text = f"not a valid clustertrustbundlename: {complaint}"
+            out.append(errors.invalid_value(f"{where}.name", name, text))
         if bundle.get("labelSelector") is not None:
             text = "labelSelector must be unset if name is specified"
             shown = struct(_LABEL_SELECTOR, bundle["labelSelector"])
@@ -198,12 +219,19 @@ def _trust_bundle(bundle: Json, where: str) -> Findings:
         if not signer:
             text = "must be a valid signer name"
             out.append(errors.required(f"{where}.signerName", text))
+        out += signers.signer_name(signer, f"{where}.signerName")
         out += checks.label_selector(bundle.get("labelSelector"), f"{where}.labelSelector")
     else:
         out.append(errors.required(where, "either name or signerName must be specified"))
     if not bundle.get("path"):
         out.append(errors.required(f"{where}.path"))
     return out + sources.non_reserved_path(bundle.get("path", ""), f"{where}.path")
+
+
+def _bundle_name(name: str) -> list[str]:
+    """A name with colons is that of a bundle of a signer: `example.com:signer:name`."""
+    prefix, colon, _ = name.rpartition(":")
+    return signers.bundle_name(name, prefix.replace(":", "/") if colon else "")
 
 
 _LABEL_SELECTOR = "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector"

@@ -6,6 +6,7 @@ rules here. https://kubernetes.io/docs/concepts/storage/volumes/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,11 @@ Check = Callable[[Json, str], Findings]  # (source, path)
 
 FILE_MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 PARTITION = "must be between 1 and 255, inclusive"
+
+
+# Where the real server spells a source in another way than the API.
+SHOWN = {"gcePersistentDisk": "persistentDisk"}
+SHOWN_FORBIDDEN = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}
 
 
 # -- paths and modes ----------------------------------------------------------------------------
@@ -41,7 +47,7 @@ def descending_path(value: str, path: str) -> Findings:
 def non_reserved_path(value: str, path: str) -> Findings:
     """A descending path that does not begin with the reserved `..`."""
     out = descending_path(value, path)
-    if value.startswith("..") and not value.startswith("../") and value != "..":
+    if value.startswith("..") and not value.startswith("../"):
         out.append(errors.invalid_value(path, value, "must not start with '..'"))
     return out
 
@@ -140,17 +146,39 @@ def nfs(source: Json, path: str) -> Findings:
     return out
 
 
-_IQN_FORMS = ("iqn", "eui", "naa")
+# By the first letters of a name: what all of it must look like (RFC 3720, section 3.2.6).
+_ISCSI_FORMS = {
+    "iqn": re.compile(r"iqn\.\d{4}-\d{2}\.[A-Za-z0-9.-]+:[^,;*&$|\s]+$"),
+    "eui": re.compile(r"^eui.[A-Za-z0-9]{16}$"),
+    "naa": re.compile(r"^naa.[A-Za-z0-9]{32}$"),
+}
+_WELL_FORMED = "must be valid format"
+
+
+def iscsi_name(name: str, path: str, unknown: str) -> Findings:
+    """`unknown`: what is said of a name that begins in none of the three ways."""
+    form = _ISCSI_FORMS.get(name[:3])
+    if form is None:
+        return [errors.invalid_value(path, name, unknown)]
+    return [] if form.search(name) else [errors.invalid_value(path, name, _WELL_FORMED)]
 
 
 def iscsi(source: Json, path: str) -> Findings:
+    return iscsi_target(source, path, f"{_WELL_FORMED} starting with iqn, eui, or naa")
+
+
+def persistent_iscsi(source: Json, path: str) -> Findings:
+    """Of a PersistentVolume: its secret has a name, and there is one word for all names."""
+    return iscsi_target(source, path, _WELL_FORMED)
+
+
+def iscsi_target(source: Json, path: str, unknown: str) -> Findings:
     out = needs(source, path, "targetPortal")
     iqn = source.get("iqn")
     if not iqn:
         out.append(errors.required(f"{path}.iqn"))
-    elif not iqn.startswith(_IQN_FORMS):
-        text = "must be valid format starting with iqn, eui, or naa"
-        out.append(errors.invalid_value(f"{path}.iqn", iqn, text))
+    else:
+        out += iscsi_name(iqn, f"{path}.iqn", unknown)
     lun = source.get("lun", 0)
     if not 0 <= lun <= 255:
         text = "must be between 0 and 255, inclusive"
@@ -158,23 +186,29 @@ def iscsi(source: Json, path: str) -> Findings:
     chap = source.get("chapAuthDiscovery") or source.get("chapAuthSession")
     if chap and source.get("secretRef") is None:
         out.append(errors.required(f"{path}.secretRef"))
+    if source.get("initiatorName") is not None:
+        out += iscsi_name(source["initiatorName"], f"{path}.initiatorname", unknown)
     return out
 
 
 def flocker(source: Json, path: str) -> Findings:
     name, uuid = source.get("datasetName", ""), source.get("datasetUUID", "")
+    out: Findings = []
     if not name and not uuid:
-        return [errors.required(path, "one of datasetName and datasetUUID is required")]
+        out.append(errors.required(path, "one of datasetName and datasetUUID is required"))
     if name and uuid:
         text = "datasetName and datasetUUID can not be specified simultaneously"
-        return [errors.invalid_value(path, "resource", text)]
+        out.append(errors.invalid_value(path, "resource", text))
     if "/" in name:
-        return [errors.invalid_value(f"{path}.datasetName", name, "must not contain '/'")]
-    return []
+        out.append(errors.invalid_value(f"{path}.datasetName", name, "must not contain '/'"))
+    return out
 
 
 def cinder(source: Json, path: str) -> Findings:
     return needs(source, path, "volumeID") + secret_ref(source, path)
+
+
+_HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*):[^:\[\]]*\Z")  # as net.SplitHostPort reads it
 
 
 def quobyte(source: Json, path: str) -> Findings:
@@ -188,8 +222,7 @@ def quobyte(source: Json, path: str) -> Findings:
         out.append(errors.required(f"{path}.tenant", text))
     else:
         for pair in registry.split(","):
-            host, colon, port = pair.rpartition(":")
-            if not colon or not host or not port.isdigit():
+            if not _HOST_PORT.match(pair):
                 text = "must be a host:port pair or multiple pairs separated by commas"
                 out.append(errors.invalid_value(f"{path}.registry", registry, text))
     return out + needs(source, path, "volume")
@@ -197,30 +230,41 @@ def quobyte(source: Json, path: str) -> Findings:
 
 def fc(source: Json, path: str) -> Findings:
     wwns, wwids, lun = source.get("targetWWNs"), source.get("wwids"), source.get("lun")
+    out: Findings = []
     if not wwns and not wwids:
         text = "must specify either targetWWNs or wwids, but not both"
-        return [errors.required(f"{path}.targetWWNs", text)]
+        out.append(errors.required(f"{path}.targetWWNs", text))
     if wwns and wwids:
         text = "targetWWNs and wwids can not be specified simultaneously"
-        return [errors.invalid_value(f"{path}.targetWWNs", wwns, text)]
+        out.append(errors.invalid_value(f"{path}.targetWWNs", wwns, text))
     if wwns:
         if lun is None:
-            return [errors.required(f"{path}.lun", "lun is required if targetWWNs is specified")]
-        if not 0 <= lun <= 255:
+            text = "lun is required if targetWWNs is specified"
+            out.append(errors.required(f"{path}.lun", text))
+        elif not 0 <= lun <= 255:
             text = "must be between 0 and 255, inclusive"
-            return [errors.invalid_value(f"{path}.lun", lun, text)]
-    return []
+            out.append(errors.invalid_value(f"{path}.lun", lun, text))
+    return out
 
 
 def flex(source: Json, path: str) -> Findings:
-    driver = source.get("driver")
-    if not driver:
-        return [errors.required(f"{path}.driver")]
-    return checks.qualified_name(driver, f"{path}.driver")
+    """Options may not use the namespaces of Kubernetes itself."""
+    out = needs(source, path, "driver")
+    for option in source.get("options") or {}:
+        namespace = "." + option.partition("/")[0].lower()
+        if namespace.endswith((".kubernetes.io", ".k8s.io")):
+            text = "kubernetes.io and k8s.io namespaces are reserved"
+            out.append(errors.invalid_value(f"{path}.options[{option}]", option, text))
+    return out
 
 
 _CACHING = ("None", "ReadOnly", "ReadWrite")
 _AZURE_KINDS = ("Dedicated", "Managed", "Shared")
+_MANAGED_DISK = (
+    "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute"
+    "/disks/{disk-id}",
+)
+_BLOB_DISK = ("https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd",)
 
 
 def azure_disk(source: Json, path: str) -> Findings:
@@ -231,16 +275,10 @@ def azure_disk(source: Json, path: str) -> Findings:
     kind, uri = source.get("kind"), source.get("diskURI", "")
     if kind is not None and kind not in _AZURE_KINDS:
         out.append(errors.not_supported(f"{path}.kind", kind, _AZURE_KINDS))
-    managed = uri.startswith("/subscriptions/")
-    if kind == "Managed" and uri and not managed:
-        example = [
-            "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/Microsoft.Compute"
-        ]
-        example[0] += "/disks/{disk-id}"
-        out.append(errors.not_supported(f"{path}.diskURI", uri, example))
-    if kind is not None and kind != "Managed" and uri and not uri.startswith("https://"):
-        blob = ["https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"]
-        out.append(errors.not_supported(f"{path}.diskURI", uri, blob))
+    if kind == "Managed" and not uri.startswith("/subscriptions/"):
+        out.append(errors.not_supported(f"{path}.diskURI", uri, _MANAGED_DISK))
+    if kind is not None and kind != "Managed" and not uri.startswith("https://"):
+        out.append(errors.not_supported(f"{path}.diskURI", uri, _BLOB_DISK))
     return out
 
 
@@ -256,7 +294,11 @@ def storage_os(source: Json, path: str) -> Findings:
 
 def csi(source: Json, path: str) -> Findings:
     out = claim_specs.validate_csi_driver_name(source.get("driver", ""), f"{path}.driver")
-    return out + secret_ref(source, path, "nodePublishSecretRef")
+    out += secret_ref(source, path, "nodePublishSecretRef")
+    secret = (source.get("nodePublishSecretRef") or {}).get("name")
+    if secret:
+        out += checks.dns_subdomain(secret, f"{path}.name")
+    return out
 
 
 def ephemeral(source: Json, path: str) -> Findings:

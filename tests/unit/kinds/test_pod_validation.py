@@ -106,7 +106,7 @@ def test_a_rich_pod_is_right() -> None:
         (
             {"terminationMessagePolicy": "Odd"},
             ['spec.containers[0].terminationMessagePolicy: Unsupported value: "Odd": supported '
-             'values: "FallbackToLogsOnError", "File"'],
+             'values: "File", "FallbackToLogsOnError"'],
         ),
         (
             {"ports": [{"containerPort": 0}]},
@@ -289,7 +289,7 @@ def test_findings_in_a_container(fields: Json, expected: list[str]) -> None:
         ({"os": {"name": ""}}, ["spec.os.name: Required value: cannot be empty"]),
         (
             {"os": {"name": "plan9"}},
-            ['spec.os.name: Unsupported value: "plan9": supported values: "linux", "windows"'],
+            ['spec.os: Unsupported value: "plan9": supported values: "linux", "windows"'],
         ),
         (
             {"hostUsers": False, "hostNetwork": True},
@@ -305,8 +305,8 @@ def test_findings_in_a_container(fields: Json, expected: list[str]) -> None:
         ),
         (
             {"preemptionPolicy": "Odd"},
-            ['spec.preemptionPolicy: Unsupported value: "Odd": supported values: "Never", '
-             '"PreemptLowerPriority"'],
+            ['spec.preemptionPolicy: Unsupported value: "Odd": supported values: '
+             '"PreemptLowerPriority", "Never"'],
         ),
     ],
 )  # fmt: skip
