@@ -40,8 +40,12 @@ from kapi.authorization import authorizer as authorizers
 from kapi.authorization.always import AlwaysAllow, AlwaysDeny, PrivilegedGroups
 from kapi.authorization.authorizer import Authorizer, RuleResolver
 from kapi.authorization.node import NodeAuthorizer
+from kapi.authorization.rbac import GROUP as RBAC
 from kapi.authorization.rbac import Lister, Rbac
+from kapi.authorization.rbac_rules import Rule
+from kapi.cacher.lister import Lister as CacheLister
 from kapi.clock import Clock, Entropy
+from kapi.controllers import fixed_objects
 from kapi.options import Options
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -138,13 +142,13 @@ def _proxy_headers(options: Options) -> HeaderNames:
     ).lowered()
 
 
-def build_authority(options: Options, lister: Callable[[str], Lister]) -> Authority:
-    """`lister` by resource of the RBAC group."""
+def build_authority(options: Options, lister: Callable[[str, str], CacheLister]) -> Authority:
+    """`lister` by group and plural."""
     rbac = Rbac(
-        roles=lister("roles"),
-        cluster_roles=lister("clusterroles"),
-        role_bindings=lister("rolebindings"),
-        cluster_role_bindings=lister("clusterrolebindings"),
+        roles=lister(RBAC, "roles"),
+        cluster_roles=lister(RBAC, "clusterroles"),
+        role_bindings=lister(RBAC, "rolebindings"),
+        cluster_role_bindings=lister(RBAC, "clusterrolebindings"),
     )
     members: list[Authorizer] = [PrivilegedGroups()]
     resolvers: list[RuleResolver] = []
@@ -154,8 +158,9 @@ def build_authority(options: Options, lister: Callable[[str], Lister]) -> Author
                 members.append(rbac)
                 resolvers.append(rbac)
             case "Node":
-                members.append(NodeAuthorizer())
-                resolvers.append(NodeAuthorizer())
+                node = NodeAuthorizer(lister("", "pods"), lister, _node_rules())
+                members.append(node)
+                resolvers.append(node)
             case "AlwaysAllow":
                 members.append(AlwaysAllow())
                 resolvers.append(AlwaysAllow())
@@ -165,3 +170,9 @@ def build_authority(options: Options, lister: Callable[[str], Lister]) -> Author
             case _:
                 raise ValueError(f"authorization mode {mode} is not there yet")
     return Authority(authorizers.union(members), authorizers.rules_union(resolvers), rbac)
+
+
+def _node_rules() -> list[Rule]:
+    """What every node may do: the rules of the role system:node as it comes with the release."""
+    roles = fixed_objects.load()["clusterroles"]
+    return next(r["rules"] for r in roles if r["metadata"]["name"] == "system:node")

@@ -163,7 +163,7 @@ class Server:
         meta = catalog.types.schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
         versions = Versions(Decoders(), Defaulters(), tuple(meta.properties))
         fields = FieldManager(versions.decoders)
-        authority = identity.build_authority(options, lambda r: self._lister(_RBAC, r))
+        authority = identity.build_authority(options, self._lister)
         listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
         objects = LateObjects()
         who = identity.build_identity(options, clock, entropy, listers, objects.live)
@@ -360,7 +360,6 @@ class Server:
         return f"{host}:{options.secure_port}"
 
 
-_RBAC = "rbac.authorization.k8s.io"
 _FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
 
 

@@ -7,10 +7,11 @@ cache does. The objects are shared: who wants to change one copies it first.
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from typing import Any
 
 from kapi.cacher.cacher import Cacher
-from kapi.cacher.event import Item, Resource
+from kapi.cacher.event import Event, Item, Resource
 
 Json = dict[str, Any]
 
@@ -40,6 +41,18 @@ class Lister:
         """The names of all objects; nothing is decoded."""
         cache = self._cacher.cache(self._resource)
         return [item.name for item in cache.list()] if cache is not None else []
+
+    def items(self) -> Sequence[Item]:
+        """All, in the order of their keys, as the cache has them."""
+        cache = self._cacher.cache(self._resource)
+        return cache.list() if cache is not None else ()
+
+    def changes_after(self, revision: int) -> Sequence[Event] | None:
+        """The changes since a revision that was complete; None: so far back is not known."""
+        cache = self._cacher.cache(self._resource)
+        if cache is None or revision < cache.history.since:
+            return None
+        return cache.history.after(revision, len(cache.history))
 
     @property
     def revision(self) -> int:

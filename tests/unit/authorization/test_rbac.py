@@ -12,7 +12,6 @@ from kapi.authorization.authorizer import (
     rules_union,
     union,
 )
-from kapi.authorization.node import NodeAuthorizer
 from kapi.authorization.rbac import Rbac
 from kapi.messages import UserInfo
 
@@ -179,7 +178,7 @@ async def test_unions() -> None:
     world = World()
     asked = Attributes(user=JANE, verb="get", is_resource=False, path="/x")
     masters = UserInfo("root", groups=("system:masters",))
-    authorizer = union([PrivilegedGroups(), NodeAuthorizer(), world.rbac])
+    authorizer = union([PrivilegedGroups(), world.rbac])
     assert await authorizer.authorize(asked) == NOTHING
     assert await authorizer.authorize(
         Attributes(user=masters, verb="x", is_resource=False, path="/")
@@ -187,10 +186,7 @@ async def test_unions() -> None:
     assert await union([AlwaysDeny(), AlwaysAllow()]).authorize(asked) == (Decision.ALLOW, "")
     both = await union([AlwaysDeny(), AlwaysDeny()]).authorize(asked)
     assert both == (Decision.NO_OPINION, "Everything is forbidden.\nEverything is forbidden.")
-    node = UserInfo("system:node:n", groups=("system:nodes",))
-    rules = await rules_union([NodeAuthorizer(), AlwaysAllow()]).rules_for(node, "ns")
-    assert rules.incomplete
-    assert rules.errors == ["node authorizer does not support user rule resolution"]
+    rules = await rules_union([AlwaysDeny(), AlwaysAllow()]).rules_for(JANE, "ns")
     assert rules.non_resource == [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
 
 
