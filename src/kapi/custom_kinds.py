@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kapi.apiextensions.conversion import NoWebhooks
+from kapi.apiextensions.conversion import Converter
 from kapi.apiextensions.definitions import Definitions, Effects
 from kapi.apiextensions.serving import Surroundings
 from kapi.apiextensions.strategy import Checks
 from kapi.cacher.cacher import Cacher
-from kapi.cacher.lister import Lister
 from kapi.clock import Clock
 from kapi.errors import ApiError
 from kapi.in_process import USER, InProcess
@@ -38,21 +37,17 @@ def surroundings(
     catalog: Catalog,
     versions: Versions,
     fields: FieldManager,
-    lister: Callable[[str, str], Lister],
+    converter: Converter,
     rules: Rules | None = None,
 ) -> Surroundings:
-    """`lister`: by group and plural. `rules`: evaluates x-kubernetes-validations."""
-
-    def service_exists(namespace: str, name: str) -> bool:
-        return lister("", "services").get(namespace, name) is not None
-
+    """`converter`: asks webhooks. `rules`: evaluates x-kubernetes-validations."""
     return Surroundings(
         versions=versions,
         fields=fields,
         checks=Checks(Validators(), ListTypes(), rules),
         object_meta=catalog.object_meta(),
         scale=catalog.schema("io.k8s.api.autoscaling.v1.Scale"),
-        webhooks=NoWebhooks(service_exists),
+        converter=converter,
     )
 
 

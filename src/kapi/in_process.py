@@ -67,8 +67,15 @@ class InProcess:
         if record is None:
             return None
         version = next(iter(resource.versions.values()))
-        stored = self._versions.decode_stored(resource, record)
-        return self._versions.from_stored(resource, version, stored)
+
+        def read() -> Json | None:
+            stored = self._versions.decode_stored(resource, record)
+            return self._versions.from_stored(resource, version, stored)
+
+        if resource.conversions is None:
+            return read()
+        with resource.conversions.session() as session:
+            return await session.step(read)
 
     def _change(self, group: str, plural: str, namespace: str, obj: Json, mode: Any) -> Change:
         resource = self._resource(group, plural)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from kapi import background, errors, identity, replicas, service_ranges
 from kapi.admission import configuration
 from kapi.admission.chain import PluginDependencies, default_plugins
+from kapi.apiextensions.conversion import Converter
 from kapi.authorization.escalation import RbacEscalation
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
@@ -36,10 +37,12 @@ from kapi.messages import Handler, Request, Response
 from kapi.metrics import Metrics
 from kapi.mux import Mux
 from kapi.options import Options
+from kapi.outgoing.hooks import HookClient
 from kapi.outside import Outside, build_outside
 from kapi.registry.allocate import ServiceAllocation
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
+from kapi.registry.equivalents import ServedKinds
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
 from kapi.registry.shared_allocation import SharedAllocation
@@ -51,6 +54,7 @@ from kapi.shown_options import bootstrap_settings, openid
 from kapi.storage.interface import Storage
 from kapi.stores import open_store, translated
 from kapi.verbs import VerbDependencies, build_verbs
+from kapi.webhook_parts import NoConditions, WebhookDependencies, webhook_plugins
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,12 @@ class Server:
         core = self._build_core(storage, cacher, catalog)
         definitions = build_definitions(
             self.clock,
-            surroundings(core.catalog, core.versions, core.fields, self._lister),
+            surroundings(
+                core.catalog,
+                core.versions,
+                core.fields,
+                Converter(self._hook_client(), self.metrics, self.clock, self.entropy),
+            ),
             self.table,
             storage,
             cacher,
@@ -166,6 +175,18 @@ class Server:
         authority = identity.build_authority(options, self._lister)
         listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
         objects = LateObjects()
+        webhooks = webhook_plugins(
+            WebhookDependencies(
+                lister=self._lister,
+                live=objects.live,
+                kinds=ServedKinds(self.table, versions),
+                client=self._hook_client(),
+                compile_conditions=NoConditions,
+                metrics=self.metrics,
+                clock=clock,
+                entropy=entropy,
+            )
+        )
         who = identity.build_identity(options, clock, entropy, listers, objects.live)
         admission = default_plugins(
             PluginDependencies(
@@ -178,6 +199,7 @@ class Server:
                 write_quota=objects.write_quota,
                 configuration=configuration.read(options.admission_control_config_file),
                 extra=(RbacEscalation(authority.rbac, authority.authorizer),),
+                given=webhooks,
             )
         )
         services, ips = self._lister("", "services"), self._lister(*service_ranges.IP_ADDRESSES)
@@ -353,6 +375,10 @@ class Server:
                 live=False,
             ),
         ]
+
+    def _hook_client(self) -> HookClient:
+        assert self._outside is not None, "a server that was not started calls nobody"
+        return HookClient(self._outside.client, self._outside.services.resolve)
 
     def _address(self) -> str:
         options = self.options

@@ -45,6 +45,7 @@ class PluginDependencies:
     write_quota: WriteStatus
     extra: tuple[Plugin, ...] = ()  # after all that change, before those that refuse
     configuration: Mapping[str, Any] = field(default_factory=dict)  # by plugin name
+    given: Mapping[str, Plugin] = field(default_factory=dict)  # plugins made elsewhere, by name
 
 
 def default_plugins(d: PluginDependencies) -> AdmissionChain:
@@ -57,12 +58,12 @@ def without_effect(options: Any) -> list[str]:
     """The plugins that --enable-admission-plugins names and that do nothing here."""
     asked = frozenset(options.enable_admission_plugins)
     active = order.chosen(asked, (), options.gates)
-    return sorted(name for name in asked if name not in active or name not in _MAKERS)
+    return sorted(name for name in asked if name not in active or not is_there(name))
 
 
 def is_there(name: str) -> bool:
     """Whether a plugin of this name does something here."""
-    return name in _MAKERS
+    return name in _MAKERS or name in _GIVEN
 
 
 def check_configuration(options: Any) -> None:
@@ -79,10 +80,15 @@ def _made(d: PluginDependencies, names: list[str]) -> Iterator[Plugin]:
             yield from waiting
             waiting = ()
         make = _MAKERS.get(name)
-        if make is not None:
+        if name in d.given:
+            yield d.given[name]
+        elif make is not None:
             yield make(d)
     yield from waiting
 
+
+# Made by who puts the server together, since they call other servers.
+_GIVEN = frozenset(("MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"))
 
 _REFUSING = (
     "ValidatingAdmissionPolicy",

@@ -40,8 +40,8 @@ class Attributes:
     """A write under way. `object` may be changed in place by `admit`, is read-only in `validate`;
     `old` is always read-only.
 
-    Both are in the version of the request while changing, in the stored form while validating and
-    in a deletion; each says itself (apiVersion) in which.
+    Both are in the version of the request while changing; while validating, and in a deletion, in
+    the stored form, but for custom kinds. Each says itself (apiVersion) in which.
     """
 
     operation: Operation

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from kapi.apiextensions.columns import printer_columns
-from kapi.apiextensions.conversion import Webhooks
+from kapi.apiextensions.conversion import Converter, Hook, HookConversions
 from kapi.apiextensions.json_path import JsonPath, LookupFailed, PathError
 from kapi.apiextensions.strategy import Checked, Checks, CustomStrategy
 from kapi.managedfields.manager import FieldManager
@@ -49,7 +49,7 @@ class Surroundings:
     checks: Checks
     object_meta: Schema
     scale: SchemaSource
-    webhooks: Webhooks
+    converter: Converter
 
 
 class Blueprint:
@@ -67,12 +67,10 @@ class Blueprint:
         self.kind: str = self._names["kind"]
         self._revision = int(definition["metadata"]["resourceVersion"])
         self._namespaced = spec["scope"] == "Namespaced"
-        conversion = spec.get("conversion") or {}
-        self._client: Json | None = None  # of its webhook
-        if conversion.get("strategy") == "Webhook":
-            self._client = conversion["webhook"]["clientConfig"]
+        self._conversions = self._hook(definition["metadata"]["name"], spec)
         self._spec = orjson.dumps(spec)
         self._schemas: dict[str, Schema] = {}
+        self._names_of_versions = frozenset(v["name"] for v in spec["versions"] if v.get("served"))
         self.stored = next(v["name"] for v in spec["versions"] if v.get("storage"))
         storage = next(v for v in spec["versions"] if v["name"] == self.stored)
         self.storage_version = self._version(storage, spec)
@@ -108,8 +106,31 @@ class Blueprint:
 
     # -- conversion -------------------------------------------------------------------------------
 
-    def _api_version(self, version: str) -> str:
+    def _hook(self, name: str, spec: Json) -> HookConversions | None:
+        """The webhook that converts, if one does."""
+        conversion = spec.get("conversion") or {}
+        if conversion.get("strategy") != "Webhook":
+            return None
+        webhook = conversion["webhook"]
+        versions = tuple(webhook.get("conversionReviewVersions") or ())
+        hook = Hook(name, webhook.get("clientConfig") or {}, versions)
+        return HookConversions(self._around.converter, hook, self)
+
+    def api_version(self, version: str) -> str:
         return f"{self.group}/{version}"
+
+    def as_read(self, obj: Json) -> Json:
+        """A stored object, pruned and defaulted as its own version wants it; the caller's own."""
+        own: Json = orjson.loads(orjson.dumps(obj))
+        name = own.get("apiVersion", "").rpartition("/")[2]
+        if name in self._names_of_versions:
+            own = self.shaped(own, name)
+            self._around.versions.defaulters.default(self._schema(name), own)
+        return own
+
+    def shaped(self, obj: Json, version: str) -> Json:
+        """An object without what its version does not know."""
+        return self._pruned(obj, version)
 
     def _pruned(self, obj: Json, version: str) -> Json:
         pruned, _ = self._around.versions.decoders.decode(self._schema(version), obj)
@@ -117,10 +138,10 @@ class Blueprint:
         return out
 
     def _converted(self, obj: Json, version: str) -> Json:
-        """Raises ConversionFailed."""
-        api_version = self._api_version(version)
-        if self._client is not None and obj.get("apiVersion") != api_version:
-            return self._around.webhooks.convert(self._client, obj, api_version)
+        """Raises Unconverted, ConversionFailed."""
+        api_version = self.api_version(version)
+        if self._conversions is not None and obj.get("apiVersion") != api_version:
+            return self._conversions.convert(obj, api_version)
         return {**obj, "apiVersion": api_version}
 
     def _from_stored(self, version: str) -> Convert:
@@ -129,23 +150,22 @@ class Blueprint:
 
         return convert
 
-    def _default(self, obj: Json) -> None:
-        self._around.versions.defaulters.default(self._schema(self.stored), obj)
+    def _default(self, version: str) -> Callable[[Json], None]:
+        return lambda obj: self._around.versions.defaulters.default(self._schema(version), obj)
 
     def _to_stored(self, obj: Json) -> Json:
         """Pruned and defaulted as the stored version wants it."""
         own: Json = self._converted(orjson.loads(orjson.dumps(obj)), self.stored)
         own = self._pruned(own, self.stored)
-        self._default(own)
+        self._default(self.stored)(own)
         return own
 
     def _renew(self, obj: Json) -> Json:
         """What was stored under another state of the definition, as this one would store it."""
         own: Json = orjson.loads(orjson.dumps(obj))
         name = own.get("apiVersion", "").rpartition("/")[2]
-        if name != self.stored and any(v.name == name for v in self.resource.versions.values()):
-            own = self._pruned(own, name)
-            self._around.versions.defaulters.default(self._schema(name), own)
+        if name != self.stored:
+            own = self.as_read(own)
         return self._to_stored(own)
 
     # -- the record -------------------------------------------------------------------------------
@@ -158,7 +178,6 @@ class Blueprint:
             self.kind,
             {v["name"]: self._checked(v, versions[v["name"]]) for v in served},
             self._around.checks,
-            self._default,
         )
         names = self._names
         return ResourceType(
@@ -179,6 +198,7 @@ class Blueprint:
             custom=True,
             renew=self._renew,
             renewed_after=self._revision,
+            conversions=self._conversions,
         )
 
     def _version(self, version: Json, spec: Json) -> Version:
@@ -217,7 +237,7 @@ class Blueprint:
         scale = version.subresources.get("scale")
         return Checked(
             schema=version.schema,
-            from_stored=version.from_stored,
+            default=self._default(version.name),
             has_status="status" in version.subresources,
             scale=scale.scale if scale is not None else None,
         )

@@ -15,7 +15,7 @@ from typing import Any
 from kapi.errors import FieldError, invalid_value, quote
 from kapi.kinds.bases import SPEC_AND_METADATA
 from kapi.registry import embedded, names, object_meta
-from kapi.registry.resource import Convert, ScalePaths
+from kapi.registry.resource import ScalePaths
 from kapi.registry.scale import NestedError, nested
 from kapi.registry.strategy import UNCOUNTED, Context, Path, Strategy
 from kapi.schema.correlation import Past
@@ -60,7 +60,7 @@ class Checked:
     """A version as it is checked."""
 
     schema: SchemaSource
-    from_stored: Convert | None
+    default: Callable[[Json], None]  # fills in the defaults of this version
     has_status: bool
     scale: ScalePaths | None
 
@@ -76,11 +76,8 @@ class CustomStrategy(Strategy):
         kind: str,
         versions: Mapping[str, Checked],
         checks: Checks,
-        default: Callable[[Json], None],
     ) -> None:
-        """`default`: fills in the defaults of the stored version."""
         self._kind = kind
-        self._default = default
         self._versions = versions
         self._checks = checks
         self._facts: dict[str, _Facts] = {}
@@ -98,9 +95,6 @@ class CustomStrategy(Strategy):
         facts = self._facts.get(context.version)
         if facts is None:
             facts = self._facts[context.version] = _Facts(version.schema())
-        if version.from_stored is not None:
-            obj = version.from_stored(obj)
-            old = version.from_stored(old) if old is not None else None
         found = self._fitting(facts, version, obj, old, context)
         if facts.holds_resources:
             found += embedded.findings(facts.schema, obj)
@@ -153,7 +147,7 @@ class CustomStrategy(Strategy):
     def complete(self, obj: Json, old: Json | None, context: Context) -> None:
         """A status that was left out has its default again."""
         if obj.get("kind") == self._kind:
-            self._default(obj)
+            self._versions[context.version].default(obj)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         if context.subresource:

@@ -158,6 +158,22 @@ class Item:
             found = cache[key] = make(self)
         return found
 
+    def known(self, key: Any) -> bytes | None:
+        """What `encoded` holds under a key, if anything."""
+        return self._encoded.get(key) if self._encoded is not None else None
+
+    def twin(self) -> Item:
+        """The same, remembering nothing; for who must keep what it remembers."""
+        return Item(
+            self.key,
+            self.namespace,
+            self.name,
+            self.revision,
+            self.head,
+            self.tail,
+            self._splice,
+        )
+
     def forget(self) -> None:
         """Drop what can be made again; when the item is no longer the current one."""
         self._object = self._encoded = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from kapi import errors
@@ -130,6 +131,9 @@ class DeleteCollectionHandler:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         options = await self._delete.options(request, target)
         page = await self._reader.list(target.resource, target.namespace, request.query)
+        if target.resource.conversions is not None:
+            form = self._respond.forms.get(target.resource, target.version)
+            page = replace(page, items=await form.twins(page.items))
         slots = asyncio.Semaphore(WORKERS)
 
         async def delete_one(namespace: str, name: str) -> None:

@@ -4,6 +4,9 @@ Bytes are shared wherever they can be. A version that differs from the stored on
 not at all) takes the stored bytes as they are, behind a head of its own. Others are converted once
 per item and kept there. So are messages of Protocol Buffers. Every piece of an answer that
 concerns objects is made here: objects, list elements, metadata, zero objects for bookmarks.
+
+Where a webhook converts, `ready` or `twins` come first: they ask for all that is needed, and what
+follows finds it in the items.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from kapi.codec import json_format
 from kapi.codec.protobuf_format import ENVELOPE_END, envelope_start, sealed, sized
 from kapi.errors import ApiError
 from kapi.handlers.encoder import Encoder
+from kapi.handlers.hooked_items import HookedItems
 from kapi.registry.conversion import UNREADABLE_MAX, ConversionFailed, Corrupt, unreadable
 from kapi.registry.read import Page
 from kapi.registry.resource import ResourceType, Version
@@ -59,12 +63,47 @@ class Form:
         self.message_key = (*self.key, "message")
         self._envelope = envelope_start(kind.api_version, kind.kind)
         self._zero: Json | None = None
+        self.hooked: HookedItems | None = None  # where a webhook converts
+        if resource.conversions is not None:
+            self.hooked = HookedItems(self, resource.conversions)
+
+    # -- what a webhook is asked for before -------------------------------------------------------
+
+    async def ready(self, items: Sequence[Item]) -> None:
+        """From here to the next await the items can be shown. Raises Corrupt."""
+        if self.hooked is None:
+            return
+        for item, found in (await self.hooked.converted(items)).items():
+            if isinstance(found, Corrupt):
+                raise found
+            item.encoded(self.key, lambda _, found=found: found)  # type: ignore[misc]
+
+    async def twins(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Items that can be shown at any time. Raises ApiError 500 StorageReadError."""
+        if self.hooked is None:
+            return items
+        found = await self.hooked.converted(items)
+        corrupt = [f for f in found.values() if isinstance(f, Corrupt)]
+        if corrupt:
+            raise unreadable(self.resource, corrupt)
+        out = []
+        for item in items:
+            twin = item
+            if item in found:
+                twin, tail = item.twin(), found[item]
+                twin.encoded(self.key, lambda _, tail=tail: tail)  # type: ignore[misc]
+            out.append(twin)
+        return out
+
+    def foreign(self, item: Item) -> bool:
+        """Whether the item may have to be converted, or completed, to be shown."""
+        return not self.as_stored or item.revision <= self.resource.renewed_after
 
     # -- objects ----------------------------------------------------------------------------------
 
     def tail(self, item: Item) -> bytes:
         """The object without its head."""
-        if self.as_stored and item.revision > self.resource.renewed_after:
+        if not self.foreign(item):
             return item.tail
         return item.encoded(self.key, self._converted)
 
@@ -74,6 +113,11 @@ class Form:
 
     def _object(self, item: Item) -> Json:
         """The object in this version. Read-only."""
+        if self.hooked is not None and self.foreign(item):
+            tail = item.known(self.key)
+            assert tail is not None, "the webhook was not asked"
+            shown: Json = orjson.loads(self.head + tail)
+            return shown
         try:
             obj = self._versions.renewed(self.resource, item.peek(), item.revision)
             found = self._versions.from_stored(self.resource, self.version, obj)

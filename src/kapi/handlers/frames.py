@@ -25,6 +25,17 @@ Json = dict[str, Any]
 INITIAL_END = "k8s.io/initial-events-end"
 
 
+def subjects(batch: Sequence[Delivery]) -> list[Item]:
+    """The objects that a batch shows."""
+    found: list[Item] = []
+    for type_, subject in batch:
+        if isinstance(subject, Event):
+            found.append(subject.subject(type_))
+        elif isinstance(subject, Item):
+            found.append(subject)
+    return found
+
+
 class Frames:
     """Events as JSON, objects as they are. Frames are shared by all watches of the same form."""
 

@@ -18,4 +18,6 @@ class GetHandler:
     async def __call__(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         item = await self._reader.get(target.resource, target.namespace, target.name, request.query)
+        if target.resource.conversions is not None:
+            await self._respond.forms.get(target.resource, target.version).ready((item,))
         return self._respond.item(request, target, item, accepted)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
@@ -17,6 +19,9 @@ class ListHandler:
     async def __call__(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         page = await self._reader.list(target.resource, target.namespace, request.query)
+        if target.resource.conversions is not None:
+            form = self._respond.forms.get(target.resource, target.version)
+            page = replace(page, items=await form.twins(page.items))
         try:
             return await self._respond.long_page(request, target, page, accepted)
         except Corrupt:

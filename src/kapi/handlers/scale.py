@@ -58,7 +58,9 @@ class ScaleHandler:
     async def get(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         item = await self._reader.get(target.resource, target.namespace, target.name, request.query)
-        parent = self._respond.forms.get(target.resource, target.version).shown(item)
+        form = self._respond.forms.get(target.resource, target.version)
+        await form.ready((item,))
+        parent = form.shown(item)
         check_replicas(parent, _paths(target))
         return self._answer(request, target, parent, accepted)
 

@@ -25,6 +25,7 @@ from kapi.handlers.frames import (
     PartialProtobufFrames,
     ProtobufFrames,
     TableFrames,
+    subjects,
 )
 from kapi.handlers.respond import (
     PARTIAL,
@@ -139,9 +140,11 @@ def unwatchable(target: Target) -> ApiError:
 # -- streams --------------------------------------------------------------------------------------
 
 
-def encoded(watcher: Watcher, frames: Frames, batch: Sequence[Delivery]) -> list[bytes]:
+async def encoded(watcher: Watcher, frames: Frames, batch: Sequence[Delivery]) -> list[bytes]:
     """An object that cannot be shown ends the stream."""
     try:
+        if frames.form.hooked is not None:
+            await frames.form.ready(subjects(batch))
         return frames.encode_all(batch)
     except Corrupt as e:
         watcher.end()
@@ -165,7 +168,7 @@ class Stream:
         batch = await self._watcher.batch()
         if not batch:
             raise StopAsyncIteration
-        frames = encoded(self._watcher, self._frames, batch)
+        frames = await encoded(self._watcher, self._frames, batch)
         if not frames:
             raise StopAsyncIteration
         self._sent.value += len(frames)
@@ -192,7 +195,7 @@ class Messages:
     async def __anext__(self) -> bytes:
         if not self._ready:
             batch = await self._watcher.batch()
-            self._ready.extend(encoded(self._watcher, self._frames, batch))
+            self._ready.extend(await encoded(self._watcher, self._frames, batch))
         if not self._ready:
             raise StopAsyncIteration
         self._sent.value += 1

@@ -59,6 +59,11 @@ class Conversions(Protocol):
 
     def session(self) -> AbstractContextManager[Session]: ...
 
+    def converted(self, obj: Json, version: str) -> Json:
+        """An object in another served version, in the middle of a step. Raises Unconverted,
+        ConversionFailed.
+        """
+
     async def many(
         self, objects: Sequence[Json], version: str
     ) -> Sequence[Json | ConversionFailed]:
@@ -66,10 +71,11 @@ class Conversions(Protocol):
 
 
 class ConversionFailed(ApiError):
-    """An object could not be converted."""
+    """An object could not be converted. `unreached`: since nobody could be asked."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, unreached: bool = False) -> None:
         super().__init__(500, "", text)
+        self.unreached = unreached
 
 
 def undecodable(failed: ConversionFailed, revision: int) -> ApiError:

@@ -1,10 +1,10 @@
 """JSON patch (RFC 6902), as kube-apiserver's library reads it. Pure: neither the document nor the
 patch is changed.
 
-Called by `handlers/patch.py`. What differs from the RFC is on purpose, it is
+Called by `handlers/patch.py` and `equivalents.py`. What differs from the RFC is on purpose, it is
 what clients meet: `replace` of an absent member adds it, `test` of an absent member equals null,
-array indexes may be negative, and a patch without a `value` means null. Whatever does not apply is
-one and the same 422; its text never reaches clients.
+array indexes may be negative, and a patch without a `value` means null. To a client whatever does
+not apply is one and the same 422; `applied`, for the patches of webhooks, says why.
 
 Containers on the way of an operation come out with their members sorted by name: the real server
 decodes exactly these and prints them so where it quotes the patched object.
@@ -15,11 +15,13 @@ https://www.rfc-editor.org/rfc/rfc6902
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 
-from kapi.errors import ApiError, bad_request, request_entity_too_large
+from kapi.errors import ApiError, bad_request, quote, request_entity_too_large
 
 OPERATIONS_MAX = 10_000  # operations in one patch; more is a 413. The real server's own limit
 COPY_BYTES_MAX = (
@@ -29,8 +31,8 @@ _FIELDS = ("op", "path", "from")
 _INDEX = re.compile(r"[+-]?[0-9]{1,18}\Z")
 
 
-class _NotApplicable(Exception):
-    """An operation that does not fit the document."""
+class NotApplicable(Exception):
+    """An operation that does not fit the document; the text says why, as the library does."""
 
 
 def unprocessable() -> ApiError:
@@ -54,12 +56,20 @@ def json_patch(doc: Any, patch: Any, *, lenient: bool = False) -> Any:
         raise request_entity_too_large(
             f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(patch)}"
         )
+    try:
+        return applied(doc, patch)
+    except NotApplicable:
+        raise unprocessable() from None
+
+
+def applied(doc: Any, patch: list[dict[str, Any] | None]) -> Any:
+    """The patched document, of operations that are objects. Raises NotApplicable."""
     run = _Run(doc)
     try:
         for operation in patch:
             run.apply(operation or {})
-    except (_NotApplicable, RecursionError, orjson.JSONEncodeError):  # the last two: too deep
-        raise unprocessable() from None
+    except (RecursionError, orjson.JSONEncodeError):
+        raise NotApplicable("the document is too deep") from None
     return run.finish()
 
 
@@ -122,35 +132,50 @@ class _Run:
         return self._root
 
     def apply(self, operation: dict[str, Any]) -> None:
-        path = operation.get("path")
+        path, name = operation.get("path"), operation.get("op")
         if not isinstance(path, str):
-            raise _NotApplicable
-        match operation.get("op"):
+            raise NotApplicable(f"{name} operation does not apply: missing path: missing value")
+        match name:
             case "add":
                 self._add(path, operation.get("value"))
             case "remove":
-                _remove(*self._find(path))
+                container, key = self._find(path, "remove")
+                with _told(f"error in remove for path: '{path}'"):
+                    _remove(container, key)
             case "replace":
                 self._replace(path, operation)
             case "move":
-                container, key = self._find(_source(operation))
-                value = _get(container, key)
-                _remove(container, key)
-                self._add(path, value)
+                source = _source(operation, "move")
+                container, key = self._find(source, "move", "from ")
+                with _told(f"error in move for path: '{key}'"):
+                    value = _get(container, key)
+                    _remove(container, key)
+                self._add(path, value, "move")
             case "copy":
-                value = _get(*self._find(_source(operation)))
+                source = _source(operation, "copy")
+                container, key = self._find(source, "copy", "from ")
+                with _told(f"error in copy for from: '{source}'"):
+                    value = _get(container, key)
                 self._copied += len(orjson.dumps(value))
                 if self._copied > COPY_BYTES_MAX:
-                    raise _NotApplicable
+                    raise NotApplicable(
+                        "Unable to copy, the accumulated size increase of copy is "
+                        f"{self._copied}, exceeding the limit {COPY_BYTES_MAX}"
+                    )
                 # The value now has two places: neither may change in place any more.
                 self._disown(value)
-                self._add(path, value)
+                self._add(path, value, "copy")
             case "test":
-                found = self._root if path == "" else _get(*self._find(path))
+                found = self._root if path == "" else self._tested(path)
                 if not same(found, operation.get("value")):
-                    raise _NotApplicable
+                    raise NotApplicable(f"testing value {path} failed: test failed")
             case _:
-                raise _NotApplicable
+                raise NotApplicable(f"Unexpected kind: {name or 'unknown'}")
+
+    def _tested(self, path: str) -> Any:
+        container, key = self._find(path, "test")
+        with _told(f"error in test for path: '{path}'"):
+            return _get(container, key)
 
     def _enter(self, value: Any) -> Any:
         if id(value) in self._own or not isinstance(value, (dict, list)):
@@ -164,17 +189,22 @@ class _Run:
             for child in value.values() if isinstance(value, dict) else value:
                 self._disown(child)
 
-    def _find(self, path: str) -> tuple[Any, str]:
-        """The container that holds the last part of a path, and that part."""
+    def _find(self, path: str, name: str, what: str = "") -> tuple[Any, str]:
+        """The container that holds the last part of a path, and that part. `name`: of the
+        operation.
+        """
         parts = path.split("/")
         if len(parts) < 2:
-            raise _NotApplicable
+            raise _missing(name, what, path)
         here = self._root
         for part in parts[1:-1]:
             key = _decode(part)
-            child = _get(here, key)
+            try:
+                child = _get(here, key)
+            except NotApplicable:
+                child = None
             if not isinstance(child, (dict, list)):
-                raise _NotApplicable
+                raise _missing(name, what, path)
             entered = self._enter(child)
             if entered is not child:
                 if isinstance(here, dict):
@@ -184,34 +214,50 @@ class _Run:
             here = entered
         return here, _decode(parts[-1])
 
-    def _add(self, path: str, value: Any) -> None:
-        container, key = self._find(path)
+    def _add(self, path: str, value: Any, name: str = "add") -> None:
+        container, key = self._find(path, name, "" if name == "add" else "destination ")
         if isinstance(container, dict):
             container[key] = value
         elif key == "-":
             container.append(value)
         else:
-            index = _index(key, len(container) + 1)
-            container.insert(index, value)
+            with _told(f"error in {name} for path: '{path}'"):
+                container.insert(_index(key, len(container) + 1), value)
 
     def _replace(self, path: str, operation: dict[str, Any]) -> None:
         value = operation.get("value")
         if path == "":
             if not isinstance(value, (dict, list)):
-                raise _NotApplicable
+                raise NotApplicable("replace operation hit unexpected value")
             self._root = self._enter(value)
             return
-        container, key = self._find(path)
+        container, key = self._find(path, "replace")
         if isinstance(container, dict):
             container[key] = value
         else:
-            container[_index(key, len(container))] = value
+            with _told(f"error in remove for path: '{path}'"):
+                container[_index(key, len(container))] = value
 
 
-def _source(operation: dict[str, Any]) -> str:
+def _missing(name: str, what: str, path: str) -> NotApplicable:
+    shown = path if name in ("replace", "move", "copy") else f'"{path}"'
+    return NotApplicable(
+        f"{name} operation does not apply: doc is missing {what}path: {shown}: missing value"
+    )
+
+
+@contextmanager
+def _told(before: str) -> Iterator[None]:
+    try:
+        yield
+    except NotApplicable as e:
+        raise NotApplicable(f"{before}: {e}") from None
+
+
+def _source(operation: dict[str, Any], name: str) -> str:
     source = operation.get("from")
     if not isinstance(source, str):
-        raise _NotApplicable
+        raise NotApplicable(f"{name} operation does not apply: missing from: missing value")
     return source
 
 
@@ -221,12 +267,14 @@ def _decode(part: str) -> str:
 
 def _index(key: str, length: int) -> int:
     if not _INDEX.match(key):
-        raise _NotApplicable
+        words = f"value was not a proper array index: {quote(key)}"
+        raise NotApplicable(f"strconv.Atoi: parsing {quote(key)}: invalid syntax: {words}")
     index = int(key)
     if index < 0:
         index += length
     if not 0 <= index < length:
-        raise _NotApplicable
+        words = f"Unable to access invalid index: {int(key)}"
+        raise NotApplicable(f"{words}: invalid index referenced")
     return index
 
 
@@ -239,7 +287,7 @@ def _get(container: Any, key: str) -> Any:
 def _remove(container: Any, key: str) -> None:
     if isinstance(container, dict):
         if key not in container:
-            raise _NotApplicable
+            raise NotApplicable(f"Unable to remove nonexistent key: {key}: missing value")
         del container[key]
     else:
         del container[_index(key, len(container))]

@@ -154,6 +154,8 @@ class Versions:
             source, target = by_name.get(obj.get("apiVersion", "")), by_name.get(api_version)
             if source is None or target is None:
                 return None
+            if resource.conversions is not None:
+                return resource.conversions.converted(obj, target.name), target.schema()
             stored = self.to_stored(resource, source, obj)
             converted = self.from_stored(resource, target, stored)
             assert converted is not None

@@ -132,21 +132,29 @@ class Writer:
         if attributes.mutated:
             steps.wipe(self._versions, change, proposed, live)
             steps.restrict(change, proposed, live)
-        stored = await change.step(
-            lambda: self._versions.to_stored(change.resource, change.version, proposed)
-        )
+        # A custom kind is settled in the version of the request, and converted last.
+        late = change.resource.custom
+        work, before = proposed, live
+        if not late:
+            work = self._versions.to_stored(change.resource, change.version, proposed)
+            before = current
         # 6 what only the server sets, with what must be reserved
-        context = steps.context(change, current, self._clock.now())
-        self._identify(change, stored, current, context)
+        context = steps.context(change, before, self._clock.now())
+        self._identify(change, work, before, context)
         held = Held(self._hooks, change.resource, change.subresource)
         try:
-            await held.take(stored, current)
-            self._prepare(change, stored, current, context)
+            await held.take(work, before)
+            self._prepare(change, work, before, context)
             # 7 every finding at once, then admission may refuse
-            await change.step(lambda: self._validate(change, stored, current, context))
-            attributes.object, attributes.old = stored, current
+            self._validate(change, work, before, context)
+            attributes.object, attributes.old = work, before
             await self._admission.validate(attributes)
             # 8 nothing to do, or only asked what would happen
+            stored = work
+            if late:
+                stored = await change.step(
+                    lambda: self._versions.to_stored(change.resource, change.version, work)
+                )
             self._versions.arrange(change.resource, stored)
             self._versions.settlers.settle(change.resource.stored_schema(), stored)
             value = self._versions.encode_stored(change.resource, stored)
@@ -255,6 +263,7 @@ class Writer:
     def _validate(
         self, change: Change, stored: Json, current: Json | None, context: Context
     ) -> None:
+        """`stored` and `current` may be in the version of the request: of a custom kind."""
         r, strategy, meta = change.resource, change.resource.strategy, stored["metadata"]
         if current is None:
             found = object_meta.validate_create(

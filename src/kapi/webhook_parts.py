@@ -1,0 +1,67 @@
+"""Puts webhooks into a server: the plugins of admission, and who asks conversion webhooks.
+
+Called by `server.py`, by constructor arguments only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kapi.admission.hook_calls import Caller
+from kapi.admission.hooks import CompileConditions, ConditionError, HookSource
+from kapi.admission.mutating_webhook import MutatingAdmissionWebhook
+from kapi.admission.plugin import Attributes, MutatingPlugin, ValidatingPlugin
+from kapi.admission.rules import GROUP, Kinds, Place
+from kapi.admission.validating_webhook import ValidatingAdmissionWebhook
+from kapi.cacher.lister import Lister
+from kapi.clock import Clock, Entropy
+from kapi.metrics import Metrics
+from kapi.outgoing.hooks import HookClient
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDependencies:
+    lister: Callable[[str, str], Lister]  # by group and plural
+    live: Callable[[str, str, str], Awaitable[Json | None]]  # core plural, namespace, name
+    kinds: Kinds
+    client: HookClient
+    compile_conditions: CompileConditions
+    metrics: Metrics
+    clock: Clock
+    entropy: Entropy
+
+
+def webhook_plugins(d: WebhookDependencies) -> dict[str, MutatingPlugin | ValidatingPlugin]:
+    """By name."""
+    mutating = _caller(d, "mutatingwebhookconfigurations", "admit")
+    validating = _caller(d, "validatingwebhookconfigurations", "validating")
+    return {
+        MutatingAdmissionWebhook.name: MutatingAdmissionWebhook(mutating),
+        ValidatingAdmissionWebhook.name: ValidatingAdmissionWebhook(validating),
+    }
+
+
+def _caller(d: WebhookDependencies, plural: str, step: str) -> Caller:
+    source = HookSource(
+        d.lister(GROUP, plural),
+        d.lister("", "namespaces"),
+        d.live,
+        d.kinds,
+        d.compile_conditions,
+        step,
+    )
+    return Caller(step, source, d.client, d.metrics, d.clock, d.entropy)
+
+
+class NoConditions:
+    """Match conditions where nothing evaluates them: each webhook fails as its policy says."""
+
+    def __init__(self, hook: Json, step: str) -> None:
+        self._name = hook.get("name", "")
+
+    async def hold(self, a: Attributes, place: Place, obj: Json | None, old: Json | None) -> bool:
+        raise ConditionError(f"match conditions of {self._name} cannot be evaluated")
