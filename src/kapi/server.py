@@ -17,6 +17,7 @@ from kapi.apiextensions.conversion import Converter
 from kapi.authorization.escalation import RbacEscalation
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
+from kapi.cel.door import Rules
 from kapi.chain import Dependencies, build_chain
 from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
@@ -133,6 +134,7 @@ class Server:
                 core.versions,
                 core.fields,
                 Converter(self._hook_client(), self.metrics, self.clock, self.entropy),
+                Rules(),
             ),
             self.table,
             storage,

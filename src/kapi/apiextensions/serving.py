@@ -84,6 +84,8 @@ class Blueprint:
             self._around.fields.walkers.forget(schema)
             self._around.checks.validators.forget(schema)
             self._around.checks.list_types.forget(schema)
+            if self._around.checks.rules is not None:
+                self._around.checks.rules.forget(schema)
 
     # -- schemas ----------------------------------------------------------------------------------
 

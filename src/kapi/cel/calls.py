@@ -268,6 +268,8 @@ _OPERATORS: dict[str, Callable[[Compiler, Call], Run]] = {
 
 def _function(compiler: Compiler, node: Call) -> Run:
     given = [*([node.target] if node.target is not None else ()), *node.args]
+    if node.function == "size" and len(given) == 1:
+        return _size(compiler, node, given[0])
     special = _LAZY.get(node.function)
     if special is not None and node.target is not None:
         return special(compiler, node)
@@ -295,6 +297,14 @@ def _function(compiler: Compiler, node: Call) -> Run:
         return result
 
     return run
+
+
+def _size(compiler: Compiler, node: Call, operand: Node) -> Run:
+    """Of data that is walked through, without taking it."""
+    raw = compiler.raw(operand) if operand.type.kind in ("list", "map", "string") else None
+    measured = raw[0] if raw is not None else compiler.build(operand)
+    compiler.branch.cost += 1
+    return lambda frame: values.size(measured(frame))
 
 
 def _uncertain(node: Node, wanted: Type) -> bool:

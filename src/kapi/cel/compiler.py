@@ -210,7 +210,7 @@ class Compiler:
         self.branch.cost += 1
         optional = node.operand.type.kind == "opaque"
         if isinstance(node.operand.type, StructType):
-            name = node.operand.type.keys.get(name, name)
+            name = node.operand.type.spelled(name)
 
         def select(frame: Frame) -> Any:
             value = operand(frame)
@@ -235,6 +235,8 @@ class Compiler:
 
             return has_field
         operand = _converted(*raw) if raw is not None else self.build(node.operand)
+        if isinstance(node.operand.type, StructType):
+            name = node.operand.type.spelled(name)
         return lambda frame: values.has(operand(frame), name)
 
     # -- literals ---------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from kapi.cel.source import CompileError, Issue
 from kapi.cel.types import Type
 from kapi.cel.values import CostLimitError, EvalError, no_such_overload
 
-CALL_COST_MAX = 10_000_000  # units that one evaluation may take, as in Kubernetes
+CALL_COST_MAX = 1_000_000  # units that one evaluation may take, as in Kubernetes
 _MISSING = Missing()
 
 

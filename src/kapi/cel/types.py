@@ -68,7 +68,11 @@ class StructType(Type):
         self.keys = keys or {}
 
     def field(self, name: str) -> Type | None:
-        return self.fields.get(name)
+        return self.fields.get(self.spelled(name))
+
+    def spelled(self, name: str) -> str:
+        """A field's name as declared; a word of the language may stand for its escaped form."""
+        return name if name in self.fields else f"__{name}__"
 
 
 BOOL, INT, UINT, DOUBLE = Type("bool"), Type("int"), Type("uint"), Type("double")

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from kapi.cel.door import DefinitionChecks
 from kapi.kinds import apiextensions, groups
 from kapi.kinds.types import TypeTable
 from kapi.registry.resource import (
@@ -136,7 +137,10 @@ class Catalog:
 
     def __init__(self) -> None:
         self.types = TypeTable(groups.defaults())
-        self._strategies = {**groups.strategies(), **apiextensions.strategies(self.object_meta)}
+        self._strategies = {
+            **groups.strategies(),
+            **apiextensions.strategies(self.object_meta, DefinitionChecks(self.object_meta)),
+        }
         self._columns = groups.columns()
         self._row_conditions = groups.row_conditions()
         self._hidden_annotations = groups.hidden_annotations()

@@ -8,7 +8,7 @@ x-kubernetes-validations are looked at as texts only; compiling them is for `Rul
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,8 +40,8 @@ _JSON_AT_ROOT = frozenset(
     + ["x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"]
 )
 
-# (schema, path) -> findings of the rules in it, in a schema that is right otherwise.
-RuleChecks = Callable[[Json, str], list[FieldError]]
+# (structural schema, path, what is wrong with it otherwise) -> findings of the rules in it.
+RuleChecks = Callable[[Json, str, Sequence[FieldError]], list[FieldError]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Requirements:
     immutable_names: bool = False
     object_meta: SchemaSource | None = None
     rules: RuleChecks | None = None
+    judged: tuple[Json, ...] = ()  # schemas whose rules were accepted before
     default_reason: str = field(default="", kw_only=True)  # why defaults may not stand here
     inside_meta: bool = field(default=False, kw_only=True)
 
@@ -79,8 +80,8 @@ def findings(props: Json, path: str, needed: Requirements, *, has_status: bool) 
         found += found_here
         sound = not found_here
     found += _node(props, path, needed, root=True)
-    if sound and not found and needed.rules is not None:
-        found += needed.rules(props, path)
+    if sound and needed.rules is not None and props not in needed.judged:
+        found += needed.rules(props, path, found)
     return found
 
 

@@ -368,6 +368,7 @@ def requirements(old: Json, needed: Requirements, *, established: bool) -> Requi
     return replace(
         definition_schemas.fulfilled(schemas, needed),
         immutable_names=established,
+        judged=tuple(schemas),
         review_version=not reviews or bool(set(reviews) & set(_REVIEWS)),
         schema=all(
             (spec.get("validation") or v.get("schema") or {}).get("openAPIV3Schema") is not None

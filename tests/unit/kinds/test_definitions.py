@@ -2,10 +2,12 @@
 conversion; what an update may leave as wrong as it was."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from kapi.errors import FieldError
 from kapi.kinds import (
     definition_conditions,
     definition_defaults,
@@ -295,7 +297,7 @@ def test_an_update_may_leave_what_was_wrong() -> None:
 def test_rules_are_looked_at_only_where_all_else_is_right() -> None:
     asked: list[str] = []
 
-    def rules(props: Json, path: str) -> list[Any]:
+    def rules(props: Json, path: str, wrong: Sequence[FieldError]) -> list[FieldError]:
         asked.append(path)
         return []
 
