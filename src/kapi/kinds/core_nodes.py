@@ -93,7 +93,7 @@ def _resources(status: Json) -> list[FieldError]:
     out: list[FieldError] = []
     for field in ("capacity", "allocatable"):
         for name, amount in (status.get(field) or {}).items():
-            out += quantity_of(name, amount, f"status.{field}[{name}]")
+            out += quantity_of(name, amount, f"status.{field}.{name}")
     return out
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from kapi import errors
 from kapi.clock import rfc3339
 from kapi.errors import FieldError
-from kapi.kinds import cells, checks, pod_cells, pod_defaults, pod_updates
+from kapi.kinds import cells, checks, pod_cells, pod_defaults, pod_status, pod_updates
 from kapi.kinds.pod_resources import qos_class
 from kapi.kinds.pod_validation import validate_pod, validate_pod_template_spec
 from kapi.kinds.pod_warnings import pod_warnings, template_warnings
@@ -63,7 +63,7 @@ class PodStrategy(Strategy):
             return []
         if context.subresource == "status":
             assert old is not None
-            return pod_updates.validate_status_change(obj, old)
+            return pod_status.validate_status_change(obj, old)
         out = validate_pod(obj)
         if old is None:
             return out + _only_on_create(obj)

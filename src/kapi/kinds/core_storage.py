@@ -266,7 +266,7 @@ def _volume_sources(spec: Json, path: str) -> list[FieldError]:
             out.append(field_forbidden(f"{path}.{shown}", _ONE_TYPE))
         else:
             out += _SOURCES[name](spec[name], f"{path}.{sources.SHOWN.get(name, name)}")
-    if spec.get("local") is not None and not (spec.get("nodeAffinity") or {}).get("required"):
+    if given[:1] == ["local"] and spec.get("nodeAffinity") is None:
         out.append(required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
     if not given:
         out.append(required(path, "must specify a volume type"))

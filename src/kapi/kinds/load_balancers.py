@@ -35,10 +35,7 @@ def source_ranges(spec: Json, annotations: Mapping[str, str], old: Json | None) 
         if spec["type"] != "LoadBalancer":
             out.append(field_forbidden(path, ONLY_LOAD_BALANCER))
         for text in listed.strip().split(",") if listed.strip() else ():
-            if checks.parse_cidr(text.strip()) is None:
-                problem = "must be a list of IP ranges. For example, 10.240.0.0/24,10.250.0.0/24"
-                out.append(invalid_value(path, listed, problem))
-                break
+            out += checks.cidr(text.strip(), path)
     return out
 
 

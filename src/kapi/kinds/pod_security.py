@@ -32,7 +32,8 @@ _SYSCTL_PATTERN = rf"({_SYSCTL_SEGMENT}[\./])*{_SYSCTL_SEGMENT}"
 _SYSCTL = re.compile(_SYSCTL_PATTERN + r"\Z")
 
 
-def _identity(value: int | None, path: str) -> Findings:
+def identity(value: int | None, path: str) -> Findings:
+    """The number of a user or a group."""
     if value is not None and not 0 <= value <= _ID_MAX:
         return [errors.invalid_value(path, value, ID_RANGE)]
     return []
@@ -40,8 +41,8 @@ def _identity(value: int | None, path: str) -> Findings:
 
 def validate_security_context(context: Json, path: str, host_users: bool) -> Findings:
     """Of a container."""
-    out = _identity(context.get("runAsUser"), f"{path}.runAsUser")
-    out += _identity(context.get("runAsGroup"), f"{path}.runAsGroup")
+    out = identity(context.get("runAsUser"), f"{path}.runAsUser")
+    out += identity(context.get("runAsGroup"), f"{path}.runAsGroup")
     proc = context.get("procMount")
     if proc is not None:
         out += _proc_mount(proc, f"{path}.procMount", host_users)
@@ -168,11 +169,11 @@ def validate_pod_security_context(context: Json, spec: Json, path: str) -> Findi
     """Of a pod; `path` is that of the context."""
     out: Findings = []
     if context:
-        out += _identity(context.get("fsGroup"), f"{path}.fsGroup")
-        out += _identity(context.get("runAsUser"), f"{path}.runAsUser")
-        out += _identity(context.get("runAsGroup"), f"{path}.runAsGroup")
+        out += identity(context.get("fsGroup"), f"{path}.fsGroup")
+        out += identity(context.get("runAsUser"), f"{path}.runAsUser")
+        out += identity(context.get("runAsGroup"), f"{path}.runAsGroup")
         for i, group in enumerate(context.get("supplementalGroups") or ()):
-            out += _identity(group, f"{path}.supplementalGroups[{i}]")
+            out += identity(group, f"{path}.supplementalGroups[{i}]")
     share = spec.get("shareProcessNamespace")
     if share and spec.get("hostPID"):
         text = "ShareProcessNamespace and HostPID cannot both be enabled"

@@ -7,16 +7,15 @@ https://kubernetes.io/docs/concepts/workloads/pods/#pod-update-and-replacement
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kapi import errors
 from kapi.errors import FieldError
-from kapi.kinds import checks, go_view
+from kapi.kinds import go_view
 from kapi.kinds.pod_resources import qos_class
 from kapi.kinds.pod_scheduling import validate_tolerations
 from kapi.kinds.pod_validation import MIRROR_POD
-from kapi.registry import addresses
 
 Json = dict[str, Any]
 Findings = list[FieldError]
@@ -35,7 +34,7 @@ FIXED_SPEC = (
 def validate_pod_change(new: Json, old: Json) -> Findings:
     """Findings about an update of the pod itself, beyond those about the new pod alone."""
     new_spec, old_spec = new.get("spec") or {}, old.get("spec") or {}
-    out = _annotations(new, old)
+    out = annotation_changes(new, old)
     for field in ("containers", "initContainers"):
         if len(new_spec.get(field) or ()) != len(old_spec.get(field) or ()):
             text = "pod updates may not add or remove containers"
@@ -60,7 +59,7 @@ def validate_pod_change(new: Json, old: Json) -> Findings:
     return out
 
 
-def _annotations(new: Json, old: Json) -> Findings:
+def annotation_changes(new: Json, old: Json) -> Findings:
     before = old["metadata"].get("annotations") or {}
     after = new["metadata"].get("annotations") or {}
     where = f"metadata.annotations[{MIRROR_POD}]"
@@ -291,79 +290,3 @@ def _fixed_amounts(container: Json) -> dict[str, Json]:
         field: {k: v for k, v in (resources.get(field) or {}).items() if k not in _RESIZABLE}
         for field in ("limits", "requests")
     }
-
-
-# -- status ---------------------------------------------------------------------------------------
-
-
-def validate_status_change(new: Json, old: Json) -> Findings:
-    out = _annotations(new, old)
-    status, before = new.get("status") or {}, old.get("status") or {}
-    for i, condition in enumerate(status.get("conditions") or ()):
-        kind = condition.get("type", "")
-        if kind not in _SYSTEM_CONDITIONS:
-            out += checks.qualified_name(kind, f"status.conditions[{i}].Type")
-    nominated = status.get("nominatedNodeName")
-    if nominated and nominated != before.get("nominatedNodeName"):
-        out += checks.dns_subdomain(nominated, "status.nominatedNodeName")
-    for field, container_field in _STATUS_LISTS:
-        out += _transitions(status, before, field, _restarts(old, container_field))
-    out += _addresses(status.get("podIPs") or (), "status.podIPs")
-    return out + _addresses(status.get("hostIPs") or (), "status.hostIPs")
-
-
-_SYSTEM_CONDITIONS = frozenset(
-    {"PodScheduled", "Ready", "Initialized", "ContainersReady", "DisruptionTarget"}
-)
-_STATUS_LISTS = (
-    ("containerStatuses", "containers"),
-    ("initContainerStatuses", "initContainers"),
-    ("ephemeralContainerStatuses", "ephemeralContainers"),
-)
-
-
-def _restarts(pod: Json, field: str) -> Mapping[str, bool]:
-    """Whether each container may run again after it ended."""
-    spec = pod.get("spec") or {}
-    policy = spec.get("restartPolicy")
-    out: dict[str, bool] = {}
-    for container in spec.get(field) or ():
-        again = policy == "Always" and field != "ephemeralContainers"
-        if container.get("restartPolicy") == "Always" or container.get("restartPolicyRules"):
-            again = True
-        out[container.get("name", "")] = again
-    return out
-
-
-def _transitions(status: Json, before: Json, field: str, restarts: Mapping[str, bool]) -> Findings:
-    """Containers of a pod that does not restart them stay terminated."""
-    out: Findings = []
-    now = {c.get("name", ""): (i, c) for i, c in enumerate(status.get(field) or ())}
-    for old in before.get(field) or ():
-        ended = (old.get("state") or {}).get("terminated")
-        name = old.get("name", "")
-        if ended is None or restarts.get(name, True) or name not in now:
-            continue
-        index, new = now[name]
-        if (new.get("state") or {}).get("terminated") is None:
-            text = "may not be transitioned to non-terminated state"
-            out.append(errors.field_forbidden(f"status.{field}[{index}].state", text))
-    return out
-
-
-def _addresses(entries: Sequence[Json], path: str) -> Findings:
-    out: Findings = []
-    seen: set[str] = set()
-    for i, entry in enumerate(entries):
-        address = entry.get("ip", "")
-        out += addresses.ip(address, f"{path}[{i}]")
-        if address in seen:
-            out.append(errors.duplicate(f"{path}[{i}]", address))
-        seen.add(address)
-    if len(entries) > 1:
-        families = {addresses.ip_family(e.get("ip", "")) for e in entries}
-        if len(entries) > 2 or len(families) != 2:
-            shown = [e.get("ip", "") for e in entries]
-            text = "may specify no more than one IP for each IP family"
-            out.append(errors.invalid_value(path, shown, text))
-    return out

@@ -252,7 +252,7 @@ _SCOPES = (
 )  # fmt: skip
 _EXISTS_SCOPES = (*_SCOPES[:4], "CrossNamespacePodAffinity")
 _EXISTS_TEXT = (
-    "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, "
+    "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, "
     "ResourceQuotaScopeNotTerminating, "
     "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
     "ResourceQuotaScopeCrossNamespacePodAffinity"

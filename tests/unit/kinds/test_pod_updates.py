@@ -195,43 +195,6 @@ class TestResize:
         ]
 
 
-class TestStatus:
-    def found(self, status: Json, before: Json | None = None, **spec: Any) -> list[str]:
-        old = made("pods", pod(**spec))
-        old["status"].update(before or {})
-        new = made("pods", {**pod(**spec), "status": status}, old=old, subresource="status")
-        return found("pods", new, old=old, subresource="status")
-
-    def test_addresses(self) -> None:
-        assert self.found({"podIPs": [{"ip": "10.0.0.1"}, {"ip": "2001:db8::1"}]}) == []
-        assert self.found({"podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]}) == [
-            'status.podIPs: Invalid value: ["10.0.0.1","10.0.0.2"]: may specify no more than one '
-            "IP for each IP family"
-        ]
-
-    def test_conditions_are_qualified(self) -> None:
-        assert self.found({"conditions": [{"type": "example.com/ok", "status": "True"}]}) == []
-        (text, *_) = self.found({"conditions": [{"type": "no good", "status": "True"}]})
-        assert text.startswith('status.conditions[0].Type: Invalid value: "no good": name part')
-
-    def test_what_ended_stays_so(self) -> None:
-        ended = {"name": "main", "state": {"terminated": {"exitCode": 0}}}
-        runs = {"name": "main", "state": {"running": {}}}
-        before = {"containerStatuses": [ended]}
-        after = {"containerStatuses": [runs]}
-        assert self.found(after, before, restartPolicy="Always") == []
-        assert self.found(after, before, restartPolicy="Never") == [
-            "status.containerStatuses[0].state: Forbidden: may not be transitioned to "
-            "non-terminated state"
-        ]
-
-    def test_the_quality_of_service_is_the_servers(self) -> None:
-        old = made("pods", pod())
-        new = made("pods", {**pod(), "status": {"qosClass": "Guaranteed"}}, old=old,
-                   subresource="status")  # fmt: skip
-        assert new["status"]["qosClass"] == "BestEffort"
-
-
 class TestGracePeriod:
     def period(self, requested: int | None, phase: str = "Running", **spec: Any) -> int | None:
         obj = made("pods", pod(**spec))
