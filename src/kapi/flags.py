@@ -90,13 +90,19 @@ def _ip(text: str) -> str:
         raise ValueError(f"failed to parse IP: {text!r}") from None
 
 
+def _networks(text: str) -> tuple[str, ...]:
+    return tuple(str(_network(part)) for part in _list(text))
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"invalid CIDR address: {text}") from None
+
+
 def _cidrs(text: str) -> tuple[str, ...]:
-    networks = []
-    for part in _list(text):
-        try:
-            networks.append(ipaddress.ip_network(part, strict=False))
-        except ValueError:
-            raise ValueError(f"invalid CIDR address: {part}") from None
+    networks = [_network(part) for part in _list(text)]
     if len(networks) > 2 or (len(networks) == 2 and networks[0].version == networks[1].version):
         raise ValueError("at most two ranges, of different IP families")
     return tuple(str(network) for network in networks)
@@ -157,6 +163,7 @@ SWITCHES = Kind("key=value,…", _switches, _join_map, _overlay)
 BOOL_MAP = Kind("key=bool,…", _bool_map, _join_map, _overlay)
 IP = Kind("ip", _ip)
 CIDRS = Kind("cidrs", _cidrs, _join)
+NETWORKS = Kind("cidrs", _networks, _join, _concat)
 PORTS = Kind("ports", port_range)
 DIRECTORY = Kind("path", str)
 CERTIFICATE = Kind("file", str, reads="certificate")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ class Request:
     websocket: tuple[str, ...] | None = (
         None  # the offered subprotocols, if this is a WebSocket handshake
     )
+    can_tunnel: bool = False  # an answer may take the connection over
     disconnected: asyncio.Event | None = None  # set when the client is gone
     received_at: float = 0.0  # Clock.monotonic
 
@@ -213,6 +214,25 @@ class Request:
 ResponseBody = bytes | Sequence[bytes] | AsyncIterator[bytes]
 
 
+class AnswerBroken(Exception):
+    """A stream that was passed on has ended before its end: the connection must be cut."""
+
+
+class Pipe(Protocol):
+    """The raw connection to a client, once it speaks another protocol."""
+
+    async def read(self) -> bytes:
+        """The next bytes, b"" at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Raises OSError once the client is gone."""
+
+    def write_eof(self) -> None: ...
+
+
+Tunnel = Callable[[Pipe], Awaitable[None]]
+
+
 @dataclass(slots=True)
 class Response:
     """An answer. Header names as they go out; content-length is the edge's work."""
@@ -221,7 +241,7 @@ class Response:
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: ResponseBody = b""
     binary: bool = False  # the messages of a WebSocket are bytes, not text
-    upgrade: Any = None  # edge/upgrade.py: a tunnel that takes over the connection
+    upgrade: Tunnel | None = None  # takes the connection over after the head (`can_tunnel`)
 
 
 Handler = Callable[[Request], Awaitable[Response]]

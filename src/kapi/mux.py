@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from kapi import errors
+from kapi.filters.request_info import UnclearPath, parse
 from kapi.handlers.target import Target
-from kapi.messages import Handler, Request, Response
+from kapi.messages import Handler, Query, Request, Response
 from kapi.registry.resource import ResourceTable, ResourceType, Version
 
 ResourceHandler = Callable[[Request, Target], Awaitable[Response]]
@@ -20,6 +21,8 @@ ResourceHandler = Callable[[Request, Target], Awaitable[Response]]
 SubresourceHandlers = Mapping[tuple[str, str], Mapping[str, ResourceHandler]]
 
 _NEVER = frozenset({"HEAD", "OPTIONS"})  # no route of a resource knows these
+_TUNNELS = frozenset({"exec", "attach", "portforward", "proxy"})
+_ANY_METHOD = frozenset({"proxy"})  # what is asked there is for somebody else
 _COLLECTION_VERBS = frozenset({"list", "watch", "create", "deletecollection"})
 
 
@@ -53,7 +56,7 @@ class Mux:
             resource = self._table.get(info.group, info.resource)
             version = resource.versions.get(info.version) if resource is not None else None
             if resource is not None and version is not None:
-                if request.method in _NEVER:
+                if request.method in _NEVER and info.subresource not in _ANY_METHOD:
                     raise errors.method_not_allowed()
                 return await self._resource(request, resource, version)
         handler = self._exact.get(request.path)
@@ -63,6 +66,14 @@ class Mux:
                 self._fallback,
             )
         return await handler(request)
+
+    def tunnels(self, path: str) -> bool:
+        """Whether a WebSocket at this path is another server's to speak."""
+        try:
+            info = parse("GET", path, Query(""))
+        except UnclearPath:
+            return False
+        return info.is_resource and not info.group and info.subresource in _TUNNELS
 
     async def _resource(
         self, request: Request, resource: ResourceType, version: Version
@@ -98,12 +109,13 @@ class Mux:
         if own is None:
             own = self._subresources.get(("", subresource.name))
         handlers = self._verbs if own is None else own
-        if info.verb not in subresource.verbs or info.verb not in handlers:
+        verb = info.verb if info.subresource not in _ANY_METHOD else info.verb or "get"
+        if verb not in subresource.verbs or verb not in handlers:
             raise errors.method_not_allowed()
         if version.deprecation:
             request.warn(version.deprecation)
         target = Target(resource, version, namespace, info.name, subresource)
-        return await handlers[info.verb](request, target)
+        return await handlers[verb](request, target)
 
     def _check_place(self, request: Request, resource: ResourceType) -> None:
         """A namespace where there is one, none where there is none; a name where the verb wants

@@ -164,6 +164,8 @@ def _check(options: Options) -> None:
             raise UsageError(f"--authorization-mode: {mode} is not there yet")
     if len(set(options.authorization_mode)) < len(options.authorization_mode):
         raise UsageError("--authorization-mode: has a mode more than once")
+    if options.egress_selector_config_file:
+        raise UsageError("--egress-selector-config-file: calls cannot be sent through a proxy")
     if options.service_account_issuer and "" in options.service_account_issuer:
         raise UsageError("--service-account-issuer: must not be empty")
     if options.service_account_key_file and not options.service_account_signing_key_file:

@@ -232,17 +232,20 @@ class Options:
     enable_aggregator_routing: bool = _bool(False,
         "Call aggregated servers and webhooks by endpoint, not by service address.")
     proxy_client_cert_file: str = _file(flags.CERTIFICATE,
-        "Certificate for calls to aggregated servers and webhooks.", later=True)
-    proxy_client_key_file: str = _file(flags.PRIVATE_KEY,
-        "Key of --proxy-client-cert-file.", later=True)
-    kubelet_client_certificate: str = _file(flags.CERTIFICATE,
-        "Certificate for calls to kubelets.", later=True)
-    kubelet_client_key: str = _file(flags.PRIVATE_KEY,
-        "Key of --kubelet-client-certificate.", later=True)
-    kubelet_certificate_authority: str = _file(flags.CA_BUNDLE, "CA of kubelets.", later=True)
+        "Certificate for calls to aggregated servers and webhooks.")
+    proxy_client_key_file: str = _file(flags.PRIVATE_KEY, "Key of --proxy-client-cert-file.")
+    kubelet_client_certificate: str = _file(flags.CERTIFICATE, "Certificate for calls to kubelets.")
+    kubelet_client_key: str = _file(flags.PRIVATE_KEY, "Key of --kubelet-client-certificate.")
+    kubelet_certificate_authority: str = _file(flags.CA_BUNDLE,
+        "CA of kubelets. Default: none, and what a kubelet shows is not verified.")
     kubelet_preferred_address_types: tuple[str, ...] = _list(
         ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"),
-        "Which address of a node to call.", later=True)
+        "Which address of a node to call.")
+    proxy_allowed_cidrs: tuple[str, ...] = _flag((), flags.NETWORKS,
+        "Loopback, link-local and metadata addresses that pods and nodes may be called at all the "
+        "same. (kapi only)")
+    egress_selector_config_file: str = _file(flags.YAML,
+        "Refused: calls to nodes and services go out directly.")
 
     # -- audit, logs and debugging --
     audit_policy_file: str = _file(flags.YAML, "What is audited.", later=True)

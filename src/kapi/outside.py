@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
+from kapi.handlers.kubelets import Kubelets, KubeletSettings
 from kapi.options import Options
 from kapi.outgoing.client import Client
+from kapi.outgoing.reach import proxyable
 from kapi.outgoing.services import ServiceResolver
 
 Json = dict[str, Any]
@@ -27,13 +30,14 @@ class Outside:
 
     client: Client
     services: ServiceResolver
+    kubelets: Kubelets
 
 
 def build_outside(
     options: Options, clock: Clock, entropy: Entropy, lister: Callable[[str, str], Lister]
 ) -> Outside:
     """`lister`: by group and plural."""
-    listers = {plural: lister("", plural) for plural in ("services", "endpoints")}
+    listers = {plural: lister("", plural) for plural in ("services", "endpoints", "pods")}
     slices_lister = lister("discovery.k8s.io", "endpointslices")
 
     def lookup(plural: str, namespace: str, name: str) -> Json | None:
@@ -57,4 +61,19 @@ def build_outside(
         by_endpoint=options.enable_aggregator_routing,
         own_address=own_address if options.secure_port else None,
     )
-    return Outside(Client(clock), services)
+    nodes = lister("", "nodes")
+    kubelets = Kubelets(
+        lambda name: nodes.get("", name),
+        KubeletSettings(
+            address_types=options.kubelet_preferred_address_types,
+            ca=_text(options.kubelet_certificate_authority),
+            certificate=options.kubelet_client_certificate,
+            key=options.kubelet_client_key,
+        ),
+        proxyable(options.proxy_allowed_cidrs),
+    )
+    return Outside(Client(clock), services, kubelets)
+
+
+def _text(path: str) -> str:
+    return Path(path).read_text() if path else ""

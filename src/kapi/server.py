@@ -97,6 +97,7 @@ class Server:
         self.requests = WaitGroup()
         self._aside = Aside()
         self.handler: Handler = _not_started
+        self._mux: Mux | None = None
         self.stopping = False
         self._storage: Storage | None = None
         self.cacher: Cacher | None = None
@@ -125,7 +126,8 @@ class Server:
         for resource in catalog.resources(config):
             self.serve(resource)
         await cacher.start()
-        self._outside = build_outside(self.options, self.clock, self.entropy, self._lister)
+        outside = build_outside(self.options, self.clock, self.entropy, self._lister)
+        self._outside = outside
         core = self._build_core(storage, cacher, catalog)
         definitions = build_definitions(
             self.clock,
@@ -144,7 +146,7 @@ class Server:
             serve=self.serve,
             unserve=self.unserve,
         )
-        self.handler = self._build_handler(core, cacher)
+        self.handler = self._build_handler(core, cacher, outside)
         await fixed_objects.bootstrap(
             core.in_process, fixed_objects.load(), bootstrap_settings(self.options), self.clock
         )
@@ -227,7 +229,7 @@ class Server:
             lambda: allocation.restore_objects(services.list(), ips.list()),
         )  # fmt: skip
 
-    def _build_handler(self, core: _Core, cacher: Cacher) -> Handler:
+    def _build_handler(self, core: _Core, cacher: Cacher, outside: Outside) -> Handler:
         """Handlers behind the mux, behind the filters."""
         options, clock, who = self.options, self.clock, core.who
         encoder = Encoder(core.catalog.schema_of, core.catalog.object_meta())
@@ -251,6 +253,7 @@ class Server:
                 in_process=core.in_process,
                 healthy=lambda: cacher.ready,
                 aside=self._aside,
+                outside=outside,
             )
         )
         roots = root_paths(
@@ -262,7 +265,7 @@ class Server:
                 others=openid(options, who),
             )
         )
-        mux = Mux(
+        mux = self._mux = Mux(
             self.table, verbs.objects, verbs.subresources, roots.exact, roots.prefixes,
             roots.fallback,
         )  # fmt: skip
@@ -353,6 +356,10 @@ class Server:
         if resource.stored_in_store:
             assert self.cacher is not None
             self.cacher.unregister(resource)
+
+    def tunnels(self, path: str) -> bool:
+        """Whether a WebSocket at this path is another server's to speak."""
+        return self._mux is not None and self._mux.tunnels(path)
 
     # -- parts ------------------------------------------------------------------------------------
 

@@ -134,7 +134,13 @@ class _Process:
         gates = self._options.gates
         _describe(server.metrics, gates)
         compress = gates["APIResponseCompression"]
-        app = App(server.handler, self._clock, server.metrics, compress=compress)
+        app = App(
+            server.handler,
+            self._clock,
+            server.metrics,
+            compress=compress,
+            tunnels=server.tunnels,
+        )
         listener = Listener(app, self._clock, tls=tls, http2=self._options.http2)
         try:
             port = sock.getsockname()[1]

@@ -14,16 +14,18 @@ from kapi.filters.authorization import attributes
 from kapi.handlers.aside import Aside
 from kapi.handlers.binding import BindingHandler
 from kapi.handlers.component_status import ComponentStatusHandler
-from kapi.handlers.connect import ConnectHandlers
+from kapi.handlers.connect import Authorize, ConnectHandlers
 from kapi.handlers.create import CreateHandler
 from kapi.handlers.decode import Decoder
 from kapi.handlers.delete import DeleteCollectionHandler, DeleteHandler
 from kapi.handlers.encoder import Encoder
 from kapi.handlers.eviction import EvictionHandler
 from kapi.handlers.forms import Forms
+from kapi.handlers.forward import Forwarder
 from kapi.handlers.get import GetHandler
 from kapi.handlers.list import ListHandler
 from kapi.handlers.patch import PatchHandler
+from kapi.handlers.proxies import Proxies
 from kapi.handlers.respond import Responder
 from kapi.handlers.scale import ScaleHandler
 from kapi.handlers.target import Target
@@ -39,6 +41,7 @@ from kapi.messages import Request
 from kapi.metrics import Metrics
 from kapi.mux import ResourceHandler, SubresourceHandlers
 from kapi.options import Options
+from kapi.outside import Outside
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
 from kapi.registry.read import Reader
@@ -67,6 +70,7 @@ class VerbDependencies:
     in_process: InProcess
     healthy: Callable[[], bool]
     aside: Aside
+    outside: Outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,6 @@ def build_verbs(d: VerbDependencies) -> Verbs:
         decoder, d.versions, d.writer, d.reader, respond, patch, d.applier, scale_kind.COLUMNS
     )
     components = ComponentStatusHandler(respond, d.healthy)
-    connect = ConnectHandlers(d.reader)
     eviction = EvictionHandler(decoder, d.writer, d.deleter, d.reader, respond, d.table, d.clock)
     create = CreateHandler(decoder, d.versions, d.writer, respond, virtual, d.fields, d.clock)
     objects: dict[str, ResourceHandler] = {
@@ -136,13 +139,7 @@ def build_verbs(d: VerbDependencies) -> Verbs:
         ("componentstatuses", ""): {"get": components.get, "list": components.list},
         ("pods", "binding"): {"create": binding},
         ("pods", "eviction"): {"create": eviction},
-        ("pods", "log"): {"get": connect.log},
-        ("pods", "exec"): dict.fromkeys(("get", "create"), connect.stream),
-        ("pods", "attach"): dict.fromkeys(("get", "create"), connect.stream),
-        ("pods", "portforward"): dict.fromkeys(("get", "create"), connect.stream),
-        ("pods", "proxy"): dict.fromkeys(_ALL, connect.pod_proxy),
-        ("services", "proxy"): dict.fromkeys(_ALL, connect.service_proxy),
-        ("nodes", "proxy"): dict.fromkeys(_ALL, connect.node_proxy),
+        **_elsewhere(d, authorize),
     }
     if d.identity.issuer is not None:
         requests = authentication.TokenRequests(
@@ -157,6 +154,25 @@ def build_verbs(d: VerbDependencies) -> Verbs:
             "create": lambda request, target: create.subresource(request, target, requests.create)
         }
     return Verbs(objects, subresources)
+
+
+def _elsewhere(
+    d: VerbDependencies, authorize: Authorize
+) -> dict[tuple[str, str], Mapping[str, ResourceHandler]]:
+    """Subresources that a kubelet, a pod or a service answers."""
+    outside = d.outside
+    forwarder = Forwarder(outside.client)
+    connect = ConnectHandlers(d.reader, outside.client, forwarder, outside.kubelets, authorize)
+    proxies = Proxies(d.reader, forwarder, outside.services, outside.kubelets, d.entropy)
+    return {
+        ("pods", "log"): {"get": connect.log},
+        ("pods", "exec"): dict.fromkeys(("get", "create"), connect.stream),
+        ("pods", "attach"): dict.fromkeys(("get", "create"), connect.stream),
+        ("pods", "portforward"): dict.fromkeys(("get", "create"), connect.stream),
+        ("pods", "proxy"): dict.fromkeys(_ALL, proxies.pod),
+        ("services", "proxy"): dict.fromkeys(_ALL, proxies.service),
+        ("nodes", "proxy"): dict.fromkeys(_ALL, proxies.node),
+    }
 
 
 _ALL = ("get", "create", "update", "patch", "delete")

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
+
+import pytest
 
 from kapi import certificates
 
@@ -48,6 +51,18 @@ class Authority:
             str(self._write(f"{name}.crt", pair.certificate)),
             str(self._write(f"{name}.key", pair.key)),
         )
+
+
+def machine_address() -> str:
+    """An address of this machine that is not loopback: endpoints may not be that. Skips the test
+    where there is none.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError as error:
+            pytest.skip(f"this machine has no address but loopback: {error}")
+        return str(probe.getsockname()[0])
 
 
 def server_tls(pair: tuple[str, str], client_ca: str = "") -> ssl.SSLContext:

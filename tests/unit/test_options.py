@@ -219,11 +219,7 @@ def test_the_line_that_everybody_starts_a_server_with(pki: Path) -> None:
     )
     options = parse(argv.split(), ENV)
     assert options.enable_bootstrap_token_auth is True
-    assert without_effect(options) == [
-        "--allow-privileged",
-        "--proxy-client-cert-file",
-        "--proxy-client-key-file",
-    ]
+    assert without_effect(options) == ["--allow-privileged"]
 
 
 @pytest.mark.parametrize(

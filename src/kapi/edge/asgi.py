@@ -18,10 +18,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
-from kapi import errors, log
+from kapi import log
 from kapi.clock import Clock
 from kapi.edge.bodies import close_body, compress, joined
+from kapi.edge.request_body import AsgiBody
 from kapi.messages import (
+    AnswerBroken,
     EmptyBody,
     Handler,
     Headers,
@@ -33,6 +35,9 @@ from kapi.messages import (
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+
+    from kapi.edge.pipe import RawPipe
+    from kapi.messages import Tunnel
 
 Scope = Any
 Receive = Callable[[], Awaitable[Any]]
@@ -58,10 +63,12 @@ class StreamFailed(Exception):
 class Connection:
     """What the HTTP server tells of a connection while an answer is on its way."""
 
-    __slots__ = ("gone", "on_gone")
+    __slots__ = ("gone", "on_gone", "take_over")
 
     def __init__(self) -> None:
         self.gone = False
+        # (status, headers) → the raw connection behind the head of the answer
+        self.take_over: Callable[[int, list[tuple[bytes, bytes]]], RawPipe] | None = None
         self.on_gone: Callable[[], object] | None = None
 
     def lost(self) -> None:
@@ -78,43 +85,6 @@ class Observer(Protocol):
     ) -> None: ...
 
 
-class AsgiBody:
-    """The bytes of a request as they come."""
-
-    __slots__ = ("_length", "_receive")
-
-    def __init__(self, receive: Receive, length: int) -> None:
-        self._receive = receive
-        self._length = length  # as declared; -1: unknown
-
-    async def read(self, limit: int) -> bytes:
-        if self._length > limit:
-            raise too_large(limit)
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in self.stream():
-            size += len(chunk)
-            if size > limit:
-                raise too_large(limit)
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    async def stream(self) -> AsyncIterator[bytes]:
-        while True:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                raise errors.bad_request("unexpected EOF")
-            chunk: bytes = message.get("body", b"")
-            if chunk:
-                yield chunk
-            if not message.get("more_body", False):
-                return
-
-
-def too_large(limit: int) -> errors.ApiError:
-    return errors.request_entity_too_large(f"Request entity too large: limit is {limit}")
-
-
 class App:
     """The ASGI application around a handler. Several may live in one process."""
 
@@ -125,9 +95,13 @@ class App:
         observer: Observer | None = None,
         *,
         compress: bool = True,
+        tunnels: Callable[[str], bool] = lambda path: False,
     ) -> None:
-        """`compress`: whether large answers may go out as gzip (APIResponseCompression)."""
+        """`compress`: whether large answers may go out as gzip (APIResponseCompression).
+        `tunnels`: paths whose WebSockets are somebody else's, and pass as they are.
+        """
         self.handler = handler
+        self.tunnels = tunnels
         self._clock = clock
         self._observer = observer
         self._compress = compress
@@ -145,12 +119,20 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = self.request(scope, receive)
+        if request.can_tunnel and request.headers.get("upgrade").lower() == "websocket":
+            self._note_protocols(request)
         sender = _Sender(request, scope, receive, send, compress=self._compress)
         try:
             response = await self.answer(request)
             await sender.send(response)
         finally:
             self.finish(request, sender.status, sender.body_bytes)
+
+    def _note_protocols(self, request: Request) -> None:
+        """Of a WebSocket that a tunnel may take: what it offers, where credentials may hide."""
+        if self.tunnels(request.path):
+            offered = ",".join(request.headers.all("sec-websocket-protocol"))
+            request.websocket = tuple(p.strip() for p in offered.split(",") if p.strip())
 
     async def answer(self, request: Request) -> Response:
         """The handler's answer; an exception that came through all filters becomes a bare 500."""
@@ -201,6 +183,7 @@ class App:
             else EmptyBody(),
             peer=peer_of(scope),
             http_version=version,
+            can_tunnel=_can_tunnel(scope),
             received_at=self._clock.monotonic(),
         )
 
@@ -218,6 +201,11 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def _can_tunnel(scope: Scope) -> bool:
+    connection: Connection | None = (scope.get("extensions") or {}).get(CONNECTION)
+    return connection is not None and connection.take_over is not None
 
 
 def peer_of(scope: Scope) -> Peer:
@@ -261,6 +249,9 @@ class _Sender:
 
     async def send(self, response: Response) -> None:
         self.status = response.status
+        if response.upgrade is not None:
+            await self._tunnel(response, response.upgrade)
+            return
         body = response.body
         if isinstance(body, bytes):
             await self._whole(response, (body,), len(body))
@@ -270,6 +261,15 @@ class _Sender:
             assert isinstance(body, AsyncIterator), "a body is bytes, a list of them, or a stream"
             await self._start(reply_headers(self._request, response))
             await self._stream(body)
+
+    async def _tunnel(self, response: Response, run: Tunnel) -> None:
+        connection: Connection = self._scope["extensions"][CONNECTION]
+        assert connection.take_over is not None, "the request said that it can"
+        pipe = connection.take_over(self.status, reply_headers(self._request, response))
+        try:
+            await run(pipe)
+        finally:
+            pipe.close()
 
     async def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
         await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
@@ -318,6 +318,8 @@ class _Sender:
                 await self._stream_connected(chunks, connection)
         except asyncio.CancelledError:
             raise
+        except AnswerBroken as error:
+            raise StreamFailed from error
         except Exception as error:
             _log.exception("answer broken off", path=self._request.path)
             raise StreamFailed from error

@@ -24,7 +24,7 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\n".encode()
 
 
-STATUS_LINES = {status: _status_line(status) for status in range(200, 600)}
+STATUS_LINES = {status: _status_line(status) for status in (101, *range(200, 600))}
 
 
 class Cycle(RequestResponseCycle):

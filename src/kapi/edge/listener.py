@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from email.utils import formatdate
 
 from uvicorn.config import Config
@@ -69,8 +70,11 @@ def host_port(address: str, port: int) -> str:
 class ListenerState:
     """What the connections of one listener share."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, tunnels: Callable[[str], bool] = lambda path: False
+    ) -> None:
         self.config = config
+        self.tunnels = tunnels
         self.uvicorn = ServerState()
         self.draining = False
         self.emptied: asyncio.Event | None = None  # set when the last connection is gone
@@ -115,7 +119,7 @@ class Listener:
         config.load()
         self._tls = tls
         self._http2 = http2
-        self._state = ListenerState(config, clock)
+        self._state = ListenerState(config, clock, app.tunnels)
         self._server: asyncio.Server | None = None
 
     async def start(self, sock: socket.socket) -> None:

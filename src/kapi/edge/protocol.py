@@ -19,11 +19,12 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kapi.edge.asgi import CONNECTION, TLS, Connection
-from kapi.edge.cycle import Cycle
+from kapi.edge.cycle import STATUS_LINES, Cycle
 from kapi.edge.tls import tls_extension
 
 if TYPE_CHECKING:
     from kapi.edge.listener import ListenerState
+    from kapi.edge.pipe import RawPipe
 
 HEADER_BYTES_MAX = (
     1 << 20
@@ -32,6 +33,7 @@ HEADER_SECONDS = 32.0  # from the first byte to the end of the headers; kube-api
 IDLE_SECONDS = 90  # between requests on a kept connection; kube-apiserver's
 BODY_STALL_SECONDS = 30.0  # without one byte of an awaited body
 WRITE_STALL_SECONDS = 60.0  # without the client taking anything of the answer
+EARLY_BYTES_MAX = 64 * 1024  # of another protocol, before its tunnel stands
 DISCARD_BYTES_MAX = 4 << 20  # of a body that nobody wants, before the connection is cut
 
 # What llhttp knows. Others, and CONNECT with its own form of target, go through it as STAND_IN.
@@ -69,6 +71,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._begun = False  # between the first byte of a request and the last of its body
         self._refusal = 400  # how to answer what the parser or one of its callbacks refuses
         self._refused = False  # nothing more is read
+        self._upgrading = False  # after the head of a request that may leave HTTP
+        self._early = b""  # what came after it
         self._method = b""  # the real name where STAND_IN went through the parser
         self._discarded = 0
         self._watchdog: asyncio.TimerHandle | None = None
@@ -80,6 +84,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._extensions[CONNECTION] = self._connection
+        self._connection.take_over = self._take_over
         tls = tls_extension(transport.get_extra_info("ssl_object"))
         if tls is not None:
             self._extensions[TLS] = tls
@@ -110,6 +115,9 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():
             return
+        if self._upgrading:
+            self._keep_early(data)
+            return
         if not self._begun:
             self._head_bytes = 0
             data = self._known_method(data)
@@ -118,8 +126,46 @@ class HttpProtocol(HttpToolsProtocol):
             if self._head_bytes > HEADER_BYTES_MAX:
                 self.refuse(431)
                 return
-        super().data_received(data)
+        self._feed(data)
         self._watch()
+
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.refuse(self._refusal)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._upgrading = True
+                self._keep_early(data[upgrade.args[0] :])
+
+    def _keep_early(self, data: bytes) -> None:
+        """Bytes of another protocol: for the tunnel, if the answer becomes one."""
+        self._early += data
+        if len(self._early) > EARLY_BYTES_MAX:
+            self.transport.pause_reading()
+
+    def _take_over(self, status: int, headers: list[tuple[bytes, bytes]]) -> RawPipe:
+        """Write the head of an answer, and leave the connection to a tunnel."""
+        from kapi.edge.pipe import RawPipe
+
+        cycle = self.cycle
+        cycle.response_started = cycle.response_complete = True
+        self._stop_watchdog()
+        self._stop_write_timer()
+        self._unset_keepalive_if_required()
+        pipe = RawPipe(self.transport, self, self._early)
+        self.transport.set_protocol(pipe)
+        lines = [STATUS_LINES[status]]
+        for name, value in [*self._state.default_headers(), *headers]:
+            lines += (name, b": ", value, b"\r\n")
+        self.transport.write(b"".join((*lines, b"\r\n")))
+        if len(self._early) > EARLY_BYTES_MAX:
+            self.transport.resume_reading()
+        return pipe
 
     def _watch(self) -> None:
         """Arm the timer that what is missing calls for."""
@@ -309,10 +355,13 @@ class HttpProtocol(HttpToolsProtocol):
             and version == b"13"
             and len(key) == 24  # 16 bytes in base64
             and self.scope["method"] == "GET"
+            and not self._state.tunnels(
+                unquote_to_bytes(self._raw_path()).decode("utf-8", "replace")
+            )
         )
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Nothing to warn of: the request is answered as if it had not asked."""
+    def _raw_path(self) -> bytes:
+        return httptools.parse_url(self.url).path or b"/"
 
     def handle_websocket_upgrade(self) -> None:
         # Half a megabyte and 13 ms to load: with the first handshake.

@@ -1,77 +1,160 @@
-"""Log, exec, attach, port-forward and proxy: what can be answered until a node's kubelet is there
-to connect to.
+"""Logs of a pod, exec, attach and port-forward: checked here, answered by the kubelet of its node.
 
 The parameters are checked as the real server does; a pod without a node gets the real refusal.
+exec, attach and port-forward are upgrades (SPDY or WebSocket) that pass as tunnels of bytes;
+`port_tunnel.py` takes port-forwards that come through WebSocket.
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote_plus
 
 from kapi import errors
 from kapi.handlers.decode import Json
+from kapi.handlers.forward import Forwarder, Forwarding
+from kapi.handlers.kubelet_refusals import refusal
+from kapi.handlers.kubelets import Kubelets
+from kapi.handlers.port_tunnel import PortTunnel, is_tunnel
 from kapi.handlers.target import Target
-from kapi.messages import Query, Request, Response
+from kapi.messages import AnswerBroken, Query, Request, Response
+from kapi.outgoing.client import Answer, Call, Client, url_error
+from kapi.outgoing.words import AddressNotAllowed, OutgoingError
 from kapi.registry.read import Reader
 from kapi.schema.scalars import parse_time
+
+Authorize = Callable[[Request, Target, str], Awaitable[None]]
+# What the kubelet's parameters are called, by the client's name.
+_STREAMS = (("stderr", "error"), ("stdin", "input"), ("stdout", "output"), ("tty", "tty"))
 
 
 class ConnectHandlers:
     """One method per subresource; all verbs of one answer alike."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        client: Client,
+        forwarder: Forwarder,
+        kubelets: Kubelets,
+        authorize: Authorize,
+    ) -> None:
         self._reader = reader
+        self._client = client
+        self._forwarder = forwarder
+        self._kubelets = kubelets
+        self._authorize = authorize
+        self._tunnel = PortTunnel(client)
 
     async def _object(self, target: Target, name: str) -> Json:
         item = await self._reader.get(target.resource, target.namespace, name, Query(""))
         return item.object()
 
     async def log(self, request: Request, target: Target) -> Response:
-        _check_log_options(target.name, request.query)
+        query = request.query
+        _check_log_options(target.name, query)
         pod = await self._object(target, target.name)
-        container = _container(pod, request.query.get("container"))
-        if not pod["spec"].get("nodeName"):
+        container = _container(pod, query.get("container"))
+        node = pod["spec"].get("nodeName")
+        if not node:
             return Response(204)
-        raise _no_kubelet(container)
+        insecure = _flag(query, "insecureSkipTLSVerifyBackend")
+        endpoint = self._kubelets.of(node, insecure=insecure)
+        path = f"/containerLogs/{target.namespace}/{target.name}/{container}"
+        call = Call(
+            method="GET",
+            target=_with_query(path, _log_parameters(query)),
+            endpoint=endpoint,
+            headers=[("User-Agent", "kube-apiserver"), ("Accept-Encoding", "identity")],
+        )
+        try:
+            answer = await self._client.send(call)
+        except AddressNotAllowed as error:
+            raise errors.bad_request(str(error)) from error
+        except OutgoingError as error:
+            raise errors.ApiError(500, "", url_error(call, error)) from error
+        request.exit.append(answer.close)
+        if not 200 <= answer.status <= 206:
+            raise await refusal(answer, target.name)
+        return Response(200, [("Content-Type", "text/plain")], _lines(answer))
 
     async def stream(self, request: Request, target: Target) -> Response:
         """exec, attach, port-forward."""
+        if request.websocket is not None:  # a GET does what else a POST does
+            await self._authorize(request, target, "create")
         pod = await self._object(target, target.name)
-        if target.subresource_name != "portforward":
-            _container(pod, request.query.get("container"))
+        place = f"{target.namespace}/{target.name}"
+        if target.subresource_name == "portforward":
+            path, parameters = f"/portForward/{place}", _ports(request.query)
+        else:
+            container = _container(pod, request.query.get("container"))
+            path = f"/{target.subresource_name}/{place}/{container}"
+            parameters = _stream_parameters(request.query)
         if not pod["spec"].get("nodeName"):
             raise errors.bad_request(f"pod {target.name} does not have a host assigned")
-        raise _no_kubelet(target.name)
-
-    async def pod_proxy(self, request: Request, target: Target) -> Response:
-        _, name, _ = _split_scheme_name_port(target.name)
-        await self._object(target, name)
-        raise errors.bad_request("address not allowed")
-
-    async def service_proxy(self, request: Request, target: Target) -> Response:
-        _, name, port = _split_scheme_name_port(target.name)
-        if port or ":" in target.name:
-            await self._object(target, name)
-        raise errors.service_unavailable(f'no endpoints available for service "{name}"')
-
-    async def node_proxy(self, request: Request, target: Target) -> Response:
-        _, name, _ = _split_scheme_name_port(target.name)
-        await self._object(target, name)
-        raise errors.service_unavailable(f"no address of node {errors.quote(name)} can be reached")
+        endpoint = self._kubelets.of(pod["spec"]["nodeName"])
+        self._kubelets.check(endpoint.host)
+        query = _encoded(parameters)
+        if target.subresource_name == "portforward" and is_tunnel(request):
+            return await self._tunnel.open(request, endpoint, _with_query(path, parameters))
+        forwarding = Forwarding(endpoint=endpoint, path=path, query=query, must_upgrade=True)
+        return await self._forwarder.forward(request, forwarding)
 
 
-def _no_kubelet(what: str) -> errors.ApiError:
-    return errors.service_unavailable(f"no kubelet can be reached for {errors.quote(what)}")
+Parameters = list[tuple[str, str]]
 
 
-def _split_scheme_name_port(text: str) -> tuple[str, str, str]:
-    """`https:name:port` and its shorter forms."""
-    parts = text.split(":")
-    if len(parts) == 3:
-        return parts[0], parts[1], parts[2]
-    if len(parts) == 2:
-        return "", parts[0], parts[1]
-    return "", text, ""
+def _encoded(parameters: Parameters) -> str:
+    return "&".join(f"{quote_plus(k)}={quote_plus(v)}" for k, v in sorted(parameters, key=_first))
+
+
+def _first(pair: tuple[str, str]) -> str:
+    return pair[0]
+
+
+def _with_query(path: str, parameters: Parameters) -> str:
+    return f"{path}?{_encoded(parameters)}" if parameters else path
+
+
+def _flag(query: Query, name: str, *, default: bool = False) -> bool:
+    if name not in query:
+        return default
+    return query.get(name).lower() not in ("false", "0")
+
+
+def _stream_parameters(query: Query) -> Parameters:
+    out = []
+    for name, theirs in _STREAMS:
+        if _flag(query, name, default=name in ("stdout", "stderr")):
+            out.append((theirs, "1"))
+    return out + [("command", word) for word in query.all("command")]
+
+
+def _ports(query: Query) -> Parameters:
+    ports = query.all("ports")
+    return [("port", ",".join(ports))] if ports else []
+
+
+def _log_parameters(query: Query) -> Parameters:
+    out = [(n, "true") for n in ("follow", "previous", "timestamps") if _flag(query, n)]
+    for name in ("sinceSeconds", "sinceTime", "tailLines", "limitBytes"):
+        if query.get(name):
+            out.append((name, query.get(name)))
+    if query.get("stream") not in ("", "All"):
+        out.append(("stream", query.get("stream")))
+    return out
+
+
+async def _lines(answer: Answer) -> Any:
+    try:
+        while chunk := await answer.chunk():
+            yield chunk
+    except OutgoingError as error:
+        raise AnswerBroken(str(error)) from error
+    finally:
+        answer.close()
 
 
 def _container(pod: Json, name: str) -> str:

@@ -9,6 +9,7 @@ https://kubernetes.io/docs/concepts/services-networking/service/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from kapi import errors
@@ -23,6 +24,15 @@ Slices = Callable[[str, str], list[Json]]
 
 _CLUSTER_TYPES = ("ClusterIP", "LoadBalancer", "NodePort")
 HEADLESS = "None"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyAt:
+    """An endpoint that takes connections, and the object that it is."""
+
+    host: str
+    port: int
+    target: Json | None
 
 
 def host_name(namespace: str, name: str) -> str:
@@ -75,7 +85,12 @@ class ServiceResolver:
         raise OutgoingError(f'unsupported service type "{kind}"')
 
     def endpoints_of(self, namespace: str, name: str, port_name: str) -> Iterator[tuple[str, int]]:
-        """Ready addresses that serve the port of this name: from slices, else from Endpoints."""
+        """Ready addresses that serve the port of this name."""
+        for at in self.ready(namespace, name, port_name):
+            yield at.host, at.port
+
+    def ready(self, namespace: str, name: str, port_name: str) -> Iterator[ReadyAt]:
+        """Ready endpoints that serve the port of this name: from slices, else from Endpoints."""
         slices = self._slices(namespace, name)
         for found in slices:
             yield from _of_slice(found, port_name)
@@ -86,17 +101,35 @@ class ServiceResolver:
             for port in subset.get("ports") or ():
                 if port.get("name", "") == port_name:
                     for address in subset.get("addresses") or ():
-                        yield address["ip"], int(port["port"])
+                        target = address.get("targetRef")
+                        yield ReadyAt(address["ip"], int(port["port"]), target)
+
+    def has_endpoints(self, namespace: str, name: str) -> bool:
+        """Whether there are slices, or subsets, at all."""
+        if self._slices(namespace, name):
+            return True
+        endpoints = self._lookup("endpoints", namespace, name)
+        return bool((endpoints or {}).get("subsets"))
+
+    def is_pod(self, namespace: str, at: ReadyAt) -> bool:
+        """Whether the endpoint is a pod of the namespace that has this address."""
+        target = at.target or {}
+        if target.get("namespace", namespace) != namespace or not target.get("name"):
+            return False
+        pod = self._lookup("pods", namespace, target["name"])
+        addresses = ((pod or {}).get("status") or {}).get("podIPs") or ()
+        return any(address.get("ip") == at.host for address in addresses)
 
 
-def _of_slice(found: Json, port_name: str) -> Iterator[tuple[str, int]]:
+def _of_slice(found: Json, port_name: str) -> Iterator[ReadyAt]:
     for port in found.get("ports") or ():
         if (port.get("name") or "") != port_name or not port.get("port"):
             continue
         for endpoint in found.get("endpoints") or ():
             ready = (endpoint.get("conditions") or {}).get("ready")
             if ready is not False and endpoint.get("addresses"):
-                yield endpoint["addresses"][0], int(port["port"])
+                host, target = endpoint["addresses"][0], endpoint.get("targetRef")
+                yield ReadyAt(host, int(port["port"]), target)
 
 
 def _port(service: Json, port: int) -> Json:
