@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from kapi import background, errors, identity, replicas, service_ranges
 from kapi.admission import configuration
@@ -18,62 +17,36 @@ from kapi.authorization.escalation import RbacEscalation
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
 from kapi.cel.door import Rules
-from kapi.chain import Dependencies, build_chain
 from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
+from kapi.core import Core
 from kapi.custom_kinds import build_definitions, surroundings
 from kapi.filters.wait_group import WaitGroup
-from kapi.flowcontrol.flow_schema import Classifier
+from kapi.front import FrontDependencies, build_front
 from kapi.handlers.aside import Aside
-from kapi.handlers.discovery import Discovery
-from kapi.handlers.encoder import Encoder
-from kapi.handlers.health import Check, Health, always_well
-from kapi.handlers.openapi import OpenApi
-from kapi.handlers.root_paths import Served, root_paths
 from kapi.in_process import InProcess, LateObjects
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
-from kapi.measures import MeasuredAuthenticator, MeasuredAuthorizer, watch_parts
+from kapi.measures import watch_parts
 from kapi.messages import Handler, Request, Response
 from kapi.metrics import Metrics
 from kapi.mux import Mux
 from kapi.options import Options
 from kapi.outgoing.hooks import HookClient
 from kapi.outside import Outside, build_outside
-from kapi.registry.allocate import ServiceAllocation
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
 from kapi.registry.equivalents import ServedKinds
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
-from kapi.registry.shared_allocation import SharedAllocation
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
-from kapi.shown_options import bootstrap_settings, openid
+from kapi.shown_options import bootstrap_settings
 from kapi.storage.interface import Storage
 from kapi.stores import open_store, translated
-from kapi.verbs import VerbDependencies, build_verbs
 from kapi.webhook_parts import NoConditions, WebhookDependencies, webhook_plugins
-
-
-@dataclass(frozen=True, slots=True)
-class _Core:
-    """What the start makes before there are handlers."""
-
-    catalog: Catalog
-    versions: Versions
-    fields: FieldManager
-    applier: Applier
-    reader: Reader
-    writer: Writer
-    deleter: Deleter
-    in_process: InProcess
-    allocation: ServiceAllocation | SharedAllocation
-    who: identity.Identity
-    authority: identity.Authority
-    restore_addresses: Callable[[], Awaitable[None]]
 
 
 class Server:
@@ -146,7 +119,7 @@ class Server:
             serve=self.serve,
             unserve=self.unserve,
         )
-        self.handler = self._build_handler(core, cacher, outside)
+        self.handler, self._mux = build_front(self._front(core, cacher, outside))
         await fixed_objects.bootstrap(
             core.in_process, fixed_objects.load(), bootstrap_settings(self.options), self.clock
         )
@@ -170,7 +143,7 @@ class Server:
             )
         )
 
-    def _build_core(self, storage: Storage, cacher: Cacher, catalog: Catalog) -> _Core:
+    def _build_core(self, storage: Storage, cacher: Cacher, catalog: Catalog) -> Core:
         """Registry, identity and admission: all that handlers are made of."""
         options, clock, entropy = self.options, self.clock, self.entropy
         meta = catalog.types.schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
@@ -223,74 +196,26 @@ class Server:
         in_process = InProcess(self.table, storage, versions, writer, deleter, applier)
         objects.bind(in_process)
         reader = Reader(cacher, storage)
-        return _Core(
+        return Core(
             catalog, versions, fields, applier, reader, writer, deleter, in_process, allocation,
             who, authority,
             lambda: allocation.restore_objects(services.list(), ips.list()),
         )  # fmt: skip
 
-    def _build_handler(self, core: _Core, cacher: Cacher, outside: Outside) -> Handler:
-        """Handlers behind the mux, behind the filters."""
-        options, clock, who = self.options, self.clock, core.who
-        encoder = Encoder(core.catalog.schema_of, core.catalog.object_meta())
-        verbs = build_verbs(
-            VerbDependencies(
-                table=self.table,
-                catalog=core.catalog,
-                versions=core.versions,
-                encoder=encoder,
-                fields=core.fields,
-                applier=core.applier,
-                reader=core.reader,
-                writer=core.writer,
-                deleter=core.deleter,
-                clock=clock,
-                entropy=self.entropy,
-                options=options,
-                metrics=self.metrics,
-                identity=who,
-                authority=core.authority,
-                in_process=core.in_process,
-                healthy=lambda: cacher.ready,
-                aside=self._aside,
-                outside=outside,
-            )
-        )
-        roots = root_paths(
-            Served(
-                discovery=Discovery(self.table, self._address, encoder),
-                openapi=OpenApi(self.table, clock),
-                health=Health(self._checks(cacher)),
-                metrics=self.metrics.render,
-                others=openid(options, who),
-            )
-        )
-        mux = self._mux = Mux(
-            self.table, verbs.objects, verbs.subresources, roots.exact, roots.prefixes,
-            roots.fallback,
-        )  # fmt: skip
-        authenticator = MeasuredAuthenticator(
-            who.authenticator, self.metrics, clock, anonymous=options.anonymous_auth
-        )
-        classifier = Classifier(
-            self._lister(_FLOW_CONTROL, "flowschemas"),
-            self._lister(_FLOW_CONTROL, "prioritylevelconfigurations"),
-        )
-        return build_chain(
-            mux,
-            Dependencies(
-                options=options,
-                clock=clock,
-                entropy=self.entropy,
-                metrics=self.metrics,
-                requests=self.requests,
-                authenticator=authenticator,
-                anonymous=who.anonymous,
-                proxy_headers=who.proxy_headers,
-                authorizer=MeasuredAuthorizer(core.authority.authorizer, self.metrics, clock),
-                classifier=classifier,
-                draining=lambda: self.stopping,
-            ),
+    def _front(self, core: Core, cacher: Cacher, outside: Outside) -> FrontDependencies:
+        return FrontDependencies(
+            core=core,
+            cacher=cacher,
+            outside=outside,
+            options=self.options,
+            clock=self.clock,
+            entropy=self.entropy,
+            metrics=self.metrics,
+            table=self.table,
+            requests=self.requests,
+            aside=self._aside,
+            lister=self._lister,
+            stopping=lambda: self.stopping,
         )
 
     async def _settle(self, storage: Storage, cacher: Cacher) -> None:
@@ -368,34 +293,9 @@ class Server:
         resource = self.table.get(group, plural)
         return Lister(self.cacher, resource if resource is not None else _absent(group, plural))
 
-    def _checks(self, cacher: Cacher) -> list[Check]:
-        return [
-            Check("ping", always_well),
-            Check("etcd", lambda: "" if cacher.ready else "the store does not answer"),
-            Check(
-                "informer-sync",
-                lambda: "" if cacher.ready else "the cache is not complete",
-                live=False,
-            ),
-            Check("poststarthook/rbac/bootstrap-roles", always_well),
-            Check(
-                "shutdown",
-                lambda: "process is shutting down" if self.stopping else "",
-                live=False,
-            ),
-        ]
-
     def _hook_client(self) -> HookClient:
         assert self._outside is not None, "a server that was not started calls nobody"
         return HookClient(self._outside.client, self._outside.services.resolve)
-
-    def _address(self) -> str:
-        options = self.options
-        host = options.advertise_address or options.bind_address
-        return f"{host}:{options.secure_port}"
-
-
-_FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
 
 
 async def _not_started(request: Request) -> Response:

@@ -1,0 +1,39 @@
+"""What a start makes before there are handlers: registry, identity and admission in one record.
+
+`server.py` fills it, `front.py` builds handlers from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from kapi import identity
+from kapi.in_process import InProcess
+from kapi.kinds.catalog import Catalog
+from kapi.managedfields.manager import FieldManager
+from kapi.registry.allocate import ServiceAllocation
+from kapi.registry.applying import Applier
+from kapi.registry.delete import Deleter
+from kapi.registry.read import Reader
+from kapi.registry.shared_allocation import SharedAllocation
+from kapi.registry.versions import Versions
+from kapi.registry.write import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Parts that handlers and loops are made of."""
+
+    catalog: Catalog
+    versions: Versions
+    fields: FieldManager
+    applier: Applier
+    reader: Reader
+    writer: Writer
+    deleter: Deleter
+    in_process: InProcess
+    allocation: ServiceAllocation | SharedAllocation
+    who: identity.Identity
+    authority: identity.Authority
+    restore_addresses: Callable[[], Awaitable[None]]

@@ -1,0 +1,139 @@
+"""What requests meet: handlers behind the mux, behind the filters.
+
+Called by `server.py` once, when registry, identity and admission are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kapi.cacher.cacher import Cacher
+from kapi.cacher.lister import Lister
+from kapi.chain import Dependencies, build_chain
+from kapi.clock import Clock, Entropy
+from kapi.core import Core
+from kapi.filters.wait_group import WaitGroup
+from kapi.flowcontrol.flow_schema import Classifier
+from kapi.handlers.aside import Aside
+from kapi.handlers.discovery import Discovery
+from kapi.handlers.encoder import Encoder
+from kapi.handlers.health import Check, Health, always_well
+from kapi.handlers.openapi import OpenApi
+from kapi.handlers.root_paths import Served, root_paths
+from kapi.measures import MeasuredAuthenticator, MeasuredAuthorizer
+from kapi.messages import Handler
+from kapi.metrics import Metrics
+from kapi.mux import Mux
+from kapi.options import Options
+from kapi.outside import Outside
+from kapi.registry.resource import ResourceTable
+from kapi.shown_options import openid
+from kapi.verbs import VerbDependencies, build_verbs
+
+_FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontDependencies:
+    core: Core
+    cacher: Cacher
+    outside: Outside
+    options: Options
+    clock: Clock
+    entropy: Entropy
+    metrics: Metrics
+    table: ResourceTable
+    requests: WaitGroup
+    aside: Aside
+    lister: Callable[[str, str], Lister]  # by group and plural
+    stopping: Callable[[], bool]
+
+
+def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
+    """Handlers behind the mux, behind the filters; and the mux."""
+    core, options, clock, who = d.core, d.options, d.clock, d.core.who
+    encoder = Encoder(core.catalog.schema_of, core.catalog.object_meta())
+    verbs = build_verbs(
+        VerbDependencies(
+            table=d.table,
+            catalog=core.catalog,
+            versions=core.versions,
+            encoder=encoder,
+            fields=core.fields,
+            applier=core.applier,
+            reader=core.reader,
+            writer=core.writer,
+            deleter=core.deleter,
+            clock=clock,
+            entropy=d.entropy,
+            options=options,
+            metrics=d.metrics,
+            identity=who,
+            authority=core.authority,
+            in_process=core.in_process,
+            healthy=lambda: d.cacher.ready,
+            aside=d.aside,
+            outside=d.outside,
+        )
+    )
+    roots = root_paths(
+        Served(
+            discovery=Discovery(d.table, lambda: _address(options), encoder),
+            openapi=OpenApi(d.table, clock),
+            health=Health(_checks(d)),
+            metrics=d.metrics.render,
+            others=openid(options, who),
+        )
+    )
+    mux = Mux(
+        d.table, verbs.objects, verbs.subresources, roots.exact, roots.prefixes,
+        roots.fallback,
+    )  # fmt: skip
+    authenticator = MeasuredAuthenticator(
+        who.authenticator, d.metrics, clock, anonymous=options.anonymous_auth
+    )
+    classifier = Classifier(
+        d.lister(_FLOW_CONTROL, "flowschemas"),
+        d.lister(_FLOW_CONTROL, "prioritylevelconfigurations"),
+    )
+    handler = build_chain(
+        mux,
+        Dependencies(
+            options=options,
+            clock=clock,
+            entropy=d.entropy,
+            metrics=d.metrics,
+            requests=d.requests,
+            authenticator=authenticator,
+            anonymous=who.anonymous,
+            proxy_headers=who.proxy_headers,
+            authorizer=MeasuredAuthorizer(core.authority.authorizer, d.metrics, clock),
+            classifier=classifier,
+            draining=d.stopping,
+        ),
+    )
+    return handler, mux
+
+
+def _checks(d: FrontDependencies) -> list[Check]:
+    return [
+        Check("ping", always_well),
+        Check("etcd", lambda: "" if d.cacher.ready else "the store does not answer"),
+        Check(
+            "informer-sync",
+            lambda: "" if d.cacher.ready else "the cache is not complete",
+            live=False,
+        ),
+        Check("poststarthook/rbac/bootstrap-roles", always_well),
+        Check(
+            "shutdown",
+            lambda: "process is shutting down" if d.stopping() else "",
+            live=False,
+        ),
+    ]
+
+
+def _address(options: Options) -> str:
+    host = options.advertise_address or options.bind_address
+    return f"{host}:{options.secure_port}"
