@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kapi import replicas
 from kapi.apiextensions.definitions import Definitions
@@ -31,6 +31,9 @@ from kapi.registry.shared_allocation import SharedAllocation
 from kapi.storage.compaction import Compactor
 from kapi.storage.interface import Storage
 
+if TYPE_CHECKING:
+    from kapi.storage.etcd_probe import Probe
+
 Json = dict[str, Any]
 FOREVER_SECONDS = 10 * 365 * 86400.0  # a watch of the server's own does not time out
 
@@ -47,6 +50,7 @@ class Dependencies:
     in_process: InProcess
     definitions: Definitions
     allocation: ServiceAllocation | SharedAllocation
+    probe: Probe | None
     draining: Callable[[], bool]
 
     def resource(self, group: str, plural: str) -> ResourceType:
@@ -79,6 +83,7 @@ def _alone(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
 
 def _shared(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
     assert isinstance(d.allocation, SharedAllocation)
+    assert d.probe is not None, "a shared store is another process"
     return dict(
         replicas.loops(
             d.options,
@@ -89,6 +94,7 @@ def _shared(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
             d.allocation,
             Lister(d.cacher, d.resource("", "services")),
             Lister(d.cacher, d.resource("networking.k8s.io", "ipaddresses")),
+            d.probe,
         )
     )
 

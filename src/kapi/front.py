@@ -47,6 +47,7 @@ class FrontDependencies:
     requests: WaitGroup
     aside: Aside
     lister: Callable[[str, str], Lister]  # by group and plural
+    store_checks: list[Check]  # of a store that is another process; empty: the cache says it all
     stopping: Callable[[], bool]
 
 
@@ -117,9 +118,10 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
 
 
 def _checks(d: FrontDependencies) -> list[Check]:
+    store = Check("etcd", lambda: "" if d.cacher.ready else "the store does not answer")
     return [
         Check("ping", always_well),
-        Check("etcd", lambda: "" if d.cacher.ready else "the store does not answer"),
+        *(d.store_checks or [store]),
         Check(
             "informer-sync",
             lambda: "" if d.cacher.ready else "the cache is not complete",

@@ -24,6 +24,7 @@ from kapi.custom_kinds import build_definitions, surroundings
 from kapi.filters.wait_group import WaitGroup
 from kapi.front import FrontDependencies, build_front
 from kapi.handlers.aside import Aside
+from kapi.handlers.health import Check
 from kapi.in_process import InProcess, LateObjects
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
@@ -119,7 +120,9 @@ class Server:
             serve=self.serve,
             unserve=self.unserve,
         )
-        self.handler, self._mux = build_front(self._front(core, cacher, outside))
+        probe = replicas.probe_of(storage, self.options, self.clock)
+        front = self._front(core, cacher, outside, replicas.checks(probe))
+        self.handler, self._mux = build_front(front)
         await fixed_objects.bootstrap(
             core.in_process, fixed_objects.load(), bootstrap_settings(self.options), self.clock
         )
@@ -139,6 +142,7 @@ class Server:
                 in_process=core.in_process,
                 definitions=definitions,
                 allocation=core.allocation,
+                probe=probe,
                 draining=lambda: self.requests.draining,
             )
         )
@@ -202,7 +206,9 @@ class Server:
             lambda: allocation.restore_objects(services.list(), ips.list()),
         )  # fmt: skip
 
-    def _front(self, core: Core, cacher: Cacher, outside: Outside) -> FrontDependencies:
+    def _front(
+        self, core: Core, cacher: Cacher, outside: Outside, store_checks: list[Check]
+    ) -> FrontDependencies:
         return FrontDependencies(
             core=core,
             cacher=cacher,
@@ -215,6 +221,7 @@ class Server:
             requests=self.requests,
             aside=self._aside,
             lister=self._lister,
+            store_checks=store_checks,
             stopping=lambda: self.stopping,
         )
 

@@ -61,7 +61,7 @@ class Etcd:
         scheme = "https" if any(a.startswith("--cert-file") for a in extra) else "http"
         self.url = f"{scheme}://127.0.0.1:{client_port}"
         peer = f"http://127.0.0.1:{peer_port}"
-        self._command = [
+        self.command = [
             binary(),
             f"--name={name}",
             f"--data-dir={directory / name}",
@@ -78,7 +78,7 @@ class Etcd:
 
     def start(self) -> None:
         with open(self.directory / f"{self.name}.log", "ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
 
     def wait(self) -> None:
         """Until it takes connections and has a leader."""
