@@ -47,7 +47,7 @@ from kapi.schema.defaulting import Defaulters
 from kapi.shown_options import bootstrap_settings
 from kapi.storage.interface import Storage
 from kapi.stores import open_store, translated
-from kapi.webhook_parts import NoConditions, WebhookDependencies, webhook_plugins
+from kapi.webhook_parts import WebhookDependencies, webhook_plugins
 
 
 class Server:
@@ -162,7 +162,7 @@ class Server:
                 live=objects.live,
                 kinds=ServedKinds(self.table, versions),
                 client=self._hook_client(),
-                compile_conditions=NoConditions,
+                authorizer=authority.authorizer,
                 metrics=self.metrics,
                 clock=clock,
                 entropy=entropy,

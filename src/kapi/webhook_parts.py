@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kapi.admission.hook_calls import Caller
-from kapi.admission.hooks import CompileConditions, ConditionError, HookSource
+from kapi.admission.hooks import HookSource
+from kapi.admission.match_conditions import MatchConditions
 from kapi.admission.mutating_webhook import MutatingAdmissionWebhook
-from kapi.admission.plugin import Attributes, MutatingPlugin, ValidatingPlugin
-from kapi.admission.rules import GROUP, Kinds, Place
+from kapi.admission.plugin import MutatingPlugin, ValidatingPlugin
+from kapi.admission.rules import GROUP, Kinds
 from kapi.admission.validating_webhook import ValidatingAdmissionWebhook
+from kapi.authorization.authorizer import Authorizer
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
 from kapi.metrics import Metrics
@@ -29,7 +31,7 @@ class WebhookDependencies:
     live: Callable[[str, str, str], Awaitable[Json | None]]  # core plural, namespace, name
     kinds: Kinds
     client: HookClient
-    compile_conditions: CompileConditions
+    authorizer: Authorizer  # asked by match conditions
     metrics: Metrics
     clock: Clock
     entropy: Entropy
@@ -51,17 +53,6 @@ def _caller(d: WebhookDependencies, plural: str, step: str) -> Caller:
         d.lister("", "namespaces"),
         d.live,
         d.kinds,
-        d.compile_conditions,
-        step,
+        lambda hook: MatchConditions(hook, d.kinds, d.authorizer),
     )
     return Caller(step, source, d.client, d.metrics, d.clock, d.entropy)
-
-
-class NoConditions:
-    """Match conditions where nothing evaluates them: each webhook fails as its policy says."""
-
-    def __init__(self, hook: Json, step: str) -> None:
-        self._name = hook.get("name", "")
-
-    async def hold(self, a: Attributes, place: Place, obj: Json | None, old: Json | None) -> bool:
-        raise ConditionError(f"match conditions of {self._name} cannot be evaluated")

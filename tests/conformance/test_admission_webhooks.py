@@ -595,3 +595,48 @@ async def test_connections_are_kept_and_calls_counted(tmp_path: Path) -> None:
         )
         assert f"apiserver_admission_webhook_request_total{{{labels}}} 5" in text
     assert hooks.connections == 1
+
+
+def condition(text: str) -> list[Json]:
+    return [{"name": "c", "expression": text}]
+
+
+@pytest.mark.parametrize(
+    ("expression", "asked"),
+    [
+        ("object.metadata.name == 'a'", True),
+        ("object.metadata.name != 'a'", False),
+        ("request.operation == 'CREATE' && oldObject == null", True),
+        ("request.userInfo.username.startsWith('system:')", False),
+        ("'system:masters' in request.userInfo.groups", True),
+        ("authorizer.group('').resource('pods').namespace('default').check('get').allowed()", True),
+        ("authorizer.requestResource.check('create').allowed()", True),
+        (
+            "authorizer.serviceAccount('default', 'x').path('/metrics').check('get').allowed()",
+            False,
+        ),
+        ("has(object.data.x) && int(object.data.x) > 0", True),
+    ],
+)
+async def test_match_conditions(tmp_path: Path, expression: str, asked: bool) -> None:
+    async with started(tmp_path, authorization_mode=("RBAC",)) as (run, hooks):
+        hooks.paths["/x"] = allow
+        one = hook(hooks, "x", matchConditions=condition(expression))
+        await configure(run, "Validating", one)
+        await run.client.post(MAPS, config_map("a", x="1"))
+        assert bool(hooks.asked("/x")) is asked
+
+
+async def test_conditions_that_fail(tmp_path: Path) -> None:
+    async with started(tmp_path) as (run, hooks):
+        hooks.paths["/x"] = allow
+        one = hook(hooks, "x", matchConditions=condition("object.data.nope == '1'"))
+        await configure(run, "Mutating", one)
+        answer = await run.client("POST", MAPS, config_map("a", x="1"))
+        text = "expression 'object.data.nope == '1'' resulted in error: no such key: nope"
+        assert answer.expect(403)["message"] == f'configmaps "a" is forbidden: {text}'
+        open_ = [{"op": "add", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]
+        await run.client.patch(f"{REG}/mutatingwebhookconfigurations/c", open_, JSON_PATCH)
+        await run.caught_up()
+        await run.client.post(MAPS, config_map("a", x="1"))
+        assert not hooks.asked("/x")

@@ -47,8 +47,7 @@ class Conditions(Protocol):
         """Whether the webhook is to be asked. Raises ConditionError."""
 
 
-# Compiles the match conditions of a webhook: (webhook, "admit" or "validating").
-CompileConditions = Callable[[Json, str], Conditions]
+CompileConditions = Callable[[Json], Conditions]  # of a webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +106,13 @@ class HookSource:
         live: Live,
         kinds: Kinds,
         compile_conditions: CompileConditions,
-        step: str,
     ) -> None:
-        """`live` reads past the cache; `step` is "admit" or "validating"."""
+        """`live` reads past the cache."""
         self._configurations = configurations
         self._namespaces = namespaces
         self._live = live
         self.kinds = kinds
         self._compile = compile_conditions
-        self._step = step
         self._hooks: list[Hook] = []
         self._seen: tuple[int, int] = (-1, -1)
         self._found: dict[tuple[str, str, str, str], tuple[Hook, ...]] = {}
@@ -159,7 +156,7 @@ class HookSource:
             for at, hook in enumerate(configuration.get("webhooks") or ()):
                 conditions = None
                 if hook.get("matchConditions"):
-                    conditions = self._compile(hook, self._step)
+                    conditions = self._compile(hook)
                 hooks.append(Hook.parse(len(hooks), name, at, hook, conditions))
         self._hooks = hooks
         self._seen = (self._configurations.changed, -1)
