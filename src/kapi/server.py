@@ -163,6 +163,7 @@ class Server:
                 kinds=ServedKinds(self.table, versions),
                 client=self._hook_client(),
                 authorizer=authority.authorizer,
+                started=lambda: bool(self._tasks),
                 metrics=self.metrics,
                 clock=clock,
                 entropy=entropy,

@@ -32,6 +32,7 @@ class WebhookDependencies:
     kinds: Kinds
     client: HookClient
     authorizer: Authorizer  # asked by match conditions
+    started: Callable[[], bool]
     metrics: Metrics
     clock: Clock
     entropy: Entropy
@@ -54,5 +55,6 @@ def _caller(d: WebhookDependencies, plural: str, step: str) -> Caller:
         d.live,
         d.kinds,
         lambda hook: MatchConditions(hook, d.kinds, d.authorizer),
+        d.started,
     )
     return Caller(step, source, d.client, d.metrics, d.clock, d.entropy)

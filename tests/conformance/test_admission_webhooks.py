@@ -16,6 +16,8 @@ import pytest
 from server_harness import APPLY_PATCH, JSON_PATCH, Running, running
 from webhook_server import Hooks, allow, configuration, patch, webhooks
 
+from kapi.storage.memory import MemoryStorage
+
 Json = dict[str, Any]
 REG = "/apis/admissionregistration.k8s.io/v1"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -595,6 +597,27 @@ async def test_connections_are_kept_and_calls_counted(tmp_path: Path) -> None:
         )
         assert f"apiserver_admission_webhook_request_total{{{labels}}} 5" in text
     assert hooks.connections == 1
+
+
+class KeptStorage(MemoryStorage):
+    """One that outlives its server."""
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_webhook_out_of_reach_does_not_keep_a_server_from_starting() -> None:
+    storage = KeptStorage()
+    roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles/view"
+    async with running(storage=storage) as run:
+        await run.client.delete(roles)
+        down = {"url": "https://127.0.0.1:1/"}
+        one = {"name": "x.example.com", "clientConfig": down, "rules": [ANY]}
+        await configure(run, "Validating", one)
+    async with running(storage=storage) as run:
+        await run.client.get(roles)  # made anew
+        answer = await run.client("POST", MAPS, config_map("a"))
+        assert "connection refused" in answer.expect(500)["message"]
 
 
 def condition(text: str) -> list[Json]:

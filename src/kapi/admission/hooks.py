@@ -106,8 +106,12 @@ class HookSource:
         live: Live,
         kinds: Kinds,
         compile_conditions: CompileConditions,
+        started: Callable[[], bool],
     ) -> None:
-        """`live` reads past the cache."""
+        """`live` reads past the cache. `started`: the server serves. What it writes before, no
+        webhook is asked about: those who could answer may be waiting for it.
+        """
+        self._started = started
         self._configurations = configurations
         self._namespaces = namespaces
         self._live = live
@@ -124,7 +128,7 @@ class HookSource:
         changed = self._configurations.changed
         if changed != self._seen[0]:
             self._read()
-        if not self._hooks:
+        if not self._hooks or not self._started():
             return ()
         if self._seen != (changed, self.kinds.generation):
             self._seen = (changed, self.kinds.generation)

@@ -126,11 +126,11 @@ class ServedKinds:
         if not isinstance(result, dict):
             raise PatchFailed("the patched object is no object")
         _, version, subresource = self._target(place)
-        own = subresource is not None and subresource.schema is not None
-        schema = subresource.schema() if own else version.schema()  # type: ignore[union-attr,misc]
-        decoded = self._decoded(result, schema, place.kind)
-        if own and subresource is not None:
-            return _merged(whole, decoded, subresource)
+        if subresource is not None and place.kind != _kind(version):  # a kind of its own
+            if subresource.schema is not None:
+                result = self._decoded(result, subresource.schema(), place.kind)
+            return _merged(whole, result, subresource)
+        decoded = self._decoded(result, version.schema(), place.kind)
         if place.kind.api_version == whole.get("apiVersion"):
             return decoded
         return await self._back(decoded, place, whole)
@@ -159,15 +159,19 @@ def _kind_of(a: Attributes) -> Kind:
 
 
 def _place(resource: ResourceType, version: Version, name: str) -> Place | None:
-    kind = version.kind
+    kind = _kind(version)
     if name:
         subresource = version.subresources.get(name)
         if subresource is None:
             return None
         if subresource.kind.version:
-            kind = subresource.kind
-    own = Kind(kind.group, kind.version, kind.kind)
-    return Place(resource.group, version.name, resource.plural, name, own)
+            own = subresource.kind
+            kind = Kind(own.group, own.version, own.kind)
+    return Place(resource.group, version.name, resource.plural, name, kind)
+
+
+def _kind(version: Version) -> Kind:
+    return Kind(version.kind.group, version.kind.version, version.kind.kind)
 
 
 def _merged(whole: Json, sent: Json, subresource: Subresource) -> Json:
