@@ -133,6 +133,17 @@ def timeless(entry: Json) -> Json:
     return {name: value for name, value in entry.items() if name != "time"}
 
 
+def owned_anew(stored: Json, current: Json) -> bool:
+    """Whether managed fields differ in their times, and in nothing else."""
+    new = stored["metadata"].get("managedFields") or ()
+    old = current["metadata"].get("managedFields") or ()
+    return (
+        len(new) == len(old)
+        and new != old
+        and all(timeless(a) == timeless(b) for a, b in zip(new, old, strict=True))
+    )
+
+
 def without(obj: Json, paths: Sequence[tuple[str, ...]]) -> Json:
     """The object without what stands at the paths; it shares the rest."""
     for path in paths:

@@ -30,6 +30,7 @@ from kapi.registry.edits import (
     in_order,
     keep,
     owned_after_scale,
+    owned_anew,
     replicas_owned,
     timeless,
     wanted_changed,
@@ -158,6 +159,8 @@ class Writer:
             self._versions.arrange(change.resource, stored)
             self._versions.settlers.settle(change.resource.stored_schema(), stored)
             value = self._versions.encode_stored(change.resource, stored)
+            if record is not None and current is not None and owned_anew(stored, current):
+                value = self._unless_same(change, stored, current, value, record)
             if record is not None and value == record.value:
                 return await self._written(change, stored, record.revision)
             if change.options.dry_run:
@@ -284,6 +287,23 @@ class Writer:
         strategy.complete(stored, current, context)
         for text in strategy.warnings(stored, current, context):
             change.warn(text)
+
+    # -- 8 ----------------------------------------------------------------------------------------
+
+    def _unless_same(
+        self, change: Change, stored: Json, current: Json, value: bytes, record: Record
+    ) -> bytes:
+        """A write that would change nothing but when fields were set does not change that either.
+
+        So does an apply that leaves out again what defaults have put into an atomic map.
+        """
+        meta, times = stored["metadata"], stored["metadata"]["managedFields"]
+        meta["managedFields"] = current["metadata"]["managedFields"]
+        before = self._versions.encode_stored(change.resource, stored)
+        if before == record.value:
+            return before
+        meta["managedFields"] = times
+        return value
 
     # -- 9 ----------------------------------------------------------------------------------------
 
