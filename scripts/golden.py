@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Replays recorded conversations with a real kube-apiserver, and fails where kapi got worse.
 
-    scripts/golden.py --conversations DIR [--port 18129] [--suite NAME …] [--raise-floors] [--etcd]
+    scripts/golden.py --conversations DIR [--port N] [--suite NAME …] [--raise-floors] [--etcd]
 
 DIR holds `golden.py`, the suites `*.jsonl` and `tokens.csv`. A server is started on an empty
 store, with throw-away certificates; the suites are replayed one after the other.
@@ -85,15 +85,17 @@ def command(directory: Path, port: int, tokens: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @contextlib.contextmanager
 def etcd(directory: Path) -> Iterator[str]:
     """A real etcd; where it listens."""
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(probe.getsockname()[1])
-    client, peer = (f"http://127.0.0.1:{port}" for port in ports)
+    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     words = [
         str(Path(sys.executable).with_name("etcd")), "--name", "m0",
         "--data-dir", f"{directory}/etcd", "--log-level", "error", "--unsafe-no-fsync",
@@ -199,7 +201,7 @@ def run(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--conversations", type=Path, required=True)
-    parser.add_argument("--port", type=int, default=18129)
+    parser.add_argument("--port", type=int, default=0, help="one that is free, if not given")
     parser.add_argument("--suite", action="append", default=[])
     parser.add_argument("--raise-floors", action="store_true")
     parser.add_argument("--etcd", action="store_true")
@@ -208,7 +210,7 @@ def main() -> int:
     conversations = args.conversations.resolve()
     floors: dict[str, int] = json.loads(FLOORS.read_text()) if FLOORS.exists() else {}
     suites = args.suite or sorted(floors)
-    good = run(conversations, args.port, suites, floors, on_etcd=args.etcd)
+    good = run(conversations, args.port or free_port(), suites, floors, on_etcd=args.etcd)
     without = sorted({path.stem for path in conversations.glob("*.jsonl")} - set(floors))
     if without and not args.suite:
         print(f"no floor yet, not replayed: {', '.join(without)}")

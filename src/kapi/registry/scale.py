@@ -162,7 +162,7 @@ def owners_from_scale(
 ) -> list[Json]:
     """The object's managedFields after those of its Scale changed; these carry no time."""
     path = (paths or STANDARD).spec_replicas
-    now = {_key(entry): entry for entry in scale}
+    now = {_key(entry): entry for entry in scale if _owns(entry, STANDARD.spec_replicas)}
     out = []
     for entry in managed:
         mine = now.pop(_key(entry), None)

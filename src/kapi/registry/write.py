@@ -121,7 +121,7 @@ class Writer:
         unconditional = check_version(change, proposed, live)
         steps.wipe(self._versions, change, proposed, live)
         # 4 who owns which field
-        if change.unmanaged or (change.subresource == "scale" and not _scales(change, live)):
+        if change.unmanaged or _ownerless(change, live):
             keep(proposed["metadata"], live["metadata"] if live else {}, "managedFields")
         elif change.mode != "apply":
             proposed = self._versions.settled(change.resource, change.version, proposed)
@@ -367,9 +367,11 @@ class Writer:
         return errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
 
 
-def _scales(change: Change, live: Json | None) -> bool:
-    """Whether the replicas that a scale changes have an owner."""
-    return replicas_owned(live, _scale_paths(change))
+def _ownerless(change: Change, live: Json | None) -> bool:
+    """Whether nobody owns the replicas that a scale changes: only by applying one becomes it."""
+    if change.subresource != "scale" or change.mode == "apply":
+        return False
+    return not replicas_owned(live, _scale_paths(change))
 
 
 def _scale_paths(change: Change) -> ScalePaths | None:

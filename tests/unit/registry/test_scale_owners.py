@@ -6,6 +6,7 @@ import pytest
 
 from kapi.registry.edits import owned_after_scale
 from kapi.registry.resource import ScalePaths
+from kapi.registry.scale import owners_from_scale
 
 ENTRY: dict[str, Any] = {
     "manager": "m",
@@ -38,3 +39,11 @@ def test_paths_of_a_custom_kind() -> None:
     entry = {**ENTRY, "fieldsV1": {"f:spec": {"f:size": {"f:n": {}}}}}
     assert owned_after_scale([entry], {"spec": {"size": {"n": 2}}}, CUSTOM) == [entry]
     assert owned_after_scale([entry], {"spec": {"size": {"n": 0}}}, CUSTOM) == []
+
+
+def test_an_owner_of_something_else_in_the_scale_owns_no_replicas() -> None:
+    status = {**SCALED, "manager": "other", "fieldsV1": {"f:status": {"f:replicas": {}}}}
+    assert owners_from_scale([ENTRY], [status, SCALED], "apps/v1") == [
+        {**ENTRY, "fieldsV1": {"f:spec": {"f:paused": {}}}},
+        {**SCALED, "apiVersion": "apps/v1"},
+    ]
