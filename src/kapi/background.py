@@ -1,5 +1,5 @@
 """The loops that run beside requests: compaction, the end of events, the status of flow schemas,
-custom kinds.
+custom kinds, and the housekeeping controllers that are switched on.
 
 `server.py` starts them when everything is there and cancels them first when it stops.
 """
@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kapi import replicas
+from kapi.admission.quota_gate import QuotaGate
 from kapi.apiextensions.definitions import Definitions
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
@@ -48,6 +50,7 @@ class Dependencies:
     cacher: Cacher
     reader: Reader
     in_process: InProcess
+    quota_gate: QuotaGate | None
     definitions: Definitions
     allocation: ServiceAllocation | SharedAllocation
     probe: Probe | None
@@ -68,6 +71,8 @@ def start(d: Dependencies) -> list[asyncio.Task[None]]:
         ),
     }
     loops |= _shared(d) if isinstance(d.allocation, SharedAllocation) else _alone(d)
+    if d.options.housekeeping:
+        loops |= _housekeeping(d)
     loop = asyncio.get_running_loop()
     return [loop.create_task(run, name=name) for name, run in loops.items()]
 
@@ -97,6 +102,22 @@ def _shared(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
             d.probe,
         )
     )
+
+
+def _housekeeping(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
+    from kapi.housekeeping import runner, start  # nobody else needs it
+
+    bundle = d.options.root_ca_file or d.options.tls_cert_file
+    parts = start.Parts(
+        table=d.table,
+        cacher=d.cacher,
+        objects=d.in_process,
+        clock=d.clock,
+        root_ca=Path(bundle).read_text() if bundle else "",
+        quota_gate=d.quota_gate,
+    )
+    made = start.controllers(parts, d.options.housekeeping)
+    return {f"controller-{c.name}": runner.run(c) for c in made}
 
 
 async def _event_expiry(d: Dependencies) -> None:

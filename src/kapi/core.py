@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kapi import identity
+from kapi.admission.quota_gate import QuotaGate
 from kapi.in_process import InProcess
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
@@ -34,6 +35,7 @@ class Core:
     deleter: Deleter
     in_process: InProcess
     allocation: ServiceAllocation | SharedAllocation
+    quota_gate: QuotaGate | None
     who: identity.Identity
     authority: identity.Authority
     restore_addresses: Callable[[], Awaitable[None]]

@@ -1,20 +1,24 @@
-"""Reading and writing objects in process, as the server itself: for start-up controllers and
-allocation.
+"""Reading and writing objects in process, as the server itself or, for controllers, as one of the
+accounts they have in a cluster.
 
 Writes go through the same pipeline as a request's; objects are decoded and defaulted as if they
 had come in one."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
 from kapi import errors
+from kapi.admission.quota_gate import QuotaGate
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
 from kapi.registry.applying import Applier
 from kapi.registry.change import Change
 from kapi.registry.delete import Deleter, Deletion
+from kapi.registry.hooks import Hook
 from kapi.registry.options import DeleteOptions, Preconditions, WriteOptions
 from kapi.registry.resource import ResourceTable, ResourceType, Version
 from kapi.registry.storing import storage_call
@@ -39,13 +43,31 @@ class InProcess:
         writer: Writer,
         deleter: Deleter,
         applier: Applier,
+        user: UserInfo = USER,
+        manager: str = MANAGER,
     ) -> None:
+        """`user` is seen by admission, `manager` owns what is written."""
+        self._user = user
+        self._manager = manager
         self._applier = applier
         self._table = table
         self._storage = storage
         self._versions = versions
         self._writer = writer
         self._deleter = deleter
+
+    def acting_as(self, user: UserInfo, manager: str) -> InProcess:
+        """The same objects, seen and written by somebody else."""
+        return InProcess(
+            self._table,
+            self._storage,
+            self._versions,
+            self._writer,
+            self._deleter,
+            self._applier,
+            user,
+            manager,
+        )
 
     def _resource(self, group: str, plural: str) -> ResourceType:
         resource = self._table.get(group, plural)
@@ -96,8 +118,8 @@ class InProcess:
             propose=propose,
             mode=mode,
             options=WriteOptions(),
-            user=USER,
-            manager=MANAGER,
+            user=self._user,
+            manager=self._manager,
         )
 
     async def create(self, group: str, plural: str, namespace: str, obj: Json) -> None:
@@ -137,7 +159,7 @@ class InProcess:
             propose=propose,
             mode="apply",
             options=WriteOptions(),
-            user=USER,
+            user=self._user,
             manager=manager,
             subresource=subresource,
         )
@@ -155,7 +177,7 @@ class InProcess:
             namespace=namespace,
             name=name,
             options=DeleteOptions(preconditions=Preconditions(resource_version=version_is)),
-            user=USER,
+            user=self._user,
         )
         try:
             await self._deleter.delete(deletion)
@@ -163,12 +185,89 @@ class InProcess:
             if e.code != 404:
                 raise
 
+    # -- by resource type, in the stored form ------------------------------------------------------
+
+    async def current_revision(self) -> int:
+        """The revision of the store's last change."""
+        return await storage_call(self._storage.current_revision())
+
+    async def read(self, resource: ResourceType, namespace: str, name: str) -> Json | None:
+        """The object as the store has it now, in its stored form; the caller's own."""
+        key = keys.object_key(resource, namespace if resource.namespaced else "", name)
+        record = await storage_call(self._storage.get(key))
+        return self._versions.decode_stored(resource, record) if record is not None else None
+
+    async def edit(
+        self,
+        resource: ResourceType,
+        namespace: str,
+        name: str,
+        change: Callable[[Json], None],
+        *,
+        subresource: str = "",
+    ) -> None:
+        """Change what stands there; again, if somebody else changed it meanwhile.
+
+        `change` edits a copy in place, in the version that is stored where that one is served; it
+        may raise an ApiError to leave it. Raises ApiError: 404, and what a write is refused with.
+        """
+
+        def propose(current: Json | None) -> Json:
+            if current is None:
+                raise errors.not_found(resource.group, resource.plural, name)
+            proposed: Json = copy.deepcopy(current)
+            change(proposed)
+            proposed["metadata"].pop("resourceVersion", None)
+            return proposed
+
+        await self._writer.commit(
+            Change(
+                resource=resource,
+                version=_near_stored(resource),
+                namespace=namespace,
+                name=name,
+                propose=propose,
+                mode="patch",
+                options=WriteOptions(),
+                user=self._user,
+                manager=self._manager,
+                subresource=subresource,
+            )
+        )
+
+    async def remove(
+        self, resource: ResourceType, namespace: str, name: str, options: DeleteOptions
+    ) -> bool:
+        """Delete as asked for; whether it is gone at once. Raises ApiError: 403, 404, 409."""
+        deletion = Deletion(
+            resource=resource,
+            version=_near_stored(resource),
+            namespace=namespace,
+            name=name,
+            options=options,
+            user=self._user,
+        )
+        return (await self._deleter.delete(deletion)).gone
+
+
+def _near_stored(resource: ResourceType) -> Version:
+    """The version that needs the least conversion."""
+    stored = (v for v in resource.versions.values() if v.kind == resource.stored)
+    return next(stored, None) or next(iter(resource.versions.values()))
+
 
 class LateObjects:
     """In-process objects for those who are made before the writer that they go through."""
 
-    def __init__(self) -> None:
+    def __init__(self, controllers: Collection[str], quotas: Callable[[str], Any]) -> None:
+        """`controllers`: those that run in this process. `quotas`: what a namespace has of them."""
         self._inner: InProcess | None = None
+        # Is told what is written into quotas, where they are counted.
+        self.quota_gate = QuotaGate(quotas) if "resourcequota" in controllers else None
+
+    def hooks(self, *others: Hook) -> tuple[Hook, ...]:
+        """The hooks of the write pipeline, in their order."""
+        return others if self.quota_gate is None else (self.quota_gate, *others)
 
     def bind(self, inner: InProcess) -> None:
         self._inner = inner
@@ -179,6 +278,8 @@ class LateObjects:
 
     async def write_quota(self, namespace: str, quota: Json) -> None:
         assert self._inner is not None, "bound before anybody asks"
+        if self.quota_gate is not None:
+            self.quota_gate.wrote(namespace, quota["metadata"]["name"], quota["status"]["used"])
         await self._inner.update_status("", "resourcequotas", namespace, quota)
 
     async def get(self, group: str, plural: str, namespace: str, name: str) -> Json | None:

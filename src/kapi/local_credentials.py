@@ -84,6 +84,8 @@ def _prepare(options: Options, directory: Path, temporary: Path | None, now: flo
         store.ensure_leaf("apiserver", serving_names(options, bind))
         changes["tls_cert_file"] = str(pki / "apiserver.crt")
         changes["tls_private_key_file"] = str(pki / "apiserver.key")
+        if not options.root_ca_file:
+            changes["root_ca_file"] = str(pki / "ca.crt")
     if own_clients:
         store.ensure_leaf("admin", (ADMIN_GROUP, ADMIN_USER))
         changes["client_ca_file"] = str(pki / "ca.crt")

@@ -13,7 +13,7 @@ from typing import Any
 
 from kapi import features, flag_files
 from kapi.admission import order
-from kapi.options import DEFAULTS, FLAGS, Flag, Options
+from kapi.options import CONTROLLERS, DEFAULTS, FLAGS, Flag, Options
 
 _SHORT = {"-v": "v"}
 _PAIRS = (
@@ -172,6 +172,7 @@ def _check(options: Options) -> None:
         raise UsageError("--service-account-key-file needs --service-account-signing-key-file, too")
     if options.admission_control_config_file:
         _check_admission(options)
+    _check_controllers(options.controllers)
     if options.http2:
         _check_http2()
     _check_origins(options.cors_allowed_origins)
@@ -211,6 +212,16 @@ def _check_admission(options: Options) -> None:
         chain.check_configuration(options)
     except configuration.ConfigurationError as error:
         raise UsageError(f"--admission-control-config-file: {error}") from error
+
+
+def _check_controllers(names: Sequence[str]) -> None:
+    known = {"*", *CONTROLLERS, *(alias for more in CONTROLLERS.values() for alias in more)}
+    for name in names:
+        if name.removeprefix("-") not in known or name == "-*":
+            listed = ", ".join(CONTROLLERS)
+            raise UsageError(
+                f'--controllers: "{name}" is not in the list of known controllers: *, {listed}'
+            )
 
 
 def _check_http2() -> None:

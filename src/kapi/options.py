@@ -20,6 +20,19 @@ from kapi.flags import Kind, PortRange, Rule, at_least, between, never, one_of
 MEMORY = ":memory:"  # as --data-dir: keep nothing
 AUTHORIZATION_MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node", "ABAC", "Webhook")
 
+# Those of --controllers, in the order they are started, with the names that
+# kube-controller-manager has for them.
+CONTROLLERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "namespace": ("namespace-controller",),
+        "garbagecollector": ("garbage-collector-controller",),
+        "serviceaccount": ("serviceaccount-controller",),
+        "root-ca": ("root-ca-cert-publisher", "root-ca-certificate-publisher-controller"),
+        "resourcequota": ("resourcequota-controller",),
+        "clusterrole-aggregation": ("clusterrole-aggregation-controller",),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:
@@ -228,6 +241,15 @@ class Options:
         "Who keeps the endpoints of the `kubernetes` service: servers by leases, or nobody.",
         one_of("lease", "none"))
 
+    # -- controllers --
+    controllers: tuple[str, ...] = _list((),
+        "Housekeeping controllers to run in this process: namespace, garbagecollector, "
+        "serviceaccount, root-ca, resourcequota, clusterrole-aggregation; `*` for all, `-name` for "
+        "all but one. Default: none. (A flag of kube-controller-manager)")
+    root_ca_file: str = _file(flags.CA_BUNDLE,
+        "CA that the controller root-ca publishes. Default: the self-made one, or the serving "
+        "certificate's file. (A flag of kube-controller-manager)")
+
     # -- other servers --
     enable_aggregator_routing: bool = _bool(False,
         "Call aggregated servers and webhooks by endpoint, not by service address.")
@@ -259,6 +281,15 @@ class Options:
 
     # fmt: on
     given: frozenset[str] = frozenset()
+
+    @property
+    def housekeeping(self) -> tuple[str, ...]:
+        """The controllers that are switched on, by their short names."""
+        aliases = {alias: name for name, known in CONTROLLERS.items() for alias in known}
+        said = {c.removeprefix("-"): not c.startswith("-") for c in self.controllers}
+        chosen = {aliases.get(name, name): on for name, on in said.items()}
+        every = chosen.get("*", False)
+        return tuple(name for name in CONTROLLERS if chosen.get(name, every))
 
     @property
     def gates(self) -> dict[str, bool]:

@@ -140,6 +140,7 @@ class Server:
                 cacher=cacher,
                 reader=core.reader,
                 in_process=core.in_process,
+                quota_gate=core.quota_gate,
                 definitions=definitions,
                 allocation=core.allocation,
                 probe=probe,
@@ -155,7 +156,7 @@ class Server:
         fields = FieldManager(versions.decoders)
         authority = identity.build_authority(options, self._lister)
         listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
-        objects = LateObjects()
+        objects = LateObjects(options.housekeeping, self._lister("", "resourcequotas").list)
         webhooks = webhook_plugins(
             WebhookDependencies(
                 lister=self._lister,
@@ -188,7 +189,8 @@ class Server:
         allocation = service_ranges.build(
             options, clock, entropy, objects, service_ranges.Stored(services, ips, storage)
         )
-        writer = Writer(storage, versions, fields, admission, clock, entropy, (allocation,))
+        hooks = objects.hooks(allocation)
+        writer = Writer(storage, versions, fields, admission, clock, entropy, hooks)
         deleter = Deleter(
             storage,
             versions,
@@ -203,7 +205,7 @@ class Server:
         reader = Reader(cacher, storage)
         return Core(
             catalog, versions, fields, applier, reader, writer, deleter, in_process, allocation,
-            who, authority,
+            objects.quota_gate, who, authority,
             lambda: allocation.restore_objects(services.list(), ips.list()),
         )  # fmt: skip
 
@@ -299,7 +301,9 @@ class Server:
     def _lister(self, group: str, plural: str) -> Lister:
         assert self.cacher is not None
         resource = self.table.get(group, plural)
-        return Lister(self.cacher, resource if resource is not None else _absent(group, plural))
+        if resource is None:
+            raise LookupError(f"{plural}.{group} is not served, but something needs it")
+        return Lister(self.cacher, resource)
 
     def _hook_client(self) -> HookClient:
         assert self._outside is not None, "a server that was not started calls nobody"
@@ -308,7 +312,3 @@ class Server:
 
 async def _not_started(request: Request) -> Response:
     raise errors.service_unavailable("the server is starting", retry_after=1)
-
-
-def _absent(group: str, plural: str) -> ResourceType:
-    raise LookupError(f"{plural}.{group} is not served, but something needs it")

@@ -53,13 +53,20 @@ def programs(folder: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/field-ownership.md"])
+@pytest.mark.parametrize(
+    ("document", "flags"),
+    [
+        ("README.md", ()),
+        ("docs/field-ownership.md", ()),
+        ("docs/tenants.md", ("--controllers=*",)),
+    ],
+)
 def test_a_session_prints_what_the_document_says(
-    document: str, binaries: Path, tmp_path: Path
+    document: str, flags: tuple[str, ...], binaries: Path, tmp_path: Path
 ) -> None:
     steps = session(document)
     assert len(steps) > 10, f"{document} has no session"
-    with serving(tmp_path) as server:
+    with serving(tmp_path, *flags) as server:
         environment = {
             "PATH": f"{programs(tmp_path)}:{binaries}:{os.environ['PATH']}",
             "HOME": str(tmp_path),

@@ -107,7 +107,13 @@ def _limit_ranger(d: PluginDependencies) -> Plugin:
 
 
 def _service_account(d: PluginDependencies) -> Plugin:
-    return ServiceAccountPlugin(d.lister("", "serviceaccounts"), d.live, d.entropy)
+    return ServiceAccountPlugin(
+        d.lister("", "serviceaccounts"),
+        d.live,
+        d.entropy,
+        d.clock,
+        expected="serviceaccount" in d.options.housekeeping,
+    )
 
 
 def _taint_nodes(d: PluginDependencies) -> Plugin:

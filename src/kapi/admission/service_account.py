@@ -11,11 +11,14 @@ from typing import Any
 from kapi import errors
 from kapi.admission.listers import Lister
 from kapi.admission.plugin import Attributes, Operation
-from kapi.clock import Entropy
+from kapi.clock import Clock, Entropy
 
 Json = dict[str, Any]
 Live = Callable[[str, str, str], Awaitable[Json | None]]
 
+DEFAULT = "default"
+# How long a pod waits for the default account of its namespace: 1.5 s in all, as the real server.
+PAUSES_S = (0.005, 0.01, 0.02, 0.04, *(0.095 for _ in range(15)))
 MIRROR_POD = "kubernetes.io/config.mirror"
 VOLUME_PREFIX = "kube-api-access-"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -27,7 +30,19 @@ _SUFFIX_LENGTH = 5
 class ServiceAccountPlugin:
     name = "ServiceAccount"
 
-    def __init__(self, accounts: Lister, live: Live, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        accounts: Lister,
+        live: Live,
+        entropy: Entropy,
+        clock: Clock | None = None,
+        *,
+        expected: bool = False,
+    ) -> None:
+        """`expected`: a controller of this process makes the default accounts. `clock`: for
+        waiting until it has; None: nobody waits."""
+        self._clock = clock
+        self._expected = expected
         self._accounts = accounts
         self._live = live
         self._entropy = entropy
@@ -56,6 +71,8 @@ class ServiceAccountPlugin:
         account = self._accounts.get(a.namespace, name)
         if account is None:
             account = await self._live("serviceaccounts", a.namespace, name)
+        if account is None and name == DEFAULT:
+            account = await self._wait_for_default(a.namespace)
         if account is None:
             text = (
                 f"error looking up service account {a.namespace}/{name}: "
@@ -63,6 +80,22 @@ class ServiceAccountPlugin:
             )
             raise errors.forbidden(a.group, a.resource, a.name, text)
         return account
+
+    async def _wait_for_default(self, namespace: str) -> Json | None:
+        """The default account of a new namespace, if somebody makes them and will in a moment.
+
+        That somebody does shows by the account in the namespace `default`.
+        """
+        if self._clock is None:
+            return None
+        if not self._expected and self._accounts.get(DEFAULT, DEFAULT) is None:
+            return None
+        for pause in PAUSES_S:
+            await self._clock.sleep(pause)
+            account = self._accounts.get(namespace, DEFAULT)
+            if account is not None:
+                return account
+        return None
 
     def _check_mirror(self, a: Attributes, spec: Json) -> None:
         """A pod that mirrors a file of a node has nothing to do with accounts."""

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 
 from kapi import log
 from kapi.cacher.event import Item, Layout, Resource
-from kapi.cacher.resource_cache import ResourceCache
+from kapi.cacher.resource_cache import Observer, ResourceCache
 from kapi.cacher.timers import Timers
 from kapi.cacher.watcher import Watcher
 from kapi.clock import Clock, Entropy
@@ -54,6 +54,7 @@ class Cacher:
         self.timers = Timers(clock)
         self._clock = clock
         self._caches: dict[str, ResourceCache] = {}  # by storage prefix
+        self._observers: list[Observer] = []
         self.revision = 0  # all changes up to it are in the caches and with the watchers
         self.ready = False
         self._waiting: deque[tuple[int, asyncio.Future[bool]]] = deque()
@@ -123,6 +124,12 @@ class Cacher:
     def register(self, resource: Resource) -> ResourceCache:
         """Serve a resource, or a new form of it; loads in the background once the cacher runs."""
         key = (resource.group, resource.plural)
+        cache = self._register(resource, key)
+        for observer in self._observers:
+            observer.served(cache, resource)
+        return cache
+
+    def _register(self, resource: Resource, key: tuple[str, str]) -> ResourceCache:
         cache = self._caches.get(resource.storage_prefix)
         if cache is not None:
             known = cache.resources.get(key)
@@ -132,7 +139,7 @@ class Cacher:
                     cache.layout = Layout(resource)
                 return cache
             self.unregister(known)
-        cache = ResourceCache(resource, self._revision)
+        cache = ResourceCache(resource, self._revision, self._observers)
         cache.resources[key] = resource
         self._caches[resource.storage_prefix] = cache
         if self._tasks:
@@ -158,6 +165,14 @@ class Cacher:
         for watcher in cache.watchers if cache is not None else ():
             if watcher.selection.resource is resource:
                 watcher.end()
+
+    def observe(self, observer: Observer) -> None:
+        """Tell it of all changes from now on, and first of the caches that are there."""
+        self._observers.append(observer)
+        for cache in self._caches.values():
+            observer.served(cache, next(iter(cache.resources.values())))
+            if cache.loaded.is_set():
+                observer.loaded(cache)
 
     def cache(self, resource: Resource) -> ResourceCache | None:
         """The cache of a registered resource."""

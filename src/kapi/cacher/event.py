@@ -101,6 +101,16 @@ class Item:
         start, end = self._splice
         return self.head + self.tail[:start] + self.tail[end:]
 
+    @property
+    def uid(self) -> str:
+        """metadata.uid, which stands beside the resource version; empty if there is none."""
+        start, end = self._splice
+        if len(self.head) > 1:
+            match = _UID_BEFORE.search(self.tail, max(0, start - _UID_BYTES_MAX), start)
+        else:
+            match = _UID_AFTER.match(self.tail, end)
+        return match[1].decode() if match is not None else ""
+
     def stored_json(self) -> bytes:
         """The stored form with its resource version."""
         return self.head + self.tail
@@ -199,6 +209,10 @@ _LABELS = re.compile(
 )
 # Sorted order: uid is the last key of metadata, and something of the object, or its end, follows.
 _LAST_UID = re.compile(rb'"uid":"[^"\\]*"\}(?=\}|,"[^"\\]*":)')
+# The uid beside the spliced resource version: before it in struct order, after it in sorted order.
+_UID_BYTES_MAX = 80  # what is searched: a uid is a UUID, 45 bytes with its key
+_UID_BEFORE = re.compile(rb'"uid":"([^"\\]*)",?\Z')
+_UID_AFTER = re.compile(rb',?"uid":"([^"\\]*)"')
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 
 

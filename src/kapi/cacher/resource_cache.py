@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from kapi.cacher.demux import Demux
 from kapi.cacher.event import ADDED, DELETED, MODIFIED, Event, Item, Layout, Resource
@@ -19,10 +20,30 @@ from kapi.storage import interface as storage
 from kapi.storage import keys
 
 
+class Observer(Protocol):
+    """Who is told of everything that happens to the caches, at once and in the order of revisions:
+    controllers in this process. Its methods are short, never await and never raise."""
+
+    def served(self, cache: ResourceCache, resource: Resource) -> None:
+        """A resource is served, or another form of it."""
+
+    def loaded(self, cache: ResourceCache) -> None:
+        """What is in the cache was put there without events."""
+
+    def changed(self, cache: ResourceCache, event: Event) -> None:
+        """One change; the cache has it already."""
+
+    def ended(self, cache: ResourceCache) -> None:
+        """The cache is no more."""
+
+
 class ResourceCache:
     """Read by `registry/read.py` and listers; written by the cacher only."""
 
-    def __init__(self, resource: Resource, now: Callable[[], int]) -> None:
+    def __init__(
+        self, resource: Resource, now: Callable[[], int], observers: Sequence[Observer] = ()
+    ) -> None:
+        self._observers = observers
         self.resources: dict[tuple[str, str], Resource] = {}
         self.prefix = resource.storage_prefix
         self.namespaced = resource.namespaced
@@ -82,6 +103,8 @@ class ResourceCache:
         self.history.clear(revision)
         self.changed = self._loaded_at = revision
         self.loaded.set()
+        for observer in self._observers:
+            observer.loaded(self)
         aside, self._aside = self._aside, []
         for event in aside:
             self.apply(event)
@@ -129,6 +152,8 @@ class ResourceCache:
         self.received += 1
         self.history.append(event)
         self.watchers.publish(event)
+        for observer in self._observers:
+            observer.changed(self, event)
 
     def _lose(
         self, change: storage.Event, namespace: str, name: str, error: storage.Corrupt
@@ -146,3 +171,5 @@ class ResourceCache:
         self.loaded.set()
         for watcher in self.watchers:
             watcher.end()
+        for observer in self._observers:
+            observer.ended(self)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kapi.controllers import bootstrap_rbac, fixed_objects, objects, role_aggregation
+from kapi.controllers import bootstrap_rbac, fixed_objects, objects
 from kapi.controllers.fixed_objects import RequestHeaderSettings, Settings, bootstrap, load
 from kapi.controllers.kubernetes_service import merge_service
 from kapi.controllers.objects import Fixed, ensure, ensure_all
@@ -251,24 +251,3 @@ async def test_a_refusal_is_raised() -> None:
     with pytest.raises(ApiError) as caught:
         await ensure_all(Store(), [Fixed(group="", resource="pods", object=obj)])
     assert caught.value.code == 404
-
-
-def test_aggregation_takes_the_rules_of_the_selected() -> None:
-    def role(name: str, *rules: str, label: str = "", **more: Any) -> Json:
-        labels = {label: "true"} if label else {}
-        return {
-            "metadata": {"name": name, "labels": labels},
-            "rules": [{"verbs": [r]} for r in rules],
-            **more,
-        }
-
-    selector = {"clusterRoleSelectors": [{"matchLabels": {"to-view": "true"}}]}
-    view = role("view", label="to-view", aggregationRule=selector)
-    roles = [view, role("b", "2", "1", label="to-view"), role("a", "1", label="to-view"), role("c")]
-    assert role_aggregation.aggregated_rules(view, roles) == [{"verbs": ["1"]}, {"verbs": ["2"]}]
-    (fixed,) = role_aggregation.wanted(roles)
-    assert (fixed.name, len(fixed.object["rules"])) == ("view", 2)
-    merged = role_aggregation.merge_rules(view, fixed.object)
-    assert merged is not None
-    assert role_aggregation.merge_rules(merged, fixed.object) is None
-    assert role_aggregation.wanted([merged, *roles[1:]]) == []
