@@ -15,6 +15,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
+from typing import cast
 
 import httptools
 
@@ -159,8 +160,7 @@ class Connection(asyncio.Protocol):
     # -- asyncio.Protocol -------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's over TLS is no subclass
         self.local = _shown(transport.get_extra_info("sockname"))
         self.remote = _shown(transport.get_extra_info("peername"))
 
