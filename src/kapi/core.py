@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kapi import identity
+from kapi.admission.plugin import AdmissionChain
 from kapi.admission.quota_gate import QuotaGate
 from kapi.in_process import InProcess
 from kapi.kinds.catalog import Catalog
@@ -33,6 +34,7 @@ class Core:
     reader: Reader
     writer: Writer
     deleter: Deleter
+    admission: AdmissionChain
     in_process: InProcess
     allocation: ServiceAllocation | SharedAllocation
     quota_gate: QuotaGate | None

@@ -66,6 +66,7 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
             reader=core.reader,
             writer=core.writer,
             deleter=core.deleter,
+            admission=core.admission,
             clock=clock,
             entropy=d.entropy,
             options=options,

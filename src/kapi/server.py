@@ -10,10 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from kapi import background, errors, identity, replicas, service_ranges
-from kapi.admission import configuration
-from kapi.admission.chain import PluginDependencies, default_plugins
+from kapi.admission_parts import AdmissionDependencies, build_admission
 from kapi.apiextensions.conversion import Converter
-from kapi.authorization.escalation import RbacEscalation
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
 from kapi.cel.door import Rules
@@ -37,7 +35,6 @@ from kapi.outgoing.hooks import HookClient
 from kapi.outside import Outside, build_outside
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
-from kapi.registry.equivalents import ServedKinds
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
 from kapi.registry.versions import Versions
@@ -47,7 +44,6 @@ from kapi.schema.defaulting import Defaulters
 from kapi.shown_options import bootstrap_settings
 from kapi.storage.interface import Storage
 from kapi.stores import open_store, translated
-from kapi.webhook_parts import WebhookDependencies, webhook_plugins
 
 
 class Server:
@@ -157,32 +153,20 @@ class Server:
         authority = identity.build_authority(options, self._lister)
         listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
         objects = LateObjects(options.housekeeping, self._lister("", "resourcequotas").list)
-        webhooks = webhook_plugins(
-            WebhookDependencies(
-                lister=self._lister,
-                live=objects.live,
-                kinds=ServedKinds(self.table, versions),
-                client=self._hook_client(),
-                authorizer=authority.authorizer,
-                started=lambda: bool(self._tasks),
-                metrics=self.metrics,
-                clock=clock,
-                entropy=entropy,
-            )
-        )
         who = identity.build_identity(options, clock, entropy, listers, objects.live)
-        admission = default_plugins(
-            PluginDependencies(
-                lister=self._lister,
+        admission = build_admission(
+            AdmissionDependencies(
+                options=options,
                 clock=clock,
                 entropy=entropy,
-                options=options,
-                authorizer=authority.authorizer,
-                live=objects.live,
-                write_quota=objects.write_quota,
-                configuration=configuration.read(options.admission_control_config_file),
-                extra=(RbacEscalation(authority.rbac, authority.authorizer),),
-                given=webhooks,
+                metrics=self.metrics,
+                table=self.table,
+                versions=versions,
+                lister=self._lister,
+                objects=objects,
+                authority=authority,
+                client=self._hook_client(),
+                started=lambda: bool(self._tasks),
             )
         )
         services, ips = self._lister("", "services"), self._lister(*service_ranges.IP_ADDRESSES)
@@ -204,8 +188,8 @@ class Server:
         objects.bind(in_process)
         reader = Reader(cacher, storage)
         return Core(
-            catalog, versions, fields, applier, reader, writer, deleter, in_process, allocation,
-            objects.quota_gate, who, authority,
+            catalog, versions, fields, applier, reader, writer, deleter, admission, in_process,
+            allocation, objects.quota_gate, who, authority,
             lambda: allocation.restore_objects(services.list(), ips.list()),
         )  # fmt: skip
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kapi import errors
+from kapi.admission.plugin import AdmissionChain
 from kapi.authorization.authorizer import Decision, refusal
 from kapi.clock import Clock, Entropy
 from kapi.filters.authorization import attributes
+from kapi.handlers.admission import CONNECTS, SubresourceAdmission
 from kapi.handlers.aside import Aside
 from kapi.handlers.binding import BindingHandler
 from kapi.handlers.component_status import ComponentStatusHandler
@@ -61,6 +63,7 @@ class VerbDependencies:
     reader: Reader
     writer: Writer
     deleter: Deleter
+    admission: AdmissionChain
     clock: Clock
     entropy: Entropy
     options: Options
@@ -102,7 +105,8 @@ def build_verbs(d: VerbDependencies) -> Verbs:
         if decision is not Decision.ALLOW:
             raise refusal(asked, reason)
 
-    binding = BindingHandler(decoder, d.writer, respond, d.table, d.clock)
+    admission = SubresourceAdmission(d.admission)
+    binding = BindingHandler(decoder, d.writer, respond, d.table, d.clock, admission)
     virtual = {
         **authorization.reviews(d.authority.authorizer, d.authority.rules),
         **authentication.reviews(d.identity.tokens, d.identity.audiences, d.clock),
@@ -115,8 +119,12 @@ def build_verbs(d: VerbDependencies) -> Verbs:
         decoder, d.versions, d.writer, d.reader, respond, patch, d.applier, scale_kind.COLUMNS
     )
     components = ComponentStatusHandler(respond, d.healthy)
-    eviction = EvictionHandler(decoder, d.writer, d.deleter, d.reader, respond, d.table, d.clock)
-    create = CreateHandler(decoder, d.versions, d.writer, respond, virtual, d.fields, d.clock)
+    eviction = EvictionHandler(
+        decoder, d.writer, d.deleter, d.reader, respond, d.table, d.clock, admission
+    )
+    create = CreateHandler(
+        decoder, d.versions, d.writer, respond, virtual, d.fields, d.clock, admission
+    )
     objects: dict[str, ResourceHandler] = {
         "get": GetHandler(d.reader, respond),
         "list": ListHandler(d.reader, respond),
@@ -141,6 +149,15 @@ def build_verbs(d: VerbDependencies) -> Verbs:
         ("pods", "eviction"): {"create": eviction},
         **_elsewhere(d, authorize),
     }
+    _add_tokens(d, create, subresources)
+    _ask_admission(admission, subresources)
+    return Verbs(objects, subresources)
+
+
+_Subresources = dict[tuple[str, str], Mapping[str, ResourceHandler]]
+
+
+def _add_tokens(d: VerbDependencies, create: CreateHandler, subresources: _Subresources) -> None:
     if d.identity.issuer is not None:
         requests = authentication.TokenRequests(
             d.identity.issuer,
@@ -153,7 +170,15 @@ def build_verbs(d: VerbDependencies) -> Verbs:
         subresources[("serviceaccounts", "token")] = {
             "create": lambda request, target: create.subresource(request, target, requests.create)
         }
-    return Verbs(objects, subresources)
+
+
+def _ask_admission(admission: SubresourceAdmission, subresources: _Subresources) -> None:
+    """Before anybody is connected."""
+    for key, (kind, fields) in CONNECTS.items():
+        subresources[key] = {
+            verb: admission.connecting(kind, fields, handler)
+            for verb, handler in subresources[key].items()
+        }
 
 
 def _elsewhere(

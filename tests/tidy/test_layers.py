@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "apiextensions",
         "identity in_process certificates flag_files measures outside service_ranges",
         "custom_kinds housekeeping stored_forms shown_options webhook_parts",
-        "stores",
+        "stores admission_parts",
         "chain mux local_credentials option_parser",
         "replicas",
         "background",

@@ -42,6 +42,9 @@ class PluginDependencies:
     options: Any
     authorizer: Any
     live: Callable[[str, str, str], Awaitable[Json | None]]  # core plural, namespace, name
+    create: Callable[[str, str, Json], Awaitable[None]]  # group, plural, cluster-scoped object
+    # Plural, and whether namespaced, of what a kind (by its group) is served as.
+    resources_of: Callable[[str, str], list[tuple[str, bool]]]
     write_quota: WriteStatus
     extra: tuple[Plugin, ...] = ()  # after all that change, before those that refuse
     configuration: Mapping[str, Any] = field(default_factory=dict)  # by plugin name

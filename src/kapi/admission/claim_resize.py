@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kapi import errors
 from kapi.admission.listers import Lister
-from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.plugin import Attributes, Operation, refused
 from kapi.schema import quantity
 
 Json = dict[str, Any]
@@ -39,7 +38,7 @@ class ClaimResize:
             return
         if ((a.old or {}).get("status") or {}).get("phase") != "Bound":
             text = "Only bound persistent volume claims can be expanded"
-            raise errors.forbidden(a.group, a.resource, a.name, text)
+            raise refused(a, text)
         name = new.get("storageClassName") or ""
         found = self._classes.get("", name) if name else None
         if found is None or not found.get("allowVolumeExpansion"):
@@ -47,7 +46,7 @@ class ClaimResize:
                 "only dynamically provisioned pvc can be resized and the storageclass that "
                 "provisions the pvc must support resize"
             )
-            raise errors.forbidden(a.group, a.resource, a.name, text)
+            raise refused(a, text)
 
 
 def _storage(spec: Json) -> str | None:

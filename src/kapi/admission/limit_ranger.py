@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from kapi import errors
 from kapi.admission.listers import Lister
-from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.plugin import Attributes, Operation, refused
 from kapi.admission.pod_usage import pod_totals
 from kapi.schema import quantity
 
@@ -56,7 +55,7 @@ class LimitRanger:
             found = check(a.object, limit_range)
             if found:
                 text = found[0] if len(found) == 1 else "[" + ", ".join(found) + "]"
-                raise errors.forbidden(a.group, a.resource, a.name, text)
+                raise refused(a, text)
 
 
 def _limits(limit_range: Json, kind: str) -> list[Json]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from kapi import errors
 from kapi.admission.listers import Lister
-from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.plugin import Attributes, Operation, refused
 
 Json = dict[str, Any]
 Live = Callable[[str, str, str], Awaitable[Json | None]]  # core plural, namespace, name
@@ -52,7 +52,7 @@ class NamespaceLifecycle:
 
 def _terminating(a: Attributes) -> errors.ApiError:
     text = f"unable to create new content in namespace {a.namespace} because it is being terminated"
-    error = errors.forbidden(a.group, a.resource, a.name, text)
+    error = refused(a, text)
     cause = {
         "reason": "NamespaceTerminating",
         "message": f"namespace {a.namespace} is being terminated",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from kapi.errors import ApiError, forbidden
 from kapi.messages import UserInfo
 
 Json = dict[str, Any]
@@ -68,6 +69,15 @@ class Attributes:
         if self.reinvocation is None:
             self.reinvocation = Reinvocation()
         return self.reinvocation
+
+
+def refused(a: Attributes, text: str) -> ApiError:
+    """The 403 of a plugin that does not want it, with the name of what was sent: also one that is
+    still to be completed.
+    """
+    meta = (a.object or {}).get("metadata") or {}
+    name = a.name or meta.get("name") or meta.get("generateName") or "Unknown"
+    return forbidden(a.group, a.resource, name, text)
 
 
 class MutatingPlugin(Protocol):

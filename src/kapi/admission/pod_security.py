@@ -11,7 +11,7 @@ from typing import Any
 
 from kapi import errors
 from kapi.admission.listers import Lister
-from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.plugin import Attributes, Operation, refused
 from kapi.admission.pod_security_checks import LEVELS, violations
 
 Json = dict[str, Any]
@@ -73,7 +73,7 @@ class PodSecurity:
             found = violations(level, meta, spec)
             if found:
                 text = f'violates PodSecurity "{level}:{version}": {found}'
-                raise errors.forbidden(a.group, a.resource, a.name, text)
+                raise refused(a, text)
         level, version = _policy(labels, "audit")
         found = violations(level, meta, spec)
         if found:

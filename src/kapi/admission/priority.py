@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kapi import errors
 from kapi.admission.listers import Lister
-from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.plugin import Attributes, Operation, refused
 
 Json = dict[str, Any]
 PREEMPT = "PreemptLowerPriority"
@@ -48,7 +47,7 @@ class Priority:
             found = self._classes.get("", name)
             if found is None:
                 text = f"no PriorityClass with name {name} was found"
-                raise errors.forbidden(a.group, a.resource, a.name, text)
+                raise refused(a, text)
         else:
             found = self._default()
             if found is not None:
@@ -62,7 +61,7 @@ class Priority:
                 f"priority admission controller computed {priority} from the given "
                 "PriorityClass name"
             )
-            raise errors.forbidden(a.group, a.resource, a.name, text)
+            raise refused(a, text)
         spec["priority"] = priority
         own = spec.get("preemptionPolicy")
         if own is not None and own != policy:
@@ -71,7 +70,7 @@ class Priority:
                 f"priority admission controller computed {policy} from the given "
                 "PriorityClass name"
             )
-            raise errors.forbidden(a.group, a.resource, a.name, text)
+            raise refused(a, text)
         spec["preemptionPolicy"] = policy
 
     def _default(self) -> Json | None:
@@ -89,4 +88,4 @@ class Priority:
                     f"PriorityClass {other['metadata']['name']} is already marked as default. "
                     "Only one default can exist"
                 )
-                raise errors.forbidden(a.group, a.resource, a.name, text)
+                raise refused(a, text)

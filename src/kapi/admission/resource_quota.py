@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from kapi import errors
 from kapi.admission.listers import Lister
-from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.plugin import Attributes, Operation, refused
 from kapi.admission.quota_usage import (
     Usage,
     concerned,
@@ -136,7 +136,7 @@ class ResourceQuotaPlugin:
         return {k: merged[k] for k in sorted(merged)}
 
     def _refused(self, a: Attributes, text: str) -> ApiError:
-        return errors.forbidden(a.group, a.resource, a.name, text)
+        return refused(a, text)
 
 
 def _limited(amounts: Usage, names: Collection[str]) -> Usage:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kapi import errors
 from kapi.admission.listers import Lister
-from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.plugin import Attributes, Operation, refused
 
 Json = dict[str, Any]
 
@@ -33,7 +33,7 @@ class RuntimeClassPlugin:
         return found
 
     def _rejected(self, a: Attributes, text: str) -> errors.ApiError:
-        return errors.forbidden(a.group, a.resource, a.name, f"pod rejected: {text}")
+        return refused(a, f"pod rejected: {text}")
 
     async def admit(self, attributes: Attributes) -> None:
         found = self._class(attributes)

@@ -10,7 +10,7 @@ from typing import Any
 
 from kapi import errors
 from kapi.admission.listers import Lister
-from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.plugin import Attributes, Operation, refused
 from kapi.clock import Clock, Entropy
 
 Json = dict[str, Any]
@@ -78,7 +78,7 @@ class ServiceAccountPlugin:
                 f"error looking up service account {a.namespace}/{name}: "
                 f"serviceaccount {errors.quote(name)} not found"
             )
-            raise errors.forbidden(a.group, a.resource, a.name, text)
+            raise refused(a, text)
         return account
 
     async def _wait_for_default(self, namespace: str) -> Json | None:
@@ -109,7 +109,7 @@ class ServiceAccountPlugin:
                 if source.get("serviceAccountToken") is not None:
                     text = "a mirror pod may not use ServiceAccountToken volume projections"
         if text:
-            raise errors.forbidden(a.group, a.resource, a.name, text)
+            raise refused(a, text)
 
     def _mount(self, spec: Json) -> None:
         volumes = spec.get("volumes") or []

@@ -10,6 +10,7 @@ from typing import Any
 from kapi import errors
 from kapi.clock import Clock, rfc3339
 from kapi.errors import ApiError
+from kapi.handlers.admission import SubresourceAdmission
 from kapi.handlers.decode import Decoder, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
@@ -31,7 +32,9 @@ class BindingHandler:
         respond: Responder,
         table: ResourceTable,
         clock: Clock,
+        admission: SubresourceAdmission,
     ) -> None:
+        self._admission = admission
         self._decoder = decoder
         self._writer = writer
         self._respond = respond
@@ -57,6 +60,7 @@ class BindingHandler:
         name = (binding.get("metadata") or {}).get("name", "")
         if name != target.name:
             raise errors.bad_request("name in URL does not match name in Binding object")
+        await self._admission.create(request, target, subresource.kind, binding, options)
         await self.bind(request, target.namespace, target.name, binding, options)
         return self._respond.status(request, created(), accepted, 201)
 
@@ -96,6 +100,7 @@ class BindingHandler:
                 unmanaged=True,
                 warn=request.warn,
                 annotate=request.audit.annotations.__setitem__,
+                admitted=True,
             )
         )
 

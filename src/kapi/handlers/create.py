@@ -8,6 +8,7 @@ from typing import Any
 
 from kapi import errors
 from kapi.clock import Clock, rfc3339
+from kapi.handlers.admission import SubresourceAdmission
 from kapi.handlers.decode import Decoder, Rules, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
@@ -35,7 +36,9 @@ class CreateHandler:
         virtual: Mapping[tuple[str, str], Virtual],
         fields: FieldManager,
         clock: Clock,
+        admission: SubresourceAdmission,
     ) -> None:
+        self._admission = admission
         self._fields = fields
         self._clock = clock
         self._decoder = decoder
@@ -64,6 +67,7 @@ class CreateHandler:
         answer = self._virtual.get((resource.group, resource.plural))
         if answer is not None:
             self._own(request, version.kind, schema, obj, options, "")
+            await self._admission.create(request, target, version.kind, obj, options)
             answered = await answer(request, target, obj, options)
             return self._respond.object(request, target, answered, accepted, status=201)
         meta = obj.get("metadata") or {}
@@ -111,6 +115,7 @@ class CreateHandler:
         )
         self._versions.defaulters.default(schema, obj)
         self._own(request, subresource.kind, schema, obj, options, subresource.name)
+        await self._admission.create(request, target, subresource.kind, obj, options)
         answered = await answer(request, target, obj, options)
         return self._respond.object(request, target, answered, accepted, status=201)
 

@@ -10,6 +10,7 @@ from typing import Any
 from kapi import errors
 from kapi.clock import Clock, rfc3339
 from kapi.errors import ApiError
+from kapi.handlers.admission import SubresourceAdmission
 from kapi.handlers.binding import created
 from kapi.handlers.decode import Decoder, read_body
 from kapi.handlers.respond import Responder
@@ -39,7 +40,9 @@ class EvictionHandler:
         respond: Responder,
         table: ResourceTable,
         clock: Clock,
+        admission: SubresourceAdmission,
     ) -> None:
+        self._admission = admission
         self._decoder = decoder
         self._writer = writer
         self._deleter = deleter
@@ -69,6 +72,7 @@ class EvictionHandler:
         )
         if (eviction.get("metadata") or {}).get("name", "") != target.name:
             raise errors.bad_request("name in URL does not match name in Eviction object")
+        await self._admission.create(request, target, expected, eviction, options)
         wanted = delete_options(Query(""), eviction.get("deleteOptions") or {})
         if options.dry_run:
             wanted = delete_options(
@@ -95,6 +99,7 @@ class EvictionHandler:
                 options=options,
                 user=request.user,
                 warn=request.warn,
+                admitted=True,
             )
         )
 
@@ -144,6 +149,7 @@ class EvictionHandler:
                 manager=manager_name(request, ""),
                 subresource="status",
                 unmanaged=True,
+                admitted=True,
             )
         )
 

@@ -40,6 +40,8 @@ class Change:
     authorize_create: Callable[[], Any] | None = None
     # The server's own doing: nobody's fields, and no new generation.
     unmanaged: bool = False
+    # Admission was asked about what the client sent, which is not this object: not again.
+    admitted: bool = False
     # How a piece of work that may convert objects is done; the writer sets it.
     step: Step = at_once
 

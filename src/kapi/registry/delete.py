@@ -46,6 +46,7 @@ class Deletion:
     user: UserInfo
     warn: Callable[[str], None] = lambda text: None
     annotate: Callable[[str, str], None] = lambda key, value: None
+    admitted: bool = False  # admission was asked about what led to it: not again
     step: Step = at_once  # how work that may convert objects is done; the deleter sets it
 
 
@@ -99,7 +100,8 @@ class Deleter:
                 raise errors.not_found(resource.group, resource.plural, deletion.name)
             current = await deletion.step(partial(self._read, deletion, record))
             check_preconditions(resource, deletion.name, options, current["metadata"])
-            await self._admit(deletion, current)
+            if not deletion.admitted:
+                await self._admit(deletion, current)
             marked, stays = await deletion.step(partial(self._mark, deletion, record))
             try:
                 if not stays:

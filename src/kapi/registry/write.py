@@ -129,7 +129,8 @@ class Writer:
         steps.restrict(change, proposed, live)
         # 5 admission may change it
         attributes = steps.attributes(change, proposed, live)
-        await self._admission.admit(attributes)
+        if not change.admitted:
+            await self._admission.admit(attributes)
         if attributes.mutated:
             steps.wipe(self._versions, change, proposed, live)
             steps.restrict(change, proposed, live)
@@ -148,8 +149,9 @@ class Writer:
             self._prepare(change, work, before, context)
             # 7 every finding at once, then admission may refuse
             self._validate(change, work, before, context)
-            attributes.object, attributes.old = work, before
-            await self._admission.validate(attributes)
+            if not change.admitted:
+                attributes.object, attributes.old = work, before
+                await self._admission.validate(attributes)
             # 8 nothing to do, or only asked what would happen
             stored = work
             if late:

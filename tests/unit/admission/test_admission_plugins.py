@@ -393,6 +393,8 @@ class TestChain:
     def names(self, *off: str) -> list[str]:
         async def no_write(namespace: str, quota: Json) -> None: ...
 
+        async def no_create(group: str, plural: str, obj: Json) -> None: ...
+
         chain = default_plugins(
             PluginDependencies(
                 lister=lambda group, plural: Objects(),
@@ -401,6 +403,8 @@ class TestChain:
                 options=Options(disable_admission_plugins=off),
                 authorizer=None,
                 live=nothing,
+                create=no_create,
+                resources_of=lambda group, kind: [],
                 write_quota=no_write,
             )
         )

@@ -1,0 +1,79 @@
+"""Puts admission into a server: the built-in plugins, webhooks, and the check of escalation.
+
+Called by `server.py`, by constructor arguments only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kapi.admission import configuration
+from kapi.admission.chain import PluginDependencies, default_plugins
+from kapi.admission.plugin import AdmissionChain
+from kapi.authorization.escalation import RbacEscalation
+from kapi.cacher.lister import Lister
+from kapi.clock import Clock, Entropy
+from kapi.identity import Authority
+from kapi.in_process import LateObjects
+from kapi.metrics import Metrics
+from kapi.options import Options
+from kapi.outgoing.hooks import HookClient
+from kapi.registry.equivalents import ServedKinds
+from kapi.registry.resource import ResourceTable
+from kapi.registry.versions import Versions
+from kapi.webhook_parts import WebhookDependencies, webhook_plugins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionDependencies:
+    options: Options
+    clock: Clock
+    entropy: Entropy
+    metrics: Metrics
+    table: ResourceTable
+    versions: Versions
+    lister: Callable[[str, str], Lister]  # by group and plural
+    objects: LateObjects
+    authority: Authority
+    client: HookClient
+    started: Callable[[], bool]
+
+
+def build_admission(d: AdmissionDependencies) -> AdmissionChain:
+    """The chain that every write passes. Raises ConfigurationError."""
+    webhooks = webhook_plugins(
+        WebhookDependencies(
+            lister=d.lister,
+            live=d.objects.live,
+            kinds=ServedKinds(d.table, d.versions),
+            client=d.client,
+            authorizer=d.authority.authorizer,
+            started=d.started,
+            metrics=d.metrics,
+            clock=d.clock,
+            entropy=d.entropy,
+        )
+    )
+    authorizer = d.authority.authorizer
+    return default_plugins(
+        PluginDependencies(
+            lister=d.lister,
+            clock=d.clock,
+            entropy=d.entropy,
+            options=d.options,
+            authorizer=authorizer,
+            live=d.objects.live,
+            create=d.objects.create,
+            resources_of=lambda group, kind: _resources(d.table, group, kind),
+            write_quota=d.objects.write_quota,
+            configuration=configuration.read(d.options.admission_control_config_file),
+            extra=(RbacEscalation(d.authority.rbac, authorizer),),
+            given=webhooks,
+        )
+    )
+
+
+def _resources(table: ResourceTable, group: str, kind: str) -> list[tuple[str, bool]]:
+    """Plural, and whether namespaced, of what a kind is served as."""
+    return [(r.plural, r.namespaced) for r in table if r.group == group and r.kind == kind]
