@@ -58,22 +58,32 @@ class NotATokenError(ValueError):
 def tokens(text: str) -> list[Token]:
     """Ends with END. Raises NotATokenError."""
     out: list[Token] = []
-    at, match = 0, _TOKEN.match
+    at = 0
     while at < len(text):
-        found = match(text, at)
+        found = one(text, at)
         if found is None:
             raise NotATokenError(text[at])
-        group = found.lastgroup
-        assert group is not None
-        if group != "skip":
-            word = found.group()
-            if group == "op" or (group == "ident" and word in WORDS):
-                out.append((word, word, at))
-            else:
-                out.append((_KINDS[group], word, at))
-        at = found.end()
+        token, at = found
+        if token is not None:
+            out.append(token)
     out.append((END, END, len(text)))
     return out
+
+
+def one(text: str, at: int) -> tuple[Token | None, int] | None:
+    """The token at an offset, None for blanks and comments, and where it ends; None where there is
+    no token."""
+    found = _TOKEN.match(text, at)
+    if found is None:
+        return None
+    group = found.lastgroup
+    assert group is not None
+    if group == "skip":
+        return None, found.end()
+    word = found.group()
+    if group == "op" or (group == "ident" and word in WORDS):
+        return (word, word, at), found.end()
+    return (_KINDS[group], word, at), found.end()
 
 
 # -- literals -------------------------------------------------------------------------------------

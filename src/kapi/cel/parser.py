@@ -297,51 +297,39 @@ class _Parser:
             name += "." + self._take(IDENT)[1]
         opening = self._take("{")[2]
         fields: list[FieldEntry] = []
-        while self._peek() not in ("}", ","):
+        while self._more("}", first=not fields):
             optional = self._skip("?")
             field = self._take(IDENT)[1]
             colon = self._take(":")[2]
             fields.append(FieldEntry(colon, field, self._expression(), optional))
-            if not self._skip(","):
-                break
-            if self._peek() == "}":
-                self._at -= 1
-                break
-        self._skip(",")
         self._take("}")
         return Message(opening, name, fields)
+
+    def _more(self, closing: str, *, first: bool) -> bool:
+        """Whether another element comes; a comma may stand after the last, or alone."""
+        if first and self._peek() != ",":
+            return self._peek() != closing
+        return self._skip(",") and self._peek() != closing and not first
 
     def _list(self) -> Node:
         at = self._take("[")[2]
         elements: list[Node] = []
         optional: set[int] = set()
-        while self._peek() not in ("]", ","):
+        while self._more("]", first=not elements):
             if self._skip("?"):
                 optional.add(len(elements))
             elements.append(self._expression())
-            if not self._skip(","):
-                break
-            if self._peek() == "]":
-                self._at -= 1
-                break
-        self._skip(",")
         self._take("]")
         return ListLiteral(at, elements, frozenset(optional))
 
     def _map(self) -> Node:
         at = self._take("{")[2]
         entries: list[Entry] = []
-        while self._peek() not in ("}", ","):
+        while self._more("}", first=not entries):
             optional = self._skip("?")
             key = self._expression()
             colon = self._take(":")[2]
             entries.append(Entry(colon, key, self._expression(), optional))
-            if not self._skip(","):
-                break
-            if self._peek() == "}":
-                self._at -= 1
-                break
-        self._skip(",")
         self._take("}")
         return MapLiteral(at, entries)
 
