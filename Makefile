@@ -2,16 +2,20 @@
 #   make serve [ARGS=…]   run the server          make test        lint, types and tests
 #   make bench            measure                 make test-full   the slow tests, too
 #   make lint             lint and types only     make docs        tables in docs/ from the code
+#   make serve-etcd       two servers over three members of etcd
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: serve test test-full bench lint docs clean
+.PHONY: serve serve-etcd test test-full bench lint docs clean
 
 serve: $(STAMP)
 	$(BIN)/kapi serve $(ARGS)
+
+serve-etcd: $(STAMP)
+	$(BIN)/python scripts/serve_etcd.py $(ARGS)
 
 test: lint
 	$(BIN)/pytest -m "not slow" $(ARGS)

@@ -1,5 +1,5 @@
-"""The command: `kapi serve`, `kapi kubeconfig`, `kapi check`, `kapi version`; also `python -m
-kapi`.
+"""The command: `kapi serve`, `kapi kubeconfig`, `kapi check`, `kapi snapshot`, `kapi version`; also
+`python -m kapi`.
 
 What the user got wrong costs one line on stderr: exit code 2 for the command line, 1 for what the
 system refuses (a port in use, a data directory of another kapi, a key that does not load).
@@ -19,9 +19,11 @@ USAGE = """Usage:
   kapi serve [flags]            run the API server; kapi serve --help lists the flags
   kapi kubeconfig [--raw]       print the line that makes kubectl use it, or the file itself
   kapi check                    verify the store of a server that does not run
+  kapi snapshot save FILE       write all that a store holds into a file
+  kapi snapshot restore FILE    fill an empty store from it
   kapi version                  print the version
 
-kubeconfig and check take --data-dir, as serve does."""
+kubeconfig and check take --data-dir, as serve does; snapshot also takes the --etcd flags."""
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -41,6 +43,8 @@ def run(argv: Sequence[str]) -> int:
         return _kubeconfig(rest)
     if command == "check":
         return _check(rest)
+    if command == "snapshot":
+        return _snapshot(rest)
     if command in ("version", "--version"):
         from kapi.handlers.version import KUBERNETES
 
@@ -134,6 +138,39 @@ def _check(argv: Sequence[str]) -> int:
         print(problem)
     print(summary)
     return EXIT_FAILURE if problems else 0
+
+
+def _snapshot(argv: Sequence[str]) -> int:
+    from kapi import option_parser
+
+    words = [word for word in argv[:2] if not word.startswith("-")]
+    try:
+        options = option_parser.parse(argv[len(words) :], os.environ)
+    except option_parser.HelpWanted:
+        print(USAGE)
+        return 0
+    except option_parser.UsageError as error:
+        return _fail(str(error), EXIT_USAGE)
+    if len(words) != 2 or words[0] not in ("save", "restore"):
+        return _fail("kapi snapshot save FILE, or kapi snapshot restore FILE", EXIT_USAGE)
+    from kapi import snapshots
+    from kapi.storage.interface import StorageError
+
+    other = options.given - snapshots.FLAGS
+    if other:
+        name = option_parser.flag_name(min(other))
+        return _fail(f"{name} is a flag of kapi serve", EXIT_USAGE)
+    path = Path(words[1])
+    try:
+        if words[0] == "save":
+            print(snapshots.save(options, path))
+        else:
+            print(snapshots.restored(options, path, lambda line: print(line, flush=True)))
+    except StorageError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{path}: {error.strerror or error}")
+    return 0
 
 
 if __name__ == "__main__":

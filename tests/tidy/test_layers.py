@@ -32,7 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "verbs",
         "front",
         "server",
-        "serving",
+        "serving snapshots",
         "__main__",
     )
 )
