@@ -1,4 +1,4 @@
-"""Puts admission into a server: the built-in plugins, webhooks, and the check of escalation.
+"""Puts admission into a server: built-in plugins, policies, webhooks, the check of escalation.
 
 Called by `server.py`, by constructor arguments only.
 """
@@ -16,10 +16,12 @@ from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
 from kapi.identity import Authority
 from kapi.in_process import LateObjects
+from kapi.managedfields.manager import FieldManager
 from kapi.metrics import Metrics
 from kapi.options import Options
 from kapi.outgoing.hooks import HookClient
-from kapi.registry.equivalents import ServedKinds
+from kapi.policy_parts import PolicyDependencies, policy_plugins
+from kapi.registry.policy_objects import PolicyKinds
 from kapi.registry.resource import ResourceTable
 from kapi.registry.versions import Versions
 from kapi.webhook_parts import WebhookDependencies, webhook_plugins
@@ -33,6 +35,7 @@ class AdmissionDependencies:
     metrics: Metrics
     table: ResourceTable
     versions: Versions
+    fields: FieldManager
     lister: Callable[[str, str], Lister]  # by group and plural
     objects: LateObjects
     authority: Authority
@@ -42,11 +45,12 @@ class AdmissionDependencies:
 
 def build_admission(d: AdmissionDependencies) -> AdmissionChain:
     """The chain that every write passes. Raises ConfigurationError."""
+    kinds = PolicyKinds(d.table, d.versions, d.fields)
     webhooks = webhook_plugins(
         WebhookDependencies(
             lister=d.lister,
             live=d.objects.live,
-            kinds=ServedKinds(d.table, d.versions),
+            kinds=kinds,
             client=d.client,
             authorizer=d.authority.authorizer,
             started=d.started,
@@ -56,6 +60,18 @@ def build_admission(d: AdmissionDependencies) -> AdmissionChain:
         )
     )
     authorizer = d.authority.authorizer
+    policies = policy_plugins(
+        PolicyDependencies(
+            lister=d.lister,
+            live=d.objects.live,
+            get=d.objects.get,
+            table=d.table,
+            authorizer=authorizer,
+            metrics=d.metrics,
+            clock=d.clock,
+        ),
+        kinds,
+    )
     return default_plugins(
         PluginDependencies(
             lister=d.lister,
@@ -69,7 +85,7 @@ def build_admission(d: AdmissionDependencies) -> AdmissionChain:
             write_quota=d.objects.write_quota,
             configuration=configuration.read(d.options.admission_control_config_file),
             extra=(RbacEscalation(d.authority.rbac, authorizer),),
-            given=webhooks,
+            given={**policies, **webhooks},
         )
     )
 

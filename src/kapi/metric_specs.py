@@ -15,6 +15,7 @@ LATENCY_BUCKETS = (
 SLI_BUCKETS = LATENCY_BUCKETS[2:]
 SIZE_BUCKETS = tuple(1000.0 * 10**i for i in range(7))
 ADMISSION_BUCKETS = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 25)
+POLICY_BUCKETS = (0.0000005, 0.001, 0.01, 0.1, 1)
 CONVERSION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 45, 60)
 ATTEMPT_BUCKETS = tuple(0.001 * 2**i for i in range(15))
 
@@ -36,6 +37,7 @@ def _spec(name: str, kind: str, labels: str, text: str, buckets: Sequence[float]
     return Spec(name, kind, text, tuple(labels.split()), tuple(float(b) for b in buckets))
 
 
+_POLICY = "policy policy_binding error_type enforcement_action"
 _R = " ".join(_RESOURCE)
 _WITH_DRY = "verb dry_run group version resource subresource scope component"
 
@@ -75,6 +77,14 @@ SPECS = {
               "name kind type operation", "Match conditions that could not be evaluated."),
         _spec("apiserver_admission_match_condition_exclusions_total", "counter",
               "name kind type operation", "Requests that a match condition left out."),
+        _spec("apiserver_validating_admission_policy_check_total", "counter", _POLICY,
+              "Decisions of validating admission policies."),
+        _spec("apiserver_validating_admission_policy_check_duration_seconds", "histogram", _POLICY,
+              "Time that the evaluation of a validating admission policy took.", POLICY_BUCKETS),
+        _spec("apiserver_mutating_admission_policy_check_total", "counter", _POLICY,
+              "Decisions of mutating admission policies."),
+        _spec("apiserver_mutating_admission_policy_check_duration_seconds", "histogram", _POLICY,
+              "Time that a mutation of a mutating admission policy took.", POLICY_BUCKETS),
         _spec("apiserver_crd_conversion_webhook_duration_seconds", "histogram",
               "crd_name from_version to_version succeeded",
               "Time that a conversion of custom objects by webhook took.", ATTEMPT_BUCKETS),

@@ -162,6 +162,7 @@ class Server:
                 metrics=self.metrics,
                 table=self.table,
                 versions=versions,
+                fields=fields,
                 lister=self._lister,
                 objects=objects,
                 authority=authority,

@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "filters handlers controllers kinds",
         "apiextensions",
         "identity in_process certificates flag_files measures outside service_ranges",
-        "custom_kinds housekeeping stored_forms shown_options webhook_parts",
+        "custom_kinds housekeeping stored_forms shown_options policy_parts webhook_parts",
         "stores admission_parts",
         "chain mux local_credentials option_parser",
         "replicas",

@@ -45,8 +45,9 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return sum(found) if found else None
 
 
-# Metrics that the real server shows only after something called a webhook: not among the facts.
-ONCE_USED = frozenset(name for name in SPECS if "_webhook_" in name or "_match_condition_" in name)
+# Metrics that the real server shows only once a webhook or a policy was used: not among the facts.
+_EXTENSIONS = ("_webhook_", "_match_condition_", "_admission_policy_")
+ONCE_USED = frozenset(name for name in SPECS if any(word in name for word in _EXTENSIONS))
 
 
 def test_names_types_and_labels_are_the_real_servers() -> None:

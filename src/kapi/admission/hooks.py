@@ -7,22 +7,21 @@ pays a comparison, and one with a hundred looks at those that name the resource.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kapi import errors
+from kapi.admission.matching import Live, Matcher, NamespaceLister
 from kapi.admission.plugin import Attributes
-from kapi.admission.rules import Kinds, Place, Rule, called, exempt, matching_place, namespace_of
+from kapi.admission.rules import Kinds, Place, Rule, called, exempt
 from kapi.errors import ApiError
 from kapi.selector.label_selector import from_selector
 from kapi.selector.labels import Selector
 
 Json = dict[str, Any]
-Live = Callable[[str, str, str], Awaitable[Json | None]]  # core plural, namespace, name
 FOUND_MAX = 4096  # lookups remembered; a server has fewer resources times operations in use
 DEFAULT_TIMEOUT_S = 10
-_NAMESPACED_LABELS = ("CREATE", "UPDATE")
 
 
 class ConfigurationLister(Protocol):
@@ -30,10 +29,6 @@ class ConfigurationLister(Protocol):
 
     @property
     def changed(self) -> int: ...
-
-
-class NamespaceLister(Protocol):
-    def get(self, namespace: str, name: str) -> Json | None: ...
 
 
 class ConditionError(Exception):
@@ -113,8 +108,7 @@ class HookSource:
         """
         self._started = started
         self._configurations = configurations
-        self._namespaces = namespaces
-        self._live = live
+        self._matcher = Matcher(namespaces, live, kinds)
         self.kinds = kinds
         self._compile = compile_conditions
         self._hooks: list[Hook] = []
@@ -172,38 +166,7 @@ class HookSource:
         """Where a webhook wants to see the request; None if it does not. Match conditions are
         the caller's to ask. Raises ApiError 404 if the namespace is gone.
         """
-        others: Sequence[Place] = ()
-        if hook.equivalent:
-            others = self.kinds.places(a.group, a.resource, a.subresource)
-        place = matching_place(hook.rules, a, own, others)
-        if place is None or not _selected(hook.objects, a):
-            return None
-        if hook.namespaces.empty or (not a.namespace and a.resource != "namespaces"):
-            return place
-        return place if hook.namespaces.matches(await self._labels(a)) else None
-
-    async def _labels(self, a: Attributes) -> Json:
-        """The labels of the namespace that a request is in, or that it makes."""
-        if a.resource == "namespaces" and not a.subresource and a.operation in _NAMESPACED_LABELS:
-            return ((a.object or {}).get("metadata") or {}).get("labels") or {}
-        name = namespace_of(a)
-        namespace = self._namespaces.get("", name)
-        if namespace is None:
-            namespace = await self._live("namespaces", "", name)
-        if namespace is None:
-            raise errors.not_found("", "namespaces", name)
-        return namespace["metadata"].get("labels") or {}
-
-
-def _selected(selector: Selector, a: Attributes) -> bool:
-    """Whether the object is, or was, one of those selected."""
-    if selector.empty:
-        return True
-    return any(
-        selector.matches((obj.get("metadata") or {}).get("labels") or {})
-        for obj in (a.object, a.old)
-        if obj is not None
-    )
+        return await self._matcher.wanted(hook, a, own)
 
 
 def condition_refused(a: Attributes, error: ConditionError) -> ApiError:

@@ -1,5 +1,7 @@
-"""ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings: all but the compilation of
-expressions.
+"""ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings.
+
+Expressions are compiled with the variables that came before them; what the compiler says is a
+finding. It is loaded with the first policy.
 
 https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
 """
@@ -7,7 +9,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-pol
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kapi.errors import (
     FieldError,
@@ -20,9 +22,11 @@ from kapi.errors import (
 from kapi.kinds import checks
 from kapi.kinds import webhook_rules as rules
 from kapi.kinds.bases import SPEC_AND_METADATA, Plain
-from kapi.kinds.expressions import expression
 from kapi.registry import names
 from kapi.registry.strategy import Context
+
+if TYPE_CHECKING:
+    from kapi.admission.expressions import Expression
 
 Json = dict[str, Any]
 
@@ -33,7 +37,7 @@ AUDIT_ANNOTATIONS_MAX = 20
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
 _PATCH_TYPES = ("ApplyConfiguration", "JSONPatch")
 _MUTATED = ("*", "CONNECT", "CREATE", "UPDATE")
-_NAMES = (*rules.WEBHOOK_NAMES, "namespaceObject", "params", "variables")
+AUDIT_EXPRESSION_BYTES_MAX = 5 * 1024
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -46,7 +50,8 @@ class ValidatingPolicyStrategy(Plain):
         if context.subresource == "status":
             return []
         spec = obj.get("spec") or {}
-        out = _common(spec)
+        compiler = _Compiler(spec)
+        out = _common(spec, compiler)
         validations, audits = spec.get("validations") or [], spec.get("auditAnnotations") or []
         if not validations and not audits:
             text = "validations or auditAnnotations must contain at least one item"
@@ -54,8 +59,8 @@ class ValidatingPolicyStrategy(Plain):
             out.append(required("spec.auditAnnotations", text))
             return out
         for i, validation in enumerate(validations):
-            out += _validation(validation, f"spec.validations[{i}]")
-        return out + _audits(audits, obj["metadata"].get("name", ""))
+            out += _validation(validation, f"spec.validations[{i}]", compiler)
+        return out + _audits(audits, obj["metadata"].get("name", ""), compiler)
 
 
 class MutatingPolicyStrategy(Plain):
@@ -64,7 +69,8 @@ class MutatingPolicyStrategy(Plain):
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec = obj.get("spec") or {}
-        out = _common(spec)
+        compiler = _Compiler(spec)
+        out = _common(spec, compiler)
         for item in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
             for operation in item.get("operations") or ():
                 if operation not in _MUTATED:
@@ -74,7 +80,7 @@ class MutatingPolicyStrategy(Plain):
         if not mutations:
             out.append(required("spec.mutations", "mutations must contain at least one item"))
         for i, mutation in enumerate(mutations):
-            out += _mutation(mutation, f"spec.mutations[{i}]")
+            out += _mutation(mutation, f"spec.mutations[{i}]", compiler)
         again = spec.get("reinvocationPolicy", "")
         if not again:
             out.append(required("spec.reinvocationPolicy"))
@@ -83,7 +89,44 @@ class MutatingPolicyStrategy(Plain):
         return out
 
 
-def _common(spec: Json) -> list[FieldError]:
+class _Compiler:
+    """Of the expressions of one policy, in their order."""
+
+    def __init__(self, spec: Json) -> None:
+        from kapi.admission import expressions
+
+        self._types = expressions
+        self.params = spec.get("paramKind") is not None
+        self._composer = expressions.Composer(
+            params=self.params, composes=bool(spec.get("variables"))
+        )
+
+    def variable(self, name: str, text: str, path: str) -> list[FieldError]:
+        return _told(self._composer.variable(name, text), path)
+
+    def condition(self, text: str, path: str) -> list[FieldError]:
+        return _told(self._composer.compiled(text, self._types.CONDITION), path)
+
+    def message(self, text: str, path: str) -> list[FieldError]:
+        out = self._composer.compiled(text, self._types.MESSAGE, authorizer=False)
+        return _told(out, path)
+
+    def audit_value(self, text: str, path: str) -> list[FieldError]:
+        return _told(self._composer.compiled(text.strip(), self._types.AUDIT_VALUE), path, text)
+
+    def patch(self, text: str, path: str, *, json_patch: bool) -> list[FieldError]:
+        types = self._types
+        returns = types.JSON_PATCHES if json_patch else types.APPLY_CONFIGURATION
+        return _told(self._composer.compiled(text, returns, patches=True), path)
+
+
+def _told(out: Expression, path: str, text: str | None = None) -> list[FieldError]:
+    """`text`: the expression as it was written, where it was compiled in another form."""
+    shown = out.text if text is None else text
+    return [invalid_value(path, shown, out.problem)] if out.program is None else []
+
+
+def _common(spec: Json, compiler: _Compiler) -> list[FieldError]:
     """What both kinds of policy say: when they apply, and what happens if they fail."""
     out: list[FieldError] = []
     failure = spec.get("failurePolicy")
@@ -100,9 +143,10 @@ def _common(spec: Json) -> list[FieldError]:
         out += match_resources(constraints, "spec.matchConstraints")
         if not constraints.get("resourceRules"):
             out.append(required("spec.matchConstraints.resourceRules"))
-    out += rules.match_conditions(spec.get("matchConditions") or [], "spec.matchConditions", _NAMES)
+    conditions = spec.get("matchConditions") or []
+    out += rules.match_conditions(conditions, "spec.matchConditions", params=compiler.params)
     for i, variable in enumerate(spec.get("variables") or ()):
-        out += _variable(variable, f"spec.variables[{i}]")
+        out += _variable(variable, f"spec.variables[{i}]", compiler)
     return out
 
 
@@ -168,14 +212,7 @@ def _resource_names(listed: list[str], path: str) -> list[FieldError]:
     return out
 
 
-def _expression(holder: Json, path: str, missing: str) -> list[FieldError]:
-    text = holder.get("expression", "")
-    if not text.strip():
-        return [required(f"{path}.expression", missing)]
-    return expression(text, f"{path}.expression", _NAMES)
-
-
-def _variable(variable: Json, path: str) -> list[FieldError]:
+def _variable(variable: Json, path: str, compiler: _Compiler) -> list[FieldError]:
     """A name that comes twice is no error: the later one counts."""
     out: list[FieldError] = []
     name = variable.get("name", "")
@@ -184,24 +221,35 @@ def _variable(variable: Json, path: str) -> list[FieldError]:
     else:
         if not _IDENTIFIER.match(name):
             out.append(invalid_value(f"{path}.name", name, "name is not a valid CEL identifier"))
-    out += _expression(variable, path, "expression is not specified")
-    return out
+    text = variable.get("expression", "")
+    if not text.strip():
+        return [*out, required(f"{path}.expression", _UNSAID)]
+    return out + compiler.variable(name, text, f"{path}.expression")
 
 
-def _validation(validation: Json, path: str) -> list[FieldError]:
+_UNSAID = "expression is not specified"
+
+
+def _validation(validation: Json, path: str, compiler: _Compiler) -> list[FieldError]:
     out: list[FieldError] = []
     message, by_expression = validation.get("message", ""), validation.get("messageExpression", "")
-    out += _expression(validation, path, "expression is not specified")
+    condition = validation.get("expression", "")
+    if not condition.strip():
+        out.append(required(f"{path}.expression", _UNSAID))
+    else:
+        out += compiler.condition(condition, f"{path}.expression")
     if by_expression and not by_expression.strip():
         text = "must be non-empty if specified"
         out.append(invalid_value(f"{path}.messageExpression", by_expression, text))
+    elif by_expression:
+        out += compiler.message(by_expression, f"{path}.messageExpression")
     if message and not message.strip():
         text = "message must be non-empty if specified"
         out.append(invalid_value(f"{path}.message", message, text))
     elif "\n" in message.strip():
         text = "message must not contain line breaks"
         out.append(invalid_value(f"{path}.message", message, text))
-    elif "\n" in validation.get("expression", "").strip() and not message.strip():
+    elif "\n" in condition.strip() and not message.strip():
         text = "message must be specified if expression contains line breaks"
         out.append(required(f"{path}.message", text))
     reason = validation.get("reason")
@@ -210,7 +258,7 @@ def _validation(validation: Json, path: str) -> list[FieldError]:
     return out
 
 
-def _audits(audits: list[Json], policy: str) -> list[FieldError]:
+def _audits(audits: list[Json], policy: str, compiler: _Compiler) -> list[FieldError]:
     out: list[FieldError] = []
     if len(audits) > AUDIT_ANNOTATIONS_MAX:
         text = f"must not have more than {AUDIT_ANNOTATIONS_MAX} auditAnnotations"
@@ -220,16 +268,22 @@ def _audits(audits: list[Json], policy: str) -> list[FieldError]:
         path, key = f"spec.auditAnnotations[{i}]", audit.get("key", "")
         full = f"{policy}/{key}"  # as it stands in audit events
         out += checks.each(f"{path}.key", full, names.qualified_name(full))
-        if not audit.get("valueExpression", "").strip():
+        value = audit.get("valueExpression", "")
+        if not value.strip():
             text = "valueExpression is not specified"
             out.append(required(f"{path}.valueExpression", text))
+        elif len(value.strip().encode()) > AUDIT_EXPRESSION_BYTES_MAX:
+            text = f"must not exceed {AUDIT_EXPRESSION_BYTES_MAX} bytes in length"
+            out.append(required(f"{path}.valueExpression", text))
+        else:
+            out += compiler.audit_value(value, f"{path}.valueExpression")
         if key in seen:
             out.append(duplicate(f"{path}.key", key))
         seen.add(key)
     return out
 
 
-def _mutation(mutation: Json, path: str) -> list[FieldError]:
+def _mutation(mutation: Json, path: str, compiler: _Compiler) -> list[FieldError]:
     kind = mutation.get("patchType", "")
     if not kind:
         return [required(f"{path}.patchType")]
@@ -241,8 +295,11 @@ def _mutation(mutation: Json, path: str) -> list[FieldError]:
     out: list[FieldError] = []
     if mutation.get(mine) is None:
         out.append(required(f"{path}.{mine}", f"must be specified when patchType is {kind}"))
+    elif not mutation[mine].get("expression", "").strip():
+        out.append(required(f"{path}.{mine}.expression"))
     else:
-        out += _expression(mutation[mine], f"{path}.{mine}", "")
+        text, where = mutation[mine]["expression"].strip(), f"{path}.{mine}.expression"
+        out += compiler.patch(text, where, json_patch=kind == "JSONPatch")
     if mutation.get(other) is not None:
         text = f"must not be specified when patchType is {kind}"
         out.append(invalid_value(f"{path}.{other}", f"{{{other}}}", text))

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,6 @@ from kapi.errors import (
     too_many,
 )
 from kapi.kinds import checks
-from kapi.kinds.expressions import expression
 from kapi.registry import names
 
 Json = dict[str, Any]
@@ -27,7 +26,6 @@ Json = dict[str, Any]
 OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 REVIEW_VERSIONS = ("v1", "v1beta1")
 MATCH_CONDITIONS_MAX = 64
-WEBHOOK_NAMES = ("object", "oldObject", "request", "authorizer")
 _SCOPES = ("*", "Cluster", "Namespaced")
 _URL_FORM = "; desired format: https://host[/path]"
 
@@ -203,18 +201,20 @@ def review_versions(versions: list[str], path: str) -> list[FieldError]:
 
 
 def match_conditions(
-    conditions: list[Json], path: str, known: Collection[str] = WEBHOOK_NAMES
+    conditions: list[Json], path: str, *, params: bool = False
 ) -> list[FieldError]:
-    """`known`: the names that an expression may use."""
+    """`params`: whether expressions may speak of `params`, as those of policies with a kind of
+    them.
+    """
     if len(conditions) > MATCH_CONDITIONS_MAX:
         return [too_many(path, len(conditions), MATCH_CONDITIONS_MAX)]
     out: list[FieldError] = []
     seen: set[str] = set()
     for i, condition in enumerate(conditions):
         where, name = f"{path}[{i}]", condition.get("name", "")
-        text = condition.get("expression", "")
-        if text.strip():
-            out += expression(text, f"{where}.expression", known)
+        text = condition.get("expression", "").strip()
+        if text:
+            out += _condition(text, f"{where}.expression", params=params)
         else:
             out.append(required(f"{where}.expression"))
         if name:
@@ -225,3 +225,11 @@ def match_conditions(
         else:
             out.append(required(f"{where}.name"))
     return out
+
+
+def _condition(text: str, path: str, *, params: bool) -> list[FieldError]:
+    from kapi.admission import expressions  # few servers have any
+
+    where = expressions.environment(params=params, authorizer=True)
+    out = expressions.compiled(text, where, expressions.CONDITION)
+    return [invalid_value(path, text, out.problem)] if out.program is None else []

@@ -125,12 +125,22 @@ class ServedKinds:
             raise PatchFailed(str(e)) from None
         if not isinstance(result, dict):
             raise PatchFailed("the patched object is no object")
+        return await self._finished(result, place, whole)
+
+    def _schema(self, place: Place) -> Schema | None:
+        """Of what is sent to a place; None where it is a kind that nobody knows."""
         _, version, subresource = self._target(place)
         if subresource is not None and place.kind != _kind(version):  # a kind of its own
-            if subresource.schema is not None:
-                result = self._decoded(result, subresource.schema(), place.kind)
-            return _merged(whole, result, subresource)
-        decoded = self._decoded(result, version.schema(), place.kind)
+            return subresource.schema() if subresource.schema is not None else None
+        return version.schema()
+
+    async def _finished(self, result: Json, place: Place, whole: Json) -> Json:
+        """A changed object that the place shows: decoded, and in the version of `whole`."""
+        _, version, subresource = self._target(place)
+        schema = self._schema(place)
+        decoded = self._decoded(result, schema, place.kind) if schema is not None else result
+        if subresource is not None and place.kind != _kind(version):
+            return _merged(whole, decoded, subresource)
         if place.kind.api_version == whole.get("apiVersion"):
             return decoded
         return await self._back(decoded, place, whole)
