@@ -2,6 +2,7 @@
 
     make bench                                  this tree
     make bench ARGS="--against main~20"         ratios to another commit, run beside it
+    make bench ARGS="--etcd"                    this tree on SQLite and on a real etcd
     make bench ARGS="--rows get,list"           some rows only (those that need pods create them)
 
 KAPI_BENCH_PEER_APISERVER and KAPI_BENCH_PEER_ETCD name binaries of a real API server and etcd to
@@ -24,7 +25,7 @@ from pathlib import Path
 import uvloop
 from report import Report
 from rows import ROUNDS, ROWS, Result, Round, Row
-from targets import Failed, Kapi, Peer, Target
+from targets import Failed, Kapi, KapiOnEtcd, Peer, Target
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -46,6 +47,8 @@ def main() -> int:
         if arguments.against:
             source = _worktree(arguments.against, stack)
             targets.append(Kapi(arguments.against, source, arguments.port + 1))
+        if arguments.etcd:
+            targets.append(KapiOnEtcd("on etcd", ROOT / "src", arguments.port + 3))
         peer = _peer(arguments.port + 2, report)
         if peer is not None:
             targets.append(peer)
@@ -54,7 +57,7 @@ def main() -> int:
         report.names = [target.name for target in targets]
         uvloop.run(_measure(targets, arguments.seconds, wanted, report))
         for target in targets:
-            if isinstance(target, Kapi) and not wanted:
+            if type(target) is Kapi and not wanted:
                 _measure_pipeline(target, report)
     path = report.write(Path(arguments.out))
     print(report.markdown())
@@ -65,6 +68,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Measure kapi.")
     parser.add_argument("--against", default="", help="a commit to compare with")
+    parser.add_argument("--etcd", action="store_true", help="this tree on an etcd, too")
     parser.add_argument("--rows", default="", help="only these rows, by their short names")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of a round of a load")
     parser.add_argument("--port", type=int, default=PORT, help="first of the ports used")

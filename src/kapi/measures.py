@@ -95,6 +95,7 @@ def watch_parts(metrics: Metrics, cacher: Cacher, storage: Storage) -> None:
                 metrics.cache_events_received.cell(group, plural).value = cache.received
         held = storage.statistics()
         size = held.get("live_bytes", 0) + held.get("history_bytes", 0)
+        size += held.get("database_bytes", 0)  # of an etcd
         metrics.storage_size.cell(STORE).value = size
 
     metrics.on_render(fill)

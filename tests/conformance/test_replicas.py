@@ -12,6 +12,10 @@ from etcd_process import one_member
 from replicas_harness import replica, replicas
 from server_harness import Running, eventually
 
+from kapi.clock import SystemClock
+from kapi.codec.protobuf_format import sealed
+from kapi.storage.etcd import EtcdSettings, EtcdStorage
+
 MAPS = "/api/v1/namespaces/default/configmaps"
 SERVICES = "/api/v1/namespaces/default/services"
 Json = dict[str, Any]
@@ -250,3 +254,42 @@ async def test_the_range_of_ports_has_the_real_form(tmp_path: Path) -> None:
             assert record is not None
             # Bit 9 of a big number, first byte first.
             assert b'"range":"30000-32767","data":"AgA="' in record.value
+
+
+async def test_objects_of_a_server_of_another_sort(tmp_path: Path) -> None:
+    """JSON, protobuf and encrypted values that somebody else put into etcd."""
+    with one_member(tmp_path) as etcd:
+        raw = await EtcdStorage.open(EtcdSettings(servers=[etcd.url]), SystemClock())
+        async with replica([etcd.url]) as run:
+            client = run.client
+            start = (await client.get(MAPS))["metadata"]["resourceVersion"]
+            async with client.watch(f"{MAPS}?watch=1&resourceVersion={start}") as watch:
+                key = "/registry/configmaps/default"
+                value = (
+                    b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"json",'
+                    b'"namespace":"default","uid":"u","creationTimestamp":null},"data":{"a":"1"}}\n'
+                )
+                await raw.create(f"{key}/json", value)
+                message = sealed(
+                    "v1", "ConfigMap", b'\x0a\x14\x0a\x05proto\x12\x00\x1a\x07default"\x00'
+                )
+                await raw.create(f"{key}/proto", message)
+                assert await watch.take(2) == [("ADDED", "json"), ("ADDED", "proto")]
+            found = await client.get(f"{MAPS}/json")
+            assert found["data"] == {"a": "1"}
+            assert (await client.get(f"{MAPS}/proto"))["metadata"]["namespace"] == "default"
+            # What kapi writes in its turn has the real form.
+            await client.put(f"{MAPS}/json", found)
+            await client.put(f"{MAPS}/json", {**found, "data": {"a": "2"}})
+            record = await raw.get(f"{key}/json")
+            assert record is not None
+            assert record.value.startswith(b"k8s\x00\x0a\x0f\x0a\x02v1\x12\x09ConfigMap")
+            secret = "/registry/secrets/default/s"
+            revision = await raw.create(secret, b"k8s:enc:aescbc:v1:key1:\x00\x01")
+            answer = await client("GET", "/api/v1/namespaces/default/secrets/s")
+            assert answer.status == 500
+            assert answer.message.endswith("identity transformer tried to read encrypted data")
+            assert (await client("GET", MAPS)).status == 200
+            await raw.delete(secret, expected_revision=revision)
+            assert (await client.get("/api/v1/namespaces/default/secrets"))["items"] == []
+        await raw.close()

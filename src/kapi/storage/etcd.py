@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,14 @@ from typing import Any, Final
 from kapi.clock import Clock
 from kapi.storage import etcd_messages as messages
 from kapi.storage import keys
-from kapi.storage.etcd_client import COMPACTED, FUTURE, EtcdClient, EtcdFiles, EtcdRefused
+from kapi.storage.etcd_client import (
+    COMPACTED,
+    FUTURE,
+    EtcdClient,
+    EtcdFiles,
+    EtcdRefused,
+    retrieved,
+)
 from kapi.storage.etcd_keys import KeySpace
 from kapi.storage.etcd_lease import Leases
 from kapi.storage.etcd_messages import KeyValue, TxnAnswer
@@ -90,10 +98,10 @@ class EtcdStorage:
         self._asked = 0
         self._asking: asyncio.Task[int] | None = None
         self._next: asyncio.Task[int] | None = None
-        loop = asyncio.get_running_loop()
-        self._loop = loop
-        self._following = loop.create_task(self._follower.run(self._hub), name="etcd-watch")
+        self._loop = asyncio.get_running_loop()
+        self._following = self._loop.create_task(self._follower.run(self._hub), name="etcd-watch")
         self._closed: asyncio.Future[None] | None = None
+        self.database_bytes = 0  # of the member that is asked, as last seen
 
     # -- reads ------------------------------------------------------------------------------------
 
@@ -210,6 +218,7 @@ class EtcdStorage:
         task = self._loop.create_task(self._seen(write))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
+        task.add_done_callback(retrieved)
         return await asyncio.shield(task)
 
     async def _seen(self, write: Coroutine[Any, Any, int]) -> int:
@@ -217,11 +226,9 @@ class EtcdStorage:
         if self._hub.revision < revision:
             future: asyncio.Future[None] = self._loop.create_future()
             self._delivered.append((revision, future))
-            try:
+            with contextlib.suppress(TimeoutError):  # then fresh reads find it in etcd
                 async with asyncio.timeout(EVENT_S):
                     await future
-            except TimeoutError:
-                pass  # the write is made; fresh reads find it in etcd
         return revision
 
     def _moved(self) -> None:
@@ -288,9 +295,11 @@ class EtcdStorage:
         next one, for the one under way may be older than what the caller has seen."""
         if self._asking is None:
             self._asking = self._loop.create_task(self._question())
+            self._asking.add_done_callback(retrieved)
             return await asyncio.shield(self._asking)
         if self._next is None:
             self._next = self._loop.create_task(self._question_after(self._asking))
+            self._next.add_done_callback(retrieved)
         return await asyncio.shield(self._next)
 
     async def _question_after(self, earlier: asyncio.Task[int]) -> int:
@@ -312,12 +321,8 @@ class EtcdStorage:
     ) -> messages.RangeAnswer:
         self._check_open()
         try:
-            if attempt:
-                data = await self.client.read(
-                    "KV/Range", request, timeout=2 * attempt, attempt=attempt
-                )
-            else:
-                data = await self.client.read("KV/Range", request)
+            limits = {"timeout": 2 * attempt, "attempt": attempt} if attempt else {}
+            data = await self.client.read("KV/Range", request, **limits)
         except EtcdRefused as error:
             await self._translate(error, revision)
             raise
@@ -362,6 +367,7 @@ class EtcdStorage:
         return {
             "revision": self._hub.revision,
             "compact_revision": self._compact_revision,
+            "database_bytes": self.database_bytes,
             "watches": len(self._hub),
             "queued_writes": len(self._writes),
             "connected": int(self._follower.connected),
@@ -384,8 +390,7 @@ class EtcdStorage:
 
     def _outer(self, key: str) -> bytes:
         outer = self._space.outer(key)
-        if outer is None:
-            raise ValueError(f"{key} is outside of {keys.ROOT}")
+        assert outer is not None, f"kapi's keys are below {keys.ROOT}"
         return outer
 
 

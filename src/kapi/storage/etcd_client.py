@@ -12,6 +12,7 @@ leader, so that a cut-off one says no at once.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -268,3 +269,9 @@ def _judge(error: grpc.aio.AioRpcError, *, write: bool) -> _Again:
             raise Unavailable(text, uncertain=True) from error
         return _Again(text)
     raise EtcdRefused(text) from error
+
+
+def retrieved(task: asyncio.Task[Any]) -> None:
+    """A failure whose callers have all gone away is nobody's."""
+    if not task.cancelled():
+        task.exception()

@@ -6,14 +6,18 @@ The checks of the server must not block, so etcd is asked beside them, about onc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final
 
 from kapi.clock import Clock
+from kapi.storage import etcd_messages as messages
 from kapi.storage.etcd import EtcdStorage
 from kapi.storage.interface import StorageError
 
 # Between two questions, in seconds, unless a timeout is shorter.
 EVERY_S: Final = 1.0
+# Between two looks at the size of the database, as on the real server.
+MEASURE_S: Final = 30.0
 
 
 class Probe:
@@ -28,11 +32,13 @@ class Probe:
         self._alive_s, self._ready_s = alive_s, ready_s
         self.alive = ""
         self.ready = ""
+        self._measured = -MEASURE_S
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             await self.step()
+            await self._measure()
             await self._clock.sleep(min(EVERY_S, self._alive_s, self._ready_s))
 
     async def step(self) -> None:
@@ -48,6 +54,17 @@ class Probe:
         took = self._clock.monotonic() - start
         self.alive = problem or _late(took, self._alive_s)
         self.ready = problem or _late(took, self._ready_s) or self._storage.trouble()
+
+    async def _measure(self) -> None:
+        """Now and then: how large the database is."""
+        if self.ready or self._clock.monotonic() < self._measured + MEASURE_S:
+            return
+        self._measured = self._clock.monotonic()
+        with contextlib.suppress(StorageError):
+            answer = messages.status_answer(
+                await self._storage.client.read("Maintenance/Status", b"")
+            )
+            self._storage.database_bytes = answer.db_size
 
 
 def _late(took: float, allowed: float) -> str:
