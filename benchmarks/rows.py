@@ -11,12 +11,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import objects
 from client import Address, Tally, once, run, watch
 from targets import Failed, Target
+from webhook import local_webhook
 
 PODS = 2000
 ROUNDS = 3  # of a load
@@ -24,6 +25,7 @@ WATCHERS = 100
 STARTS = 3  # a start is measured this often; the best counts
 SETTLE_SECONDS = 1.0  # after a start, before memory is read
 NAMESPACE = "/api/v1/namespaces/default"
+HOOKS = "/apis/admissionregistration.k8s.io/v1"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
@@ -252,6 +254,18 @@ async def config_map_lives(target: Target, now: Round) -> Result:
     return await _load(target, [lives(worker) for worker in range(8)], per=3)
 
 
+async def hooked_lives(target: Target, now: Round) -> Result:
+    """The same with a validating webhook on this machine, asked about each of the three."""
+    address, path = target.address, f"{HOOKS}/validatingwebhookconfigurations"
+    async with local_webhook() as configuration:
+        await once(address, address.request("POST", path, objects.encoded(configuration)))
+        await asyncio.sleep(SETTLE_SECONDS)
+        try:
+            return await config_map_lives(target, replace(now, number=now.number + ROUNDS))
+        finally:
+            await once(address, address.request("DELETE", f"{path}/bench"))
+
+
 async def fan_out(target: Target, now: Round) -> Result:
     """100 watchers of config maps, one writer; an operation is an event that came to a watcher."""
     address = target.address
@@ -313,6 +327,7 @@ ROWS: tuple[tuple[str, str, Row, bool], ...] = (
     ("patch", "merge patch of a pod, 8 connections", patch_pod, True),
     ("apply", "server-side apply of a config map, 8 connections", apply_config_map, True),
     ("lives", "config map create + update + delete, 8 connections", config_map_lives, True),
+    ("hooked", "the same with a webhook for each", hooked_lives, True),
     ("fan-out", "events to 100 watchers, one writer", fan_out, True),
     ("memory-end", "resident memory after the load", memory, False),
     ("stop", "stop", stop, False),
