@@ -10,10 +10,11 @@ https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-pol
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from kapi.cel.declarations import Library, declare
 from kapi.cel.environment import Environment, kubernetes
 from kapi.cel.lib_authorizer import AUTHORIZER, RESOURCE_CHECK
 from kapi.cel.program import Program, compile_expression
@@ -170,9 +171,21 @@ def environment(*, params: bool, authorizer: bool, patches: bool = False) -> Env
     if authorizer:
         known["authorizer"] = AUTHORIZER
         known["authorizer.requestResource"] = RESOURCE_CHECK
+    base = kubernetes()
     if patches:
-        return kubernetes().extended(known, messages=_patch_type, make=_make)
-    return kubernetes().extended(known)
+        base = replace(base, functions={**base.functions, **declare((_PATCH_KEYS,))})
+        return base.extended(known, messages=_patch_type, make=_make)
+    return base.extended(known)
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+_PATCH_KEYS = Library(
+    "jsonpatch.escapeKey string_jsonpatch_escapeKey_string string -> string",
+    {"string_jsonpatch_escapeKey_string": _escaped},
+)
 
 
 # -- compilation ----------------------------------------------------------------------------------
