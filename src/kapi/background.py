@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kapi import replicas
 from kapi.admission.quota_gate import QuotaGate
+from kapi.aggregation import Aggregation
 from kapi.apiextensions.definitions import Definitions
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
@@ -23,7 +24,7 @@ from kapi.controllers.event_expiry import EventExpiry
 from kapi.controllers.flow_status import FlowStatus
 from kapi.controllers.follow import Begin, Watching
 from kapi.in_process import InProcess
-from kapi.kinds import apiextensions
+from kapi.kinds import apiextensions, apiregistration
 from kapi.options import Options
 from kapi.registry import list_options
 from kapi.registry.allocate import ServiceAllocation
@@ -52,6 +53,7 @@ class Dependencies:
     in_process: InProcess
     quota_gate: QuotaGate | None
     definitions: Definitions
+    aggregation: Aggregation
     allocation: ServiceAllocation | SharedAllocation
     probe: Probe | None
     draining: Callable[[], bool]
@@ -62,10 +64,18 @@ class Dependencies:
         return found
 
 
+# What the availability of other servers hangs on.
+_LOOKED_AT = (("", "services"), ("", "endpoints"), ("discovery.k8s.io", "endpointslices"))
+
+
 def start(d: Dependencies) -> list[asyncio.Task[None]]:
     """One task per loop; the caller cancels and awaits them."""
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "flow-status": _flow_status(d),
+        "api-services": d.aggregation.tending.run(
+            _watch(d, d.resource(apiregistration.GROUP, "apiservices")),
+            *(_watch(d, d.resource(*known)) for known in _LOOKED_AT),
+        ),
         "definitions": d.definitions.run(
             _watch(d, d.resource(apiextensions.GROUP, apiextensions.PLURAL))
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kapi.aggregation import Aggregation
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
 from kapi.chain import Dependencies, build_chain
@@ -39,6 +40,7 @@ class FrontDependencies:
     core: Core
     cacher: Cacher
     outside: Outside
+    aggregation: Aggregation
     options: Options
     clock: Clock
     entropy: Entropy
@@ -81,8 +83,10 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
     )
     roots = root_paths(
         Served(
-            discovery=Discovery(d.table, lambda: _address(options), encoder),
-            openapi=OpenApi(d.table, clock),
+            discovery=Discovery(
+                d.table, lambda: _address(options), encoder, d.aggregation.documents
+            ),
+            openapi=OpenApi(d.table, clock, d.aggregation.documents, d.aggregation.proxy),
             health=Health(_checks(d)),
             metrics=d.metrics.render,
             others=openid(options, who),
@@ -90,7 +94,7 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
     )
     mux = Mux(
         d.table, verbs.objects, verbs.subresources, roots.exact, roots.prefixes,
-        roots.fallback,
+        roots.fallback, d.aggregation.proxy,
     )  # fmt: skip
     authenticator = MeasuredAuthenticator(
         who.authenticator, d.metrics, clock, anonymous=options.anonymous_auth

@@ -8,6 +8,7 @@ is a 404."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from kapi import errors
 from kapi.filters.request_info import UnclearPath, parse
@@ -26,6 +27,14 @@ _ANY_METHOD = frozenset({"proxy"})  # what is asked there is for somebody else
 _COLLECTION_VERBS = frozenset({"list", "watch", "create", "deletecollection"})
 
 
+class Elsewhere(Protocol):
+    """The servers of group versions that are not ours."""
+
+    def at(self, path: str) -> Any: ...
+
+    async def handle(self, request: Request, backend: Any) -> Response: ...
+
+
 class Mux:
     def __init__(
         self,
@@ -35,13 +44,15 @@ class Mux:
         exact: Mapping[str, Handler],
         prefixes: Mapping[str, Handler],
         fallback: Handler,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """`verbs`: handlers of objects, which serve subresources of the same kind (status), too.
 
         `subresources`: (plural or "", subresource) → verb → handler, for those with a life of
         their own.
         With an empty subresource: a resource that is not stored and does not only answer a POST.
-        `prefixes` end in a slash; the longest that fits wins.
+        `prefixes` end in a slash; the longest that fits wins. `elsewhere`: group versions of other
+        servers, which come before our own.
         """
         self._table = table
         self._verbs = verbs
@@ -49,8 +60,13 @@ class Mux:
         self._exact = exact
         self._prefixes = sorted(prefixes.items(), key=lambda item: -len(item[0]))
         self._fallback = fallback
+        self._elsewhere = elsewhere
 
     async def __call__(self, request: Request) -> Response:
+        if self._elsewhere is not None and request.path.startswith("/apis/"):
+            backend = self._elsewhere.at(request.path)
+            if backend is not None:
+                return await self._elsewhere.handle(request, backend)
         info = request.info
         if info.is_resource and info.resource:
             resource = self._table.get(info.group, info.resource)
@@ -69,6 +85,8 @@ class Mux:
 
     def tunnels(self, path: str) -> bool:
         """Whether a WebSocket at this path is another server's to speak."""
+        if self._elsewhere is not None and self._elsewhere.at(path) is not None:
+            return True
         try:
             info = parse("GET", path, Query(""))
         except UnclearPath:

@@ -253,6 +253,8 @@ class Options:
     # -- other servers --
     enable_aggregator_routing: bool = _bool(False,
         "Call aggregated servers and webhooks by endpoint, not by service address.")
+    aggregator_reject_forwarding_redirect: bool = _bool(True,
+        "Answer 502 where an aggregated server redirects.")
     proxy_client_cert_file: str = _file(flags.CERTIFICATE,
         "Certificate for calls to aggregated servers and webhooks.")
     proxy_client_key_file: str = _file(flags.PRIVATE_KEY, "Key of --proxy-client-cert-file.")

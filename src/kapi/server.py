@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from kapi import background, errors, identity, replicas, service_ranges
 from kapi.admission_parts import AdmissionDependencies, build_admission
+from kapi.aggregation import Aggregation, build_aggregation
 from kapi.apiextensions.conversion import Converter
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
@@ -116,8 +117,11 @@ class Server:
             serve=self.serve,
             unserve=self.unserve,
         )
+        aggregation = build_aggregation(
+            self.options, self.clock, outside, self._aside, self._lister, core.in_process
+        )
         probe = replicas.probe_of(storage, self.options, self.clock)
-        front = self._front(core, cacher, outside, replicas.checks(probe))
+        front = self._front(core, cacher, outside, aggregation, replicas.checks(probe))
         self.handler, self._mux = build_front(front)
         await fixed_objects.bootstrap(
             core.in_process, fixed_objects.load(), bootstrap_settings(self.options), self.clock
@@ -138,6 +142,7 @@ class Server:
                 in_process=core.in_process,
                 quota_gate=core.quota_gate,
                 definitions=definitions,
+                aggregation=aggregation,
                 allocation=core.allocation,
                 probe=probe,
                 draining=lambda: self.requests.draining,
@@ -195,12 +200,18 @@ class Server:
         )  # fmt: skip
 
     def _front(
-        self, core: Core, cacher: Cacher, outside: Outside, store_checks: list[Check]
+        self,
+        core: Core,
+        cacher: Cacher,
+        outside: Outside,
+        aggregation: Aggregation,
+        store_checks: list[Check],
     ) -> FrontDependencies:
         return FrontDependencies(
             core=core,
             cacher=cacher,
             outside=outside,
+            aggregation=aggregation,
             options=self.options,
             clock=self.clock,
             entropy=self.entropy,

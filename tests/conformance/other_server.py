@@ -80,6 +80,7 @@ class Serving:
     port: int
     connections: int = 0
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
 
 @contextlib.asynccontextmanager
@@ -94,6 +95,7 @@ async def scripted(
         assert task is not None
         serving.tasks.add(task)
         serving.connections += 1
+        serving.writers.append(writer)
         try:
             await script(reader, writer)
         except (OSError, EOFError, asyncio.CancelledError):
@@ -112,6 +114,9 @@ async def scripted(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in serving.writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.01)  # connection_lost of the aborted ones
 
 
 @dataclass

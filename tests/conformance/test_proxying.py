@@ -356,7 +356,7 @@ async def test_a_dead_backend_harms_nobody() -> None:
 
     async def endless(asked: Asked) -> None:
         await asked.begin_chunks()
-        while not asked.writer.is_closing():
+        while not (asked.writer.is_closing() or asked.reader.at_eof()):
             await asked.chunk(b"x" * 65536)
 
     async with cluster() as c, scripted(http(silent)) as one, scripted(http(endless)) as two:

@@ -29,6 +29,7 @@ from kapi.errors import method_not_allowed, path_not_found
 from kapi.handlers import discovery_documents as documents
 from kapi.handlers.documents import encode, plain_not_found
 from kapi.handlers.encoder import Encoder
+from kapi.handlers.merged_discovery import Remote, Remotes, Served, merged
 from kapi.messages import Request, Response
 from kapi.registry.resource import ResourceTable
 
@@ -41,12 +42,19 @@ _AGGREGATED_SUFFIX = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 class Discovery:
     """Serves discovery from one table. `address` is told to clients: host and port."""
 
-    def __init__(self, table: ResourceTable, address: Callable[[], str], encoder: Encoder) -> None:
+    def __init__(
+        self,
+        table: ResourceTable,
+        address: Callable[[], str],
+        encoder: Encoder,
+        remotes: Remotes | None = None,
+    ) -> None:
         self._table = table
+        self._remotes = remotes
         self._encoder = encoder
         self._address = address
-        self._generation = -1
-        self._served: dict[str, dict[str, documents.Resources]] = {}
+        self._generation = (-1, -1)
+        self._served: Served = {}
         self._encoded: dict[tuple[str, Accepted], bytes] = {}
         self._etags: dict[str, str] = {}
 
@@ -59,7 +67,8 @@ class Discovery:
         """Whether any version of a group is served, and not all by definitions."""
         self._refresh()
         versions = self._served.get(group, {}).values()
-        return any(not resource.custom for served in versions for resource, _ in served)
+        own = [served for served in versions if isinstance(served, list)]
+        return any(not resource.custom for served in own for resource, _ in served)
 
     def group_versions(self) -> list[tuple[str, str]]:
         """What is served, in the order of discovery."""
@@ -116,9 +125,12 @@ class Discovery:
     # -- cached documents ---------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        if self._generation != self._table.generation:
-            self._generation = self._table.generation
-            self._served = documents.served(self._table)
+        remotes = self._remotes
+        generation = (self._table.generation, remotes.generation if remotes is not None else 0)
+        if self._generation != generation:
+            self._generation = generation
+            own = documents.served(self._table)
+            self._served = merged(own, remotes)
             self._encoded.clear()
             self._etags.clear()
 
@@ -134,12 +146,13 @@ class Discovery:
         if parts[1] == "api":
             if len(parts) == 2:
                 return documents.api_versions(self._served[""], self._address())
-            return documents.resource_list("", parts[2], self._served[""][parts[2]])
+            return documents.resource_list("", parts[2], _own(self._served[""][parts[2]]))
         if len(parts) == 2:
             return documents.group_list(self._served)
         if len(parts) == 3:
             return documents.api_group(parts[2], self._served[parts[2]])
-        return documents.resource_list(parts[2], parts[3], self._served[parts[2]][parts[3]])
+        served = _own(self._served[parts[2]][parts[3]])
+        return documents.resource_list(parts[2], parts[3], served)
 
     def _aggregated(self, request: Request, path: str, accepted: Accepted) -> Response:
         key = (path + _AGGREGATED_SUFFIX, accepted)
@@ -157,6 +170,11 @@ class Discovery:
             return Response(304, headers)
         headers.insert(0, ("Content-Type", accepted.media_type + _AGGREGATED_SUFFIX))
         return Response(200, headers, body)
+
+
+def _own(served: documents.Resources | Remote) -> documents.Resources:
+    """What is served here. The mux leaves paths of other servers to them."""
+    return served if isinstance(served, list) else []
 
 
 def _only_get(request: Request) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from kapi.registry.resource import (
     GroupVersionKind,
@@ -159,7 +159,13 @@ def storage_version_hash(stored: GroupVersionKind) -> str:
 # -- aggregated discovery -------------------------------------------------------------------------
 
 
-def aggregated(groups: Mapping[str, Mapping[str, Resources]]) -> Json:
+class Discovered(Protocol):
+    """A group version of another server."""
+
+    def discovered(self) -> Json: ...
+
+
+def aggregated(groups: Mapping[str, Mapping[str, Resources | Discovered]]) -> Json:
     """All groups with all resources in one document: v2 of `/api` (the core group) or `/apis`."""
     return {
         "kind": "APIGroupDiscoveryList",
@@ -168,18 +174,18 @@ def aggregated(groups: Mapping[str, Mapping[str, Resources]]) -> Json:
         "items": [
             {
                 "metadata": {"name": group} if group else {},
-                "versions": [
-                    {
-                        "version": version,
-                        "resources": [_resource_discovery(r, v) for r, v in resources],
-                        "freshness": "Current",
-                    }
-                    for version, resources in versions.items()
-                ],
+                "versions": [_version_discovery(v, found) for v, found in versions.items()],
             }
             for group, versions in groups.items()
         ],
     }
+
+
+def _version_discovery(version: str, found: Resources | Discovered) -> Json:
+    if not isinstance(found, list):
+        return found.discovered()
+    resources = [_resource_discovery(r, v) for r, v in found]
+    return {"version": version, "resources": resources, "freshness": "Current"}
 
 
 def _resource_discovery(resource: ResourceType, version: Version) -> Json:

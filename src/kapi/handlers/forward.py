@@ -34,6 +34,8 @@ _CORS = frozenset((
 ))  # fmt: skip
 _PATH_SAFE = "/$&+,:;=@-_.~"  # net/url leaves these in a path
 
+REDIRECTED = b"the backend attempted to redirect this request, which is not permitted"
+
 Headers = Sequence[tuple[str, str]]
 
 
@@ -65,6 +67,7 @@ class Forwarding:
     add: Headers = ()
     forwarded: Headers = ()  # X-Forwarded-… of a request that is no upgrade
     must_upgrade: bool = False
+    rejects_redirects: bool = False
     failed: Callable[[Exception], Response] = status_error
 
     @property
@@ -206,8 +209,12 @@ async def _passed_back(answer: Answer, to: Forwarding) -> Response:
     )
     dropped = named | _CORS if to.links is not None else named
     headers = [h for h in _given_back(answer.headers) if h[0].lower() not in dropped]
+    where = answer.header("location")
+    if to.rejects_redirects and 300 <= answer.status <= 399 and where:
+        answer.close()
+        return Response(502, [], REDIRECTED)
     if to.links is not None:
-        if where := answer.header("location"):
+        if where:
             new = ("Location", to.links.url(where))
             headers = [new if h[0].lower() == "location" else h for h in headers]
         elif answer.header("content-type").partition(";")[0].strip() == "text/html":

@@ -9,14 +9,17 @@ reads, as on the real server.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
 
 from kapi.clock import Clock
 from kapi.codec import json_format
 from kapi.codec.negotiate import JSON, matches, parse_accept
 from kapi.handlers.documents import TEXT
+from kapi.handlers.merged_discovery import Remotes, merged_v2
 from kapi.handlers.openapi_documents import Documents
 from kapi.handlers.openapi_proto_v2 import encode_v2
 from kapi.handlers.openapi_proto_v3 import encode_v3
@@ -40,6 +43,14 @@ KEEP_DAYS = 365  # what HTTP calls for ever
 COMPRESSION = 6  # of 9: a tenth of the time of 9, within a twentieth of its size
 
 
+class Elsewhere(Protocol):
+    """The servers of other group versions."""
+
+    def at(self, path: str) -> Any: ...
+
+    async def handle(self, request: Request, backend: Any) -> Response: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     digest: str
@@ -49,35 +60,63 @@ class _Kept:
 class OpenApi:
     """Serves the documents of one table."""
 
-    def __init__(self, table: ResourceTable, clock: Clock) -> None:
+    def __init__(
+        self,
+        table: ResourceTable,
+        clock: Clock,
+        remotes: Remotes | None = None,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
+        """`remotes`: group versions of other servers, whose documents `elsewhere` fetches."""
         self._table = table
+        self._remotes = remotes
+        self._elsewhere = elsewhere
         self._clock = clock
         self._documents = Documents(table)
         self._kept: dict[tuple[str, str], _Kept] = {}  # by key and media type
-        self._index: tuple[int, bytes] = (-1, b"")  # with the table's generation
+        self._index: tuple[tuple[int, int], bytes] = ((-1, -1), b"")
 
     async def handle_v2(self, request: Request) -> Response:
         media_type = _chosen(request, _V2_TYPES)
         if media_type is None:
             return Response(406, [("Vary", "Accept-Encoding"), ("Vary", "Accept")])
         digest = self._documents.digest_of_all()
+        if self._remotes is not None and self._remotes.versions():
+            digest = hashlib.sha512(f"{digest} {self._remotes.generation}".encode()).hexdigest()
         kept = self._keep("v2", media_type, digest)
         headers = [("Vary", "Accept-Encoding"), ("Vary", "Accept"), ("Content-Type", media_type)]
         return _answer(request, kept, headers)
 
     async def handle_v3_index(self, request: Request) -> Response:
         generation, body = self._index
-        if generation != self._table.generation:
+        current = self._generation()
+        if generation != current:
             paths = {
                 key: {"serverRelativeURL": f"/openapi/v3/{key}?hash={self._documents.digest(key)}"}
                 for key in self._documents.index()
             }
-            body = json_format.dumps({"paths": paths})
-            self._index = (self._table.generation, body)
+            body = json_format.dumps({"paths": self._with_remotes(paths)})
+            self._index = (current, body)
         return Response(200, [("Content-Type", TEXT)], body)
+
+    def _generation(self) -> tuple[int, int]:
+        return self._table.generation, self._remotes.generation if self._remotes is not None else 0
+
+    def _with_remotes(self, paths: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        remotes = self._remotes.versions() if self._remotes is not None else {}
+        if not remotes:
+            return paths
+        for (group, version), remote in remotes.items():
+            paths.pop(f"apis/{group}/{version}", None)
+            for key, url in remote.openapi_v3.items():
+                paths[key] = {"serverRelativeURL": url}
+        return dict(sorted(paths.items()))
 
     async def handle_v3(self, request: Request) -> Response:
         key = request.path.removeprefix("/openapi/v3/")
+        backend = self._elsewhere.at(f"/{key}") if self._elsewhere is not None else None
+        if backend is not None and self._elsewhere is not None:
+            return await self._elsewhere.handle(request, backend)
         vary = ("Vary", "Accept")
         media_type = _chosen(request, _V3_TYPES)
         if media_type is None:
@@ -103,6 +142,8 @@ class OpenApi:
         if kept is None or kept.digest != digest:
             if key == "v2":
                 document = self._documents.v2()
+                if self._remotes is not None:
+                    document = merged_v2(document, self._remotes)
                 proto = media_type == V2_PROTOBUF
                 body = encode_v2(document) if proto else json_format.dumps(document)
             else:

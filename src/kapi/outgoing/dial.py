@@ -6,6 +6,7 @@ No environment variable names a proxy here: what is called is what the caller sa
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import ssl
@@ -108,14 +109,11 @@ async def _connect(
             sock = await _socket(loop, address, port)
     except TimeoutError as error:
         raise OutgoingError(words.dial_late(shown)) from error
+    transport, connection = await _adopt(loop, sock)
+    if context is None:
+        return connection
     try:
-        _, connection = await loop.create_connection(
-            Connection,
-            sock=sock,
-            ssl=context,
-            server_hostname=name,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if context is not None else None,
-        )
+        secure = await _start_tls(loop, transport, connection, context, name)
     except ssl.SSLCertVerificationError as error:
         assert name is not None, "only TLS verifies"
         raise await refusal(host, port, name, error, now) from error
@@ -127,10 +125,42 @@ async def _connect(
         raise ConnectionLost(words.lost(error, "", shown)) from error
     except ValueError as error:  # a name that cannot be one in TLS
         raise OutgoingError(f"tls: invalid server name {name}") from error
+    connection.connection_made(secure)
+    return connection
+
+
+async def _start_tls(
+    loop: asyncio.AbstractEventLoop,
+    transport: asyncio.Transport,
+    connection: Connection,
+    context: ssl.SSLContext,
+    name: str | None,
+) -> asyncio.Transport:
+    """Whatever goes wrong, also a cancellation: nothing stays open."""
+    try:
+        secure = await loop.start_tls(
+            transport,
+            connection,
+            context,
+            server_hostname=name,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+        )
+    except BaseException:
+        transport.abort()
+        raise
+    if secure is None:  # it was closed meanwhile
+        raise ConnectionResetError(errno.ECONNRESET, "closed")
+    return secure
+
+
+async def _adopt(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket
+) -> tuple[asyncio.Transport, Connection]:
+    try:
+        return await loop.create_connection(Connection, sock=sock)
     except BaseException:
         sock.close()
         raise
-    return connection
 
 
 async def _socket(loop: asyncio.AbstractEventLoop, address: Address, port: int) -> socket.socket:

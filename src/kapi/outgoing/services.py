@@ -53,8 +53,8 @@ class ServiceResolver:
         by_endpoint: bool = False,
         own_address: Callable[[], tuple[str, int]] | None = None,
     ) -> None:
-        self._lookup = lookup
-        self._slices = slices
+        self.lookup = lookup
+        self.slices = slices
         self._entropy = entropy
         self._by_endpoint = by_endpoint
         self._own_address = own_address
@@ -63,7 +63,7 @@ class ServiceResolver:
         """Host and port to dial. Raises OutgoingError in the real server's words."""
         if self._own_address is not None and (namespace, name) == ("default", "kubernetes"):
             return self._own_address()
-        service = self._lookup("services", namespace, name)
+        service = self.lookup("services", namespace, name)
         if service is None:
             raise OutgoingError(f'service "{name}" not found')
         spec = service.get("spec") or {}
@@ -91,12 +91,12 @@ class ServiceResolver:
 
     def ready(self, namespace: str, name: str, port_name: str) -> Iterator[ReadyAt]:
         """Ready endpoints that serve the port of this name: from slices, else from Endpoints."""
-        slices = self._slices(namespace, name)
+        slices = self.slices(namespace, name)
         for found in slices:
             yield from _of_slice(found, port_name)
         if slices:
             return
-        endpoints = self._lookup("endpoints", namespace, name)
+        endpoints = self.lookup("endpoints", namespace, name)
         for subset in (endpoints or {}).get("subsets") or ():
             for port in subset.get("ports") or ():
                 if port.get("name", "") == port_name:
@@ -106,9 +106,9 @@ class ServiceResolver:
 
     def has_endpoints(self, namespace: str, name: str) -> bool:
         """Whether there are slices, or subsets, at all."""
-        if self._slices(namespace, name):
+        if self.slices(namespace, name):
             return True
-        endpoints = self._lookup("endpoints", namespace, name)
+        endpoints = self.lookup("endpoints", namespace, name)
         return bool((endpoints or {}).get("subsets"))
 
     def is_pod(self, namespace: str, at: ReadyAt) -> bool:
@@ -116,7 +116,7 @@ class ServiceResolver:
         target = at.target or {}
         if target.get("namespace", namespace) != namespace or not target.get("name"):
             return False
-        pod = self._lookup("pods", namespace, target["name"])
+        pod = self.lookup("pods", namespace, target["name"])
         addresses = ((pod or {}).get("status") or {}).get("podIPs") or ()
         return any(address.get("ip") == at.host for address in addresses)
 
