@@ -1,6 +1,7 @@
 # What a fresh machine needs is Python 3.11 or newer, make and the package registry.
 #   make serve [ARGS=…]   run the server          make test        lint, types and tests
 #   make bench            measure                 make test-full   the slow tests, too
+#   make test-unit        the fast unit tests, in two processes
 #   make lint             lint and types only     make docs        tables in docs/ from the code
 #   make serve-etcd       two servers over three members of etcd
 
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: serve serve-etcd test test-full bench lint docs clean
+.PHONY: serve serve-etcd test test-unit test-full bench lint docs clean
 
 serve: $(STAMP)
 	$(BIN)/kapi serve $(ARGS)
@@ -19,6 +20,12 @@ serve-etcd: $(STAMP)
 
 test: lint
 	$(BIN)/pytest -m "not slow" $(ARGS)
+
+# Two halves of about the same length, side by side.
+test-unit: $(STAMP)
+	@$(BIN)/pytest -q -m "not slow" -p no:cacheprovider tests/unit/[a-m]* & other=$$!; \
+	$(BIN)/pytest -q -m "not slow" -p no:cacheprovider tests/unit/[n-z]*; mine=$$?; \
+	wait $$other && exit $$mine
 
 test-full: lint
 	$(BIN)/pytest $(ARGS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,11 +68,16 @@ def test_files_that_a_document_names_exist(document: Path) -> None:
     assert not missing, sorted(missing)
 
 
+def opening(source: str) -> str:
+    """The docstring of a module, without parsing the rest."""
+    return source.split('"""', 2)[1] if source.startswith('"""') else ""
+
+
 def test_files_that_docstrings_name_exist() -> None:
     missing = []
     for folder in ("src", "tests", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            text = ast.get_docstring(ast.parse(path.read_text())) or ""
+            text = opening(path.read_text())
             missing += [
                 f"{shown(path)}: {name}"
                 for name in set(FILE.findall(text))

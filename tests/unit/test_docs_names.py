@@ -49,7 +49,8 @@ def reasons() -> set[tuple[str, str]]:
     """Reason and code of every `ApiError(code, reason, …)` of the package."""
     found = set()
     for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        source = path.read_text()
+        for node in ast.walk(ast.parse(source)) if "ApiError(" in source else ():
             if not isinstance(node, ast.Call) or len(node.args) < 2:
                 continue
             name = node.func.id if isinstance(node.func, ast.Name) else ""

@@ -54,7 +54,7 @@ def made(schema: Schema, random: Random, depth: int = 0) -> Any:
     if schema.format in SPECIAL:
         return random.choice(SPECIAL[schema.format])
     if schema.type == "object":
-        share = SHARE if depth < (3 if schema.name == _SCHEMAS else DEPTH_MAX) else 0.0
+        share = SHARE if depth < (2 if schema.name == _SCHEMAS else DEPTH_MAX) else 0.0
         return {
             p.name: made(p.schema, random, depth + 1)
             for p in schema.properties.values()
