@@ -238,12 +238,22 @@ async def watch_over(c: Connection) -> None:
         await asyncio.sleep(0.02)
 
 
-async def under_load(process: Process, workers: list[Worker], seconds: float) -> None:
-    """Until it is killed."""
+async def under_load(process: Process, workers: list[Worker], writes: int) -> None:
+    """Until so many writes were taken and so many refused; then it is killed."""
+    stored = sum(w.stored for w in workers) + writes
+    refused = sum(w.refused for w in workers) + writes
     async with asyncio.TaskGroup() as group:
         for work in (watch_over, *(w.load for w in workers)):
             group.create_task(until_gone(process.port, work))
-        await asyncio.sleep(seconds)
+
+        def enough() -> bool:
+            return (
+                sum(w.stored for w in workers) >= stored
+                and sum(w.refused for w in workers) >= refused
+            )
+
+        while not enough():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         process.kill()
 
 
@@ -260,17 +270,15 @@ async def clear(c: Connection) -> None:
                 assert status == 200, answer
 
 
-async def story(directory: Path, clients: int, kills: int, seconds: tuple[float, float]) -> None:
+async def story(directory: Path, clients: int, kills: int, writes: tuple[int, int]) -> None:
     random = Random(SEED)
     workers = [Worker(number) for number in range(clients)]
     for turn in range(kills):
         async with serving(directory) as process:
             async with connected(process.port) as c:
                 await (recount(c) if turn else prepare(c))
-            await under_load(process, workers, random.uniform(*seconds))
+            await under_load(process, workers, random.randint(*writes))
         assert "Traceback" not in process.log, process.log
-    assert sum(w.stored for w in workers) > clients, "too little was stored"
-    assert sum(w.refused for w in workers) > clients, "too little was refused"
     async with serving(directory) as process, connected(process.port) as c:
         await look(c)
         await clear(c)
@@ -279,18 +287,20 @@ async def story(directory: Path, clients: int, kills: int, seconds: tuple[float,
             for worker in workers:
                 group.create_task(until_gone(process.port, worker.create))
         for name, (_, used) in (await look(c, exact=True)).items():
+            if name == "high":
+                continue  # its pods count in the quotas before it, too, which may be full first
             first = next(iter(LIMITS[name][1]))
             full = [k for k, limit in LIMITS[name][1].items() if used[k] >= limit * 0.9]
             assert full, f"{name}: only {used[first]} of {first}"
     assert "Traceback" not in process.log, process.log
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_no_quota_is_exceeded_under_load(tmp_path: Path) -> None:
-    await story(tmp_path / "data", 8, 1, (0.6, 0.8))
+    await story(tmp_path / "data", 8, 1, (30, 50))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_no_quota_is_exceeded_in_many_crashes(tmp_path: Path) -> None:
-    await story(tmp_path / "data", 32, 5, (0.5, 3.0))
+    await story(tmp_path / "data", 32, 5, (40, 200))

@@ -19,6 +19,7 @@ PREFIX = "/registry/configmaps/default/"
 NAMES = tuple(f"n{i}" for i in range(6))  # few, so that clients meet
 EXPECTED = {200, 201, 202, 404, 409, 410, 503, 504}
 HOLD = "example.com/hold"
+COUNTER = "counter"  # an object that clients count up, each from the version it read
 
 
 class Truth:
@@ -75,6 +76,10 @@ class Tokens:
     acknowledged: dict[str, int] = field(default_factory=dict)  # token → version in the answer
     removed: list[tuple[str, int]] = field(default_factory=list)  # name and version
     refused: set[str] = field(default_factory=set)  # must never be seen in the store
+    # The uid of the counter and what an acknowledged count has made of it.
+    counted: list[tuple[str, int]] = field(default_factory=list)
+    # Name, version that was replaced, version that it became: of writes that named a version.
+    replaced: list[tuple[str, int, int]] = field(default_factory=list)
 
     def check(self, truth: Truth) -> None:
         made: dict[str, list[int]] = {}
@@ -87,6 +92,26 @@ class Tokens:
         assert gone.issuperset(self.removed), "what was told to be removed was not"
         seen = self.refused & made.keys()
         assert not seen, f"{seen} were refused and stored"
+        self._check_turns(truth)
+
+    def _check_turns(self, truth: Truth) -> None:
+        """A write that named a version replaced that one and no other; no count was lost."""
+        before: dict[tuple[str, int], int] = {}
+        last: dict[str, int] = {}
+        number = 0
+        for c in truth.commits():
+            name = c.key.removeprefix(PREFIX)
+            before[name, c.revision] = last.get(name, 0)
+            last[name] = c.revision
+            if name == COUNTER:
+                wanted = 0 if c.value is None else number + 1
+                number = 0 if c.value is None else int(c.value["data"]["n"])
+                assert number == wanted, f"a count was lost: {number}, not {wanted}"
+        for name, old, new in self.replaced:
+            assert before[name, new] == old, (
+                f"{name}: {new} replaced {before[name, new]}, not {old}"
+            )
+        assert len(set(self.counted)) == len(self.counted), "two clients made the same count"
 
 
 class Actor:
@@ -113,7 +138,8 @@ class Actor:
         return [
             self.create, self.create, self.create, self.put, self.put, self.put_any, self.merge,
             self.json_patch, self.delete, self.delete_known, self.get, self.get, self.list,
-            self.pages, self.old_list, self.hold, self.release, self.dry_run,
+            self.pages, self.old_list, self.hold, self.release, self.dry_run, self.count,
+            self.count, self.count, self.uncount,
         ]  # fmt: skip
 
     async def _ask(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
@@ -160,7 +186,36 @@ class Actor:
         token = self._token()
         body = {**known, "data": {"v": token}}
         at = f"{COLLECTION}/{known['metadata']['name']}"
-        self._written(token, await self._ask("PUT", at, body))
+        answer = await self._ask("PUT", at, body)
+        self._written(token, answer)
+        if answer.status == 200 and answer.json["metadata"].get("resourceVersion"):
+            change = (known["metadata"]["name"], version_of(known), version_of(answer.json))
+            self._tokens.replaced.append(change)
+
+    async def count(self) -> None:
+        """One more than was read, if nobody else counted meanwhile."""
+        at, token = f"{COLLECTION}/{COUNTER}", self._token()
+        found = await self._ask("GET", at)
+        if found.status == 404:
+            body = {"metadata": {"name": COUNTER}, "data": {"v": token, "n": "1"}}
+            answer = await self._ask("POST", COLLECTION, body)
+        elif found.status == 200:
+            number = int(found.json["data"]["n"]) + 1
+            body = {**found.json, "data": {"v": token, "n": str(number)}}
+            answer = await self._ask("PUT", at, body)
+        else:
+            return
+        self._written(token, answer)
+        self._known.pop(COUNTER, None)  # nobody does anything else to it
+        if answer.status in (200, 201):
+            made = answer.json
+            self._tokens.counted.append((made["metadata"]["uid"], int(made["data"]["n"])))
+
+    async def uncount(self) -> None:
+        """Remove the counter, if nobody counted since it was read."""
+        found = await self._ask("GET", f"{COLLECTION}/{COUNTER}")
+        if found.status == 200:
+            await self._delete_at(found.json)
 
     async def put_any(self) -> None:
         name, token = self._name(), self._token()
@@ -193,7 +248,10 @@ class Actor:
     async def delete_known(self) -> None:
         if not self._known:
             return
-        known = self._known.pop(self._random.choice(sorted(self._known)))
+        await self._delete_at(self._known.pop(self._random.choice(sorted(self._known))))
+
+    async def _delete_at(self, known: Json) -> None:
+        """Delete what is at the version that was seen."""
         meta = known["metadata"]
         wanted = {"preconditions": {"resourceVersion": meta["resourceVersion"], "uid": meta["uid"]}}
         answer = await self._ask("DELETE", f"{COLLECTION}/{meta['name']}", wanted)

@@ -1,8 +1,8 @@
 """A store that fails at random, by a seed, and keeps a true record of what was committed.
 
-Every call may take some turns of the loop, and may raise `Unavailable`: before anything happened,
-or after the commit, as when the answer is lost. `history` is what the simulation compares all
-answers and events with.
+Once it is `busy`, every call may take some turns of the loop. It may raise `Unavailable`: before
+anything happened, or after the commit, as when the answer is lost. `history` is what the simulation
+compares all answers and events with.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ class FaultyStorage:
         self._inner = inner
         self._random = Random(f"storage/{seed}")
         self.rate = 0.0
+        self.busy = False  # calls take turns of the loop, so that others come between
         self.history: list[Commit] = []
         self.failures = 0
 
     async def _turns(self) -> None:
-        for _ in range(self._random.randrange(TURNS_MAX) if self.rate else 0):
+        for _ in range(self._random.randrange(TURNS_MAX) if self.busy else 0):
             await asyncio.sleep(0)
 
     def _fail(self, what: str) -> None:

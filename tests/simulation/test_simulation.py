@@ -37,7 +37,7 @@ async def simulate(seed: int) -> list[str]:
     async with running(storage=store, clock=clock, seed=seed) as run:
         actors = [Actor(n, seed, run.client, truth, tokens) for n in range(ACTORS)]
         watchers = [Watcher(seed, n, run.client, truth) for n in range(WATCHERS)]
-        store.rate = random.choice(RATES)
+        store.rate, store.busy = random.choice(RATES), True
         async with asyncio.TaskGroup() as group:
             for watcher in watchers:
                 group.create_task(watcher.run())
