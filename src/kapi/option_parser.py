@@ -170,7 +170,7 @@ def _check(options: Options) -> None:
         raise UsageError("--service-account-issuer: must not be empty")
     if options.service_account_key_file and not options.service_account_signing_key_file:
         raise UsageError("--service-account-key-file needs --service-account-signing-key-file, too")
-    if options.admission_control_config_file:
+    if options.admission_control_config_file or options.enable_admission_plugins:
         _check_admission(options)
     _check_controllers(options.controllers)
     if options.http2:

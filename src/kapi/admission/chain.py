@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from kapi.admission import configuration, order
+from kapi.admission import configuration, optional, order, pod_security_policy
+from kapi.admission.certificate_approval import CertificateApproval
+from kapi.admission.certificate_signing import CertificateSigning
+from kapi.admission.certificate_subject import CertificateSubjectRestriction
 from kapi.admission.claim_resize import ClaimResize
 from kapi.admission.default_ingress_class import DefaultIngressClass
 from kapi.admission.default_storage_class import DefaultStorageClass
@@ -20,7 +23,9 @@ from kapi.admission.default_tolerations import DefaultTolerationSeconds
 from kapi.admission.limit_ranger import LimitRanger
 from kapi.admission.listers import Listers
 from kapi.admission.namespace_lifecycle import NamespaceLifecycle
+from kapi.admission.node_features import NodeDeclaredFeatureValidator
 from kapi.admission.plugin import AdmissionChain, MutatingPlugin, ValidatingPlugin
+from kapi.admission.pod_resize import PodResizeValidator
 from kapi.admission.pod_security import PodSecurity
 from kapi.admission.priority import Priority
 from kapi.admission.resource_quota import ResourceQuotaPlugin, WriteStatus
@@ -28,6 +33,8 @@ from kapi.admission.runtime_class import RuntimeClassPlugin
 from kapi.admission.service_account import ServiceAccountPlugin
 from kapi.admission.storage_protection import StorageObjectInUseProtection
 from kapi.admission.taint_nodes import TaintNodesByCondition
+from kapi.admission.topology_labels import PodTopologyLabels
+from kapi.admission.trust_bundle_attest import ClusterTrustBundleAttest
 from kapi.clock import Clock, Entropy
 
 Json = dict[str, Any]
@@ -66,7 +73,7 @@ def without_effect(options: Any) -> list[str]:
 
 def is_there(name: str) -> bool:
     """Whether a plugin of this name does something here."""
-    return name in _MAKERS or name in _GIVEN
+    return name in _MAKERS or name in _GIVEN or name in optional.NAMES
 
 
 def check_configuration(options: Any) -> None:
@@ -82,11 +89,12 @@ def _made(d: PluginDependencies, names: list[str]) -> Iterator[Plugin]:
         if name in _REFUSING:
             yield from waiting
             waiting = ()
-        make = _MAKERS.get(name)
         if name in d.given:
             yield d.given[name]
-        elif make is not None:
-            yield make(d)
+        elif name in _MAKERS:
+            yield _MAKERS[name](d)
+        elif name in optional.NAMES:
+            yield optional.make(name, d)
     yield from waiting
 
 
@@ -124,7 +132,8 @@ def _taint_nodes(d: PluginDependencies) -> Plugin:
 
 
 def _pod_security(d: PluginDependencies) -> Plugin:
-    return PodSecurity(d.lister("", "namespaces"), d.lister("", "pods"))
+    settings = pod_security_policy.configure(d.configuration.get("PodSecurity"))
+    return PodSecurity(d.lister("", "namespaces"), d.lister("", "pods"), settings)
 
 
 def _priority(d: PluginDependencies) -> Plugin:
@@ -158,6 +167,34 @@ def _default_ingress_class(d: PluginDependencies) -> Plugin:
     return DefaultIngressClass(d.lister("networking.k8s.io", "ingressclasses"))
 
 
+def _certificate_approval(d: PluginDependencies) -> Plugin:
+    return CertificateApproval(d.authorizer)
+
+
+def _certificate_signing(d: PluginDependencies) -> Plugin:
+    return CertificateSigning(d.authorizer)
+
+
+def _trust_bundle_attest(d: PluginDependencies) -> Plugin:
+    return ClusterTrustBundleAttest(d.authorizer)
+
+
+def _certificate_subject(d: PluginDependencies) -> Plugin:
+    return CertificateSubjectRestriction()
+
+
+def _topology_labels(d: PluginDependencies) -> Plugin:
+    return PodTopologyLabels(d.lister("", "nodes"))
+
+
+def _node_features(d: PluginDependencies) -> Plugin:
+    return NodeDeclaredFeatureValidator(d.lister("", "nodes"))
+
+
+def _pod_resize(d: PluginDependencies) -> Plugin:
+    return PodResizeValidator(d.lister("", "nodes"))
+
+
 def _resource_quota(d: PluginDependencies) -> Plugin:
     return ResourceQuotaPlugin(d.lister("", "resourcequotas"), d.live, d.write_quota)
 
@@ -175,10 +212,19 @@ _MAKERS: Mapping[str, Callable[[PluginDependencies], Plugin]] = MappingProxyType
         "StorageObjectInUseProtection": _storage_protection,
         "PersistentVolumeClaimResize": _claim_resize,
         "RuntimeClass": _runtime_class,
+        "CertificateApproval": _certificate_approval,
+        "CertificateSigning": _certificate_signing,
+        "ClusterTrustBundleAttest": _trust_bundle_attest,
+        "CertificateSubjectRestriction": _certificate_subject,
         "DefaultIngressClass": _default_ingress_class,
+        "PodTopologyLabels": _topology_labels,
+        "NodeDeclaredFeatureValidator": _node_features,
+        "PodResizeValidator": _pod_resize,
         "ResourceQuota": _resource_quota,
     }
 )
 
 # What makes settings of a plugin's part of the configuration, None where it has none.
-_PARSERS: Mapping[str, Callable[[Any], object]] = MappingProxyType({})
+_PARSERS: Mapping[str, Callable[[Any], object]] = MappingProxyType(
+    {"PodSecurity": pod_security_policy.configure, **optional.PARSERS}
+)

@@ -67,6 +67,18 @@ def check(path: str, names: list[str], parsers: Mapping[str, Callable[[Any], obj
                 raise ConfigurationError(f"{name}: {error}") from error
 
 
+def typed(part: Any, kind: str, versions: tuple[str, ...]) -> Json:
+    """A plugin's part, which says itself what it is. Raises ConfigurationError."""
+    if not isinstance(part, dict):
+        raise ConfigurationError("must be an object")
+    if part.get("kind") != kind or part.get("apiVersion") not in versions:
+        raise ConfigurationError(
+            f'no kind "{part.get("kind")}" is registered for version '
+            f'"{part.get("apiVersion")}"; want {kind} of {versions[0]}'
+        )
+    return part
+
+
 def _load(path: Path) -> Json:
     from kapi.codec import yaml_format
 

@@ -1,22 +1,23 @@
 """PodSecurity: a namespace says by its labels what its pods may do; refused, warned of, or noted
 for audit.
 
+Levels and versions, defaults and exemptions are in `pod_security_policy.py`, what a level forbids
+in `pod_security_levels.py`.
 https://kubernetes.io/docs/concepts/security/pod-security-admission/
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from kapi import errors
+from kapi.admission import pod_security_policy as policies
 from kapi.admission.listers import Lister
 from kapi.admission.plugin import Attributes, Operation, refused
-from kapi.admission.pod_security_checks import LEVELS, violations
+from kapi.admission.pod_security_levels import LEVELS, violations
+from kapi.admission.pod_security_policy import LABEL, LevelVersion, Policy, Settings
 
 Json = dict[str, Any]
-_LABEL = "pod-security.kubernetes.io/"
-_LATEST = "latest"
 # Where the pod template stands in kinds that make pods.
 _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "podtemplates"): ("template",),
@@ -31,12 +32,17 @@ _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
 _POD_WRITES = ("", "ephemeralcontainers")
 
 
+# Pods that are looked at when the level of their namespace changes; the rest is only counted.
+PODS_MAX = 3000
+
+
 class PodSecurity:
     name = "PodSecurity"
 
-    def __init__(self, namespaces: Lister, pods: Lister) -> None:
+    def __init__(self, namespaces: Lister, pods: Lister, settings: Settings) -> None:
         self._namespaces = namespaces
         self._pods = pods
+        self._settings = settings
 
     def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
         if operation not in ("CREATE", "UPDATE"):
@@ -52,37 +58,60 @@ class PodSecurity:
         if (a.group, a.resource) == ("", "namespaces"):
             self._namespace(a)
             return
-        namespace = self._namespaces.get("", a.namespace)
-        labels = (namespace or {}).get("metadata", {}).get("labels") or {}
-        if not any(label.startswith(_LABEL) for label in labels):
+        is_pod = (a.group, a.resource) == ("", "pods")
+        exemption = self._exemption(a)
+        if exemption:
+            _annotate(a, "exempt", exemption)
+            return
+        if is_pod and a.operation == "UPDATE" and not a.subresource and _insignificant(a):
+            return
+        policy = self._policy(self._namespaces.get("", a.namespace))
+        if policy.free:
+            if is_pod:
+                _annotate(a, "enforce-policy", str(policy.enforce))
             return
         assert a.object is not None
-        is_pod = (a.group, a.resource) == ("", "pods")
-        if is_pod:
-            if a.operation == "UPDATE" and not a.subresource and _insignificant(a):
-                return
-            meta, spec = a.object["metadata"], a.object.get("spec") or {}
-        else:
-            template: Json = a.object
-            for name in _TEMPLATES[a.group, a.resource]:
-                template = template.get(name) or {}
-            meta, spec = template.get("metadata") or {}, template.get("spec") or {}
-        if is_pod:
-            level, version = _policy(labels, "enforce")
-            a.annotate(f"{_LABEL}enforce-policy", f"{level}:{version}")
-            found = violations(level, meta, spec)
-            if found:
-                text = f'violates PodSecurity "{level}:{version}": {found}'
-                raise refused(a, text)
-        level, version = _policy(labels, "audit")
-        found = violations(level, meta, spec)
-        if found:
-            text = f'would violate PodSecurity "{level}:{version}": {found}'
-            a.annotate(f"{_LABEL}audit-violations", text)
-        level, version = _policy(labels, "warn")
-        found = violations(level, meta, spec)
-        if found:
-            a.warn(f'would violate PodSecurity "{level}:{version}": {found}')
+        template: Json = a.object
+        for name in () if is_pod else _TEMPLATES[a.group, a.resource]:
+            template = template.get(name) or {}
+        meta, spec = template.get("metadata") or {}, template.get("spec") or {}
+        if spec.get("runtimeClassName") in self._settings.runtime_classes:
+            _annotate(a, "exempt", "runtimeClass")
+            return
+        self._judge(a, policy, meta, spec, enforced=is_pod)
+
+    def _judge(
+        self, a: Attributes, policy: Policy, meta: Json, spec: Json, *, enforced: bool
+    ) -> None:
+        known: dict[LevelVersion, str] = {}
+
+        def found(at: LevelVersion) -> str:
+            if at not in known:
+                known[at] = violations(at.level, meta, spec, version=at.version)
+            return known[at]
+
+        audit, warn, enforce = policy.audit, policy.warn, policy.enforce
+        if found(audit):
+            _annotate(a, "audit-violations", f'would violate PodSecurity "{audit}": {found(audit)}')
+        if enforced:
+            _annotate(a, "enforce-policy", str(enforce))
+            if found(enforce):
+                raise refused(a, f'violates PodSecurity "{enforce}": {found(enforce)}')
+        if found(warn):
+            a.warn(f'would violate PodSecurity "{warn}": {found(warn)}')
+
+    def _exemption(self, a: Attributes) -> str:
+        if a.namespace in self._settings.namespaces:
+            return "namespace"
+        return "user" if a.user.name in self._settings.usernames else ""
+
+    def _policy(self, namespace: Json | None) -> Policy:
+        labels = ((namespace or {}).get("metadata") or {}).get("labels") or {}
+        if not any(label.startswith(LABEL) for label in labels):
+            return self._settings.defaults
+        return policies.of_labels(labels, self._settings.defaults)
+
+    # -- namespaces -------------------------------------------------------------------------------
 
     def _namespace(self, a: Attributes) -> None:
         """The labels of a namespace name levels and versions; pods that are there already are
@@ -90,21 +119,39 @@ class PodSecurity:
         """
         new = (a.object or {})["metadata"].get("labels") or {}
         old = (a.old or {}).get("metadata", {}).get("labels") or {}
-        found = _label_findings(new)
-        if found and (a.operation == "CREATE" or found != _label_findings(old)):
+        found = policies.findings(new)
+        if found and (a.operation == "CREATE" or found != policies.findings(old)):
             raise errors.invalid("", "Namespace", a.name, found)
-        level, version = _policy(new, "enforce")
-        if a.operation == "CREATE" or (level, version) == _policy(old, "enforce"):
+        after, before = self._policy(a.object), self._policy(a.old)
+        changed = a.operation == "CREATE" or after != before
+        if a.name in self._settings.namespaces:
+            if changed and not after.free and after != self._settings.defaults:
+                name = errors.quote(a.name)
+                text = f"namespace {name} is exempt from Pod Security, and the policy "
+                a.warn(f"{text}({after.compact()}) will be ignored")
             return
+        if a.operation == "UPDATE" and _is_stricter(after.enforce, before.enforce):
+            self._warn_of_pods(a, after.enforce)
+
+    def _warn_of_pods(self, a: Attributes, at: LevelVersion) -> None:
+        pods = self._pods.list(a.name)
         groups: dict[str, list[str]] = {}
-        for pod in self._pods.list(a.name):
-            reasons = violations(level, pod["metadata"], pod.get("spec") or {}, where=False)
+        for pod in _in_order(pods)[:PODS_MAX]:
+            spec = pod.get("spec") or {}
+            if spec.get("runtimeClassName") in self._settings.runtime_classes:
+                continue
+            reasons = violations(at.level, pod["metadata"], spec, version=at.version, where=False)
             if reasons:
                 groups.setdefault(reasons, []).append(pod["metadata"]["name"])
+        if len(pods) > PODS_MAX:
+            a.warn(
+                f"new PodSecurity enforce level only checked against the first {PODS_MAX} of "
+                f"{len(pods)} existing pods"
+            )
         if groups:
             a.warn(
                 f"existing pods in namespace {errors.quote(a.name)} violate the new PodSecurity "
-                f'enforce level "{level}:{version}"'
+                f'enforce level "{at}"'
             )
         for reasons, names in sorted(groups.items(), key=lambda group: min(group[1])):
             names.sort()
@@ -114,29 +161,29 @@ class PodSecurity:
             a.warn(f"{names[0]}{others}: {reasons}")
 
 
-_VERSION = re.compile(r"latest\Z|v1\.(0|[1-9][0-9]*)\Z", re.ASCII)
+def _in_order(pods: list[Json]) -> list[Json]:
+    """The first pod of each controller, and those without one, come before the others."""
+    seen: set[str] = set()
+    first: list[Json] = []
+    alike: list[Json] = []
+    for pod in pods:
+        owners = pod["metadata"].get("ownerReferences") or ()
+        uid = next((o.get("uid", "") for o in owners if o.get("controller")), "")
+        (alike if uid and uid in seen else first).append(pod)
+        seen.add(uid)
+    return first + alike
 
 
-def _label_findings(labels: Json) -> list[errors.FieldError]:
-    out: list[errors.FieldError] = []
-    for mode in ("enforce", "audit", "warn"):
-        key = _LABEL + mode
-        where = f"metadata.labels[{key}]"
-        level, version = labels.get(key), labels.get(f"{key}-version")
-        if level is not None and level not in LEVELS:
-            text = f"must be one of {', '.join(LEVELS)}"
-            out.append(errors.invalid_value(where, level, text))
-        if version is not None and not _VERSION.match(version):
-            text = 'must be "latest" or "v1.x"'
-            out.append(errors.invalid_value(f"metadata.labels[{key}-version]", version, text))
-    return out
+def _is_stricter(new: LevelVersion, old: LevelVersion) -> bool:
+    """Whether pods that were allowed may not be any more."""
+    if new == old or new.level == "privileged":
+        return False
+    looser = LEVELS.index(new.level) <= LEVELS.index(old.level)
+    return not (looser and new.version == old.version)
 
 
-def _policy(labels: Json, mode: str) -> tuple[str, str]:
-    """Level and version of a mode; a level that does not exist is the strictest."""
-    level = labels.get(_LABEL + mode, "privileged")
-    version = labels.get(f"{_LABEL}{mode}-version", _LATEST)
-    return (level if level in LEVELS else "restricted"), version
+def _annotate(a: Attributes, name: str, value: str) -> None:
+    a.annotate(LABEL + name, value)
 
 
 def _insignificant(a: Attributes) -> bool:

@@ -1,12 +1,13 @@
 """The checks of the pod security standards: what a level forbids, in the words of the real server.
 
-Called by `pod_security.py`. Each check gives nothing for a pod that passes, else what it forbids
+In their newest form, with older ones beside; `pod_security_levels.py` says which level has which.
+Each check gives nothing for a pod that passes, else what it forbids
 and where. https://kubernetes.io/docs/concepts/security/pod-security-standards/
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kapi.errors import quote
@@ -38,7 +39,7 @@ def _bad(spec: Json, wrong: Callable[[Json], bool]) -> list[str]:
 # -- baseline -------------------------------------------------------------------------------------
 
 
-def _app_armor(meta: Json, spec: Json) -> Finding:
+def app_armor(meta: Json, spec: Json) -> Finding:
     bad = [
         f"{key}={quote(value)}"
         for key, value in sorted((meta.get("annotations") or {}).items())
@@ -84,7 +85,7 @@ def _added(spec: Json, allowed: frozenset[str]) -> tuple[list[str], list[str]]:
     return names, sorted(extra)
 
 
-def _capabilities(meta: Json, spec: Json) -> Finding:
+def capabilities(meta: Json, spec: Json) -> Finding:
     names, extra = _added(spec, _DEFAULT_CAPABILITIES)
     if not names:
         return None
@@ -93,17 +94,17 @@ def _capabilities(meta: Json, spec: Json) -> Finding:
     return "non-default capabilities", where
 
 
-def _host_namespaces(meta: Json, spec: Json) -> Finding:
+def host_namespaces(meta: Json, spec: Json) -> Finding:
     given = [f"{f}=true" for f in ("hostNetwork", "hostPID", "hostIPC") if spec.get(f)]
     return ("host namespaces", ", ".join(given)) if given else None
 
 
-def _host_path(meta: Json, spec: Json) -> Finding:
+def host_path(meta: Json, spec: Json) -> Finding:
     names = [v.get("name", "") for v in spec.get("volumes") or () if v.get("hostPath") is not None]
     return ("hostPath volumes", _named(names, "volume", "volumes")) if names else None
 
 
-def _host_ports(meta: Json, spec: Json) -> Finding:
+def host_ports(meta: Json, spec: Json) -> Finding:
     names: list[str] = []
     ports: set[int] = set()
     for container in _containers(spec):
@@ -119,7 +120,7 @@ def _host_ports(meta: Json, spec: Json) -> Finding:
     return "hostPort", f"{_named(names)} {word} hostPort{plural} {listed}"
 
 
-def _probe_hosts(meta: Json, spec: Json) -> Finding:
+def probe_hosts(meta: Json, spec: Json) -> Finding:
     """Probes and hooks may not ask other hosts."""
     names = []
     hosts: set[str] = set()
@@ -147,14 +148,14 @@ def _probe_hosts(meta: Json, spec: Json) -> Finding:
     return title, f"{_named(names)} {word} probe or lifecycle host {listed}"
 
 
-def _privileged(meta: Json, spec: Json) -> Finding:
+def privileged(meta: Json, spec: Json) -> Finding:
     names = _bad(spec, lambda c: bool(c.get("privileged")))
     if not names:
         return None
     return "privileged", f"{_named(names)} must not set securityContext.privileged=true"
 
 
-def _proc_mount(meta: Json, spec: Json) -> Finding:
+def proc_mount(meta: Json, spec: Json) -> Finding:
     names = _bad(spec, lambda c: c.get("procMount") not in (None, "", "Default"))
     if not names:
         return None
@@ -163,22 +164,30 @@ def _proc_mount(meta: Json, spec: Json) -> Finding:
     return "procMount", f"{_named(names)} must not set securityContext.procMount to {listed}"
 
 
-def _proc_mount_of_users(meta: Json, spec: Json) -> Finding:
+def proc_mount_of_users(meta: Json, spec: Json) -> Finding:
     """With users of its own a pod may see /proc unmasked."""
-    return None if spec.get("hostUsers") is False else _proc_mount(meta, spec)
+    return None if spec.get("hostUsers") is False else proc_mount(meta, spec)
 
 
 _SELINUX_TYPES = ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
 
 
-def _selinux(meta: Json, spec: Json) -> Finding:
+def selinux(meta: Json, spec: Json) -> Finding:
+    return _selinux_of(spec, _SELINUX_TYPES)
+
+
+def selinux_before_engines(meta: Json, spec: Json) -> Finding:
+    return _selinux_of(spec, _SELINUX_TYPES[:-1])
+
+
+def _selinux_of(spec: Json, types: tuple[str, ...]) -> Finding:
     contexts = [("pod", spec.get("securityContext") or {})]
     contexts += [(_named([c.get("name", "")]), _context(c)) for c in _containers(spec)]
     bad: list[str] = []
     said: list[str] = []
     for who, context in contexts:
         options = context.get("seLinuxOptions") or {}
-        if options.get("type", "") not in _SELINUX_TYPES:
+        if options.get("type", "") not in types:
             said.append(f"type {quote(options['type'])}")
             bad.append(who)
         for field in ("user", "role"):
@@ -195,7 +204,7 @@ def _selinux(meta: Json, spec: Json) -> Finding:
     )
 
 
-def _seccomp_baseline(meta: Json, spec: Json) -> Finding:
+def seccomp_baseline(meta: Json, spec: Json) -> Finding:
     if _profile(spec.get("securityContext") or {}, "seccompProfile") == "Unconfined":
         where = 'pod must not set securityContext.seccompProfile.type to "Unconfined"'
         return "seccompProfile", where
@@ -217,13 +226,27 @@ _SYSCTLS = frozenset(
 )  # fmt: skip
 
 
-def _sysctls(meta: Json, spec: Json) -> Finding:
+def sysctls(meta: Json, spec: Json) -> Finding:
+    return _unsafe(spec, _SYSCTLS)
+
+
+def sysctls_but(*newer: str) -> Check:
+    """As before some were found to be safe."""
+    return lambda meta, spec: _unsafe(spec, _SYSCTLS.difference(newer))
+
+
+def _unsafe(spec: Json, safe: frozenset[str]) -> Finding:
     given = (spec.get("securityContext") or {}).get("sysctls") or ()
-    bad = [s.get("name", "") for s in given if s.get("name", "") not in _SYSCTLS]
+    bad = [s.get("name", "") for s in given if s.get("name", "") not in safe]
     return ("forbidden sysctls", ", ".join(bad)) if bad else None
 
 
-def _windows_host_process(meta: Json, spec: Json) -> Finding:
+def but(field: str, check: Check) -> Check:
+    """As before a field of the pod excused it."""
+    return lambda meta, spec: check(meta, {**spec, field: None})
+
+
+def windows_host_process(meta: Json, spec: Json) -> Finding:
     def host(context: Json) -> bool:
         return bool((context.get("windowsOptions") or {}).get("hostProcess"))
 
@@ -243,7 +266,7 @@ def _is_windows(spec: Json) -> bool:
     return (spec.get("os") or {}).get("name") == "windows"
 
 
-def _escalation(meta: Json, spec: Json) -> Finding:
+def escalation(meta: Json, spec: Json) -> Finding:
     if _is_windows(spec):
         return None
     names = _bad(spec, lambda c: c.get("allowPrivilegeEscalation") is not False)
@@ -253,7 +276,7 @@ def _escalation(meta: Json, spec: Json) -> Finding:
     return "allowPrivilegeEscalation != false", f"{_named(names)} {text}"
 
 
-def _dropped_capabilities(meta: Json, spec: Json) -> Finding:
+def dropped_capabilities(meta: Json, spec: Json) -> Finding:
     if _is_windows(spec):
         return None
     said = []
@@ -276,7 +299,7 @@ _VOLUME_TYPES = frozenset(
 )  # fmt: skip
 
 
-def _volume_types(meta: Json, spec: Json) -> Finding:
+def volume_types(meta: Json, spec: Json) -> Finding:
     names: list[str] = []
     types: set[str] = set()
     for volume in spec.get("volumes") or ():
@@ -293,7 +316,7 @@ def _volume_types(meta: Json, spec: Json) -> Finding:
     return "restricted volume types", where
 
 
-def _not_root(meta: Json, spec: Json) -> Finding:
+def not_root(meta: Json, spec: Json) -> Finding:
     if spec.get("hostUsers") is False:
         return None
     pod = (spec.get("securityContext") or {}).get("runAsNonRoot")
@@ -310,7 +333,7 @@ def _not_root(meta: Json, spec: Json) -> Finding:
     return "runAsNonRoot != true", f"pod or {_named(implicit)} {text}"
 
 
-def _not_user_zero(meta: Json, spec: Json) -> Finding:
+def not_user_zero(meta: Json, spec: Json) -> Finding:
     if spec.get("hostUsers") is False:
         return None
     names = _bad(spec, lambda c: c.get("runAsUser") == 0)
@@ -322,7 +345,7 @@ def _not_user_zero(meta: Json, spec: Json) -> Finding:
 _PROFILES = ("RuntimeDefault", "Localhost")
 
 
-def _seccomp_restricted(meta: Json, spec: Json) -> Finding:
+def seccomp_restricted(meta: Json, spec: Json) -> Finding:
     if _is_windows(spec):
         return None
     pod = _profile(spec.get("securityContext") or {}, "seccompProfile")
@@ -343,47 +366,3 @@ def _seccomp_restricted(meta: Json, spec: Json) -> Finding:
         return None
     text = 'must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"'
     return "seccompProfile", f"pod or {_named(missing)} {text}"
-
-
-_BASELINE: Mapping[str, Check] = {
-    "appArmorProfile": _app_armor,
-    "capabilities": _capabilities,
-    "hostNamespaces": _host_namespaces,
-    "hostPathVolumes": _host_path,
-    "hostPorts": _host_ports,
-    "hostProbesAndHostLifecycle": _probe_hosts,
-    "privileged": _privileged,
-    "procMount": _proc_mount_of_users,
-    "seLinuxOptions": _selinux,
-    "seccompProfile": _seccomp_baseline,
-    "sysctls": _sysctls,
-    "windowsHostProcess": _windows_host_process,
-}
-_RESTRICTED: Mapping[str, Check] = {
-    "allowPrivilegeEscalation": _escalation,
-    "capabilities": _dropped_capabilities,
-    "procMount": _proc_mount,
-    "restrictedVolumes": _volume_types,
-    "runAsNonRoot": _not_root,
-    "runAsUser": _not_user_zero,
-    "seccompProfile": _seccomp_restricted,
-}
-# A check of the restricted level stands for that of the baseline.
-_REPLACED = {*_RESTRICTED, "hostPathVolumes"}
-
-LEVELS: Mapping[str, tuple[Check, ...]] = {
-    "privileged": (),
-    "baseline": tuple(_BASELINE.values()),
-    "restricted": (
-        *(check for name, check in _BASELINE.items() if name not in _REPLACED),
-        *_RESTRICTED.values(),
-    ),
-}
-
-
-def violations(level: str, meta: Json, spec: Json, *, where: bool = True) -> str:
-    """What a pod does against a level: `privileged (container "c" …), hostPort (…)`; empty for
-    nothing.
-    """
-    found = [f for check in LEVELS.get(level, ()) if (f := check(meta, spec)) is not None]
-    return ", ".join(f"{title} ({at})" if where and at else title for title, at in found)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, ClassVar
 
 import pytest
 
+from kapi.admission import pod_security
+from kapi.admission.configuration import ConfigurationError
 from kapi.admission.plugin import Attributes
 from kapi.admission.pod_security import PodSecurity
-from kapi.admission.pod_security_checks import violations
+from kapi.admission.pod_security_levels import violations
+from kapi.admission.pod_security_policy import Settings, configure
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
 
@@ -139,6 +143,7 @@ class Write:
     """A write in a namespace with labels; keeps what was said."""
 
     def __init__(self, resource: str, obj: Json, *, old: Json | None = None, **labels: str) -> None:
+        self.settings = Settings()
         self.warned: list[str] = []
         self.noted: dict[str, str] = {}
         meta = {"name": "ns", "labels": {LABEL + k.replace("_", "-"): v for k, v in labels.items()}}
@@ -161,7 +166,7 @@ class Write:
         )
 
     async def run(self, *pods: Json) -> None:
-        plugin = PodSecurity(self.namespaces, Objects(*pods))
+        plugin = PodSecurity(self.namespaces, Objects(*pods), self.settings)
         await plugin.validate(self.attributes)
 
 
@@ -176,7 +181,8 @@ REASON = 'privileged (container "c" must not set securityContext.privileged=true
 async def test_a_namespace_without_labels_lets_all_in() -> None:
     write = Write("pods", pod(BAD))
     await write.run()
-    assert (write.warned, write.noted) == ([], {})
+    assert write.warned == []
+    assert write.noted == {LABEL + "enforce-policy": "privileged:latest"}
 
 
 async def test_enforcing() -> None:
@@ -254,3 +260,122 @@ class TestNamespaces:
             "b (and 2 other pods): privileged",
             "host: host namespaces",
         ]
+
+    async def test_pods_of_one_controller_come_last(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pod_security, "PODS_MAX", 2)
+        owners = [{"uid": "u", "controller": True}]
+        pods: list[Json] = [
+            {"metadata": {"name": name, "ownerReferences": owners}, "spec": BAD} for name in "ab"
+        ]
+        pods.append({"metadata": {"name": "c"}, "spec": BAD})
+        write = self.write(self.write().attributes.object, enforce="baseline")
+        await write.run(*pods)
+        assert write.warned == [
+            "new PodSecurity enforce level only checked against the first 2 of 3 existing pods",
+            'existing pods in namespace "a" violate the new PodSecurity enforce level '
+            '"baseline:latest"',
+            "a (and 1 other pod): privileged",
+        ]
+
+    async def test_a_looser_level_is_no_reason_to_look(self) -> None:
+        old = self.write(enforce="restricted").attributes.object
+        write = self.write(old, enforce="baseline")
+        await write.run({"metadata": {"name": "a"}, "spec": BAD})
+        assert write.warned == []
+
+    async def test_an_exempt_namespace(self) -> None:
+        write = self.write(enforce="baseline", warn="restricted")
+        write.settings = Settings(namespaces=frozenset({"a"}))
+        await write.run()
+        assert write.warned == [
+            'namespace "a" is exempt from Pod Security, and the policy '
+            "(enforce=baseline:latest, warn=restricted:latest) will be ignored"
+        ]
+
+
+class TestConfiguration:
+    PART: ClassVar[Json] = {
+        "apiVersion": "pod-security.admission.config.k8s.io/v1",
+        "kind": "PodSecurityConfiguration",
+    }
+
+    def configured(self, **fields: Any) -> Settings:
+        return configure({**self.PART, **fields})
+
+    async def test_defaults_hold_without_labels_and_beside_them(self) -> None:
+        settings = self.configured(defaults={"enforce": "baseline", "enforce-version": "v1.30"})
+        write = Write("pods", pod(BAD))
+        write.settings = settings
+        with pytest.raises(ApiError, match=r'violates PodSecurity "baseline:v1\.30"'):
+            await write.run()
+        labelled = Write("pods", pod(BAD), enforce="privileged")
+        labelled.settings = settings
+        await labelled.run()
+
+    @pytest.mark.parametrize(
+        ("exemptions", "reason"),
+        [
+            ({"usernames": ["jane"]}, "user"),
+            ({"namespaces": ["ns"]}, "namespace"),
+            ({"runtimeClasses": ["kata"]}, "runtimeClass"),
+        ],
+    )
+    async def test_exemptions(self, exemptions: Json, reason: str) -> None:
+        write = Write("pods", pod({**BAD, "runtimeClassName": "kata"}), enforce="baseline")
+        write.settings = self.configured(exemptions=exemptions)
+        await write.run()
+        assert write.noted == {LABEL + "exempt": reason}
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"defaults": {"enforce": "odd"}}, 'defaults.enforce: Invalid value: "odd"'),
+            ({"defaults": {"warn-version": "1.3"}}, "defaults.warn-version: Invalid value"),
+            ({"default": {}}, 'unknown field "default"'),
+            ({"defaults": []}, None),
+            (
+                {"exemptions": {"usernames": ["a", "a"]}},
+                'exemptions.usernames: Duplicate value: "a"',
+            ),
+            ({"exemptions": {"namespaces": "a"}}, "exemptions.namespaces: must be a list"),
+            ({"kind": "X"}, "want PodSecurityConfiguration"),
+        ],
+    )
+    def test_what_is_wrong(self, fields: Json, words: str | None) -> None:
+        if words is None:
+            assert self.configured(**fields) == Settings()
+            return
+        with pytest.raises(ConfigurationError, match=re.escape(words)):
+            self.configured(**fields)
+
+
+@pytest.mark.parametrize(
+    ("level", "given", "since"),
+    [
+        ("baseline", spec(securityContext={"sysctls": [{"name": "net.ipv4.tcp_rmem"}]}), (0, 32)),
+        ("baseline", spec(securityContext={"seccompProfile": {"type": "Unconfined"}}), (19,)),
+        (
+            "baseline",
+            spec({"seLinuxOptions": {"type": "container_engine_t"}}),
+            (0, 31),
+        ),
+        ("restricted", spec({**SAFE, "runAsUser": 0}), (23,)),
+        ("restricted", spec({**SAFE, "allowPrivilegeEscalation": True}), (8,)),
+        ("restricted", spec({**SAFE, "capabilities": {}}), (22,)),
+        (
+            "restricted",
+            spec({"runAsNonRoot": True, "capabilities": {}}, os={"name": "windows"}),
+            (8, 25),
+        ),
+        ("restricted", spec({**SAFE, "runAsUser": 0}, hostUsers=False), (23, 35)),
+    ],
+)
+def test_checks_as_of_a_version(level: str, given: Json, since: tuple[int, ...]) -> None:
+    """They are from a version on, some up to another one."""
+    first, last = since[0], since[1] if len(since) > 1 else 100
+    found = [minor for minor in range(40) if violations(level, {}, given, version=f"v1.{minor}")]
+    assert found == list(range(first, min(last, 40)))
+
+
+def test_a_version_far_away_is_the_latest() -> None:
+    assert violations("baseline", {}, BAD, version="v1.99999999999") == REASON
