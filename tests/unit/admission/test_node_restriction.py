@@ -229,7 +229,7 @@ class TestTokens:
             (token(uid=""), "node requested token with a pod binding without a uid"),
             (
                 token(uid="x"),
-                "reference (x) does not match the UID in record. The object might have been deleted",
+                "reference (x) does not match the UID in record. The object might have been",
             ),
             (token(name="b", uid="b-uid"), "bound to a pod scheduled on a different node"),
             (token(["x", "y"]), "node may only request 0 or 1 audiences"),
