@@ -329,7 +329,12 @@ class TestNodeSelectors:
 
 class TestTolerations:
     A: Json = {"key": "a", "operator": "Exists"}  # noqa: RUF012
-    B: Json = {"key": "b", "operator": "Equal", "value": "1", "effect": "NoSchedule"}  # noqa: RUF012
+    B: Json = {  # noqa: RUF012
+        "key": "b",
+        "operator": "Equal",
+        "value": "1",
+        "effect": "NoSchedule",
+    }
 
     def plugin(
         self, *, default: Json | None = None, **annotations: str
