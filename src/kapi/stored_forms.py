@@ -25,6 +25,7 @@ from kapi.kinds.old_definitions import from_v1beta1
 from kapi.registry.resource import ResourceType, Version
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
+from kapi.schema.ordering import Orders
 from kapi.schema.protobuf_reading import Readers
 from kapi.schema.protobuf_writing import Writers
 from kapi.schema.structural import Schema
@@ -57,6 +58,7 @@ class StoredForms:
         self._readers = Readers(decoders)
         self._decoders = decoders
         self._defaulters = Defaulters()
+        self._orders = Orders()
         self._writers = Writers()
         self._json = media_type == JSON
         self._resources = {r.storage_prefix: r for r in resources if r.stored_in_store}
@@ -102,7 +104,13 @@ class StoredForms:
         except (BadEnvelope, ProtobufError) as error:
             raise Corrupt(str(error)) from None
         head = {"kind": envelope.kind, "apiVersion": envelope.api_version}
-        return json_format.dumps(self._stored(key, {**head, **obj}))
+        return self._whole(key, schema, {**head, **obj})
+
+    def _whole(self, key: str, schema: Schema, obj: Json) -> bytes:
+        """What was read, with the defaults that the real server fills in at every reading."""
+        self._defaulters.default(schema, obj)
+        self._orders.arrange(schema, obj)
+        return json_format.dumps(self._stored(key, obj))
 
     def _from_json(self, key: str, value: bytes) -> bytes:
         resource = self._resources.get(self._prefix(key))
@@ -128,8 +136,7 @@ class StoredForms:
         if schema is None:
             raise Corrupt(_unknown(*head))
         typed, _ = self._decoders.decode(schema, obj)
-        whole = {"kind": head[1], "apiVersion": head[0], **typed}
-        return json_format.dumps(self._stored(key, whole))
+        return self._whole(key, schema, {"kind": head[1], "apiVersion": head[0], **typed})
 
     def _stored(self, key: str, obj: Json) -> Json:
         """An object of any version in the stored one."""
@@ -139,7 +146,6 @@ class StoredForms:
         version = _version(resource, obj["apiVersion"])
         if version is None:
             raise Corrupt(_unknown(obj["apiVersion"], obj["kind"]))
-        self._defaulters.default(version.schema(), obj)
         if version.to_stored is not None:
             obj = version.to_stored(obj)
         head = {"kind": resource.stored.kind, "apiVersion": resource.stored.api_version}

@@ -12,6 +12,8 @@ from kapi.codec.protobuf_format import MAGIC, open_envelope
 from kapi.kinds.catalog import Catalog
 from kapi.registry.resource import ResourceType
 from kapi.schema.decoding import Decoders
+from kapi.schema.defaulting import Defaulters
+from kapi.schema.ordering import Orders
 from kapi.storage.interface import Corrupt
 from kapi.stored_forms import ENCRYPTED_TEXT, StoredForms
 from kapi.stores import EXTRA
@@ -43,9 +45,12 @@ def forms(media_type: str = PROTOBUF) -> StoredForms:
 
 def minimal(resource: ResourceType) -> bytes:
     """The smallest object of a kind, as the registry stores it."""
-    stored = resource.stored
-    obj, _ = Decoders().decode(resource.stored_schema(), {"metadata": META})
-    return orjson.dumps({"kind": stored.kind, "apiVersion": stored.api_version, **obj})
+    stored, schema = resource.stored, resource.stored_schema()
+    obj, _ = Decoders().decode(schema, {"metadata": META})
+    Defaulters().default(schema, obj)
+    whole = {"kind": stored.kind, "apiVersion": stored.api_version, **obj}
+    Orders().arrange(schema, whole)
+    return orjson.dumps(whole)
 
 
 def key_of(resource: ResourceType) -> str:
@@ -94,6 +99,22 @@ def test_what_has_no_resource() -> None:
     stored = forms().encode(key, value)
     assert stored.startswith(MAGIC)
     assert orjson.loads(forms().decode(key, stored)) == orjson.loads(value)
+
+
+def test_what_a_message_cannot_say_is_filled_in() -> None:
+    """The claims of a stateful set have a kind in JSON, not in Protocol Buffers."""
+    key = "/registry/statefulsets/default/a"
+    value = {
+        "kind": "StatefulSet",
+        "apiVersion": "apps/v1",
+        "metadata": META,
+        "spec": {"volumeClaimTemplates": [{"metadata": {"name": "c"}, "spec": {}}]},
+    }
+    [claim] = orjson.loads(forms().decode(key, forms().encode(key, orjson.dumps(value))))["spec"][
+        "volumeClaimTemplates"
+    ]
+    assert list(claim)[:2] == ["kind", "apiVersion"]
+    assert claim["kind"] == "PersistentVolumeClaim"
 
 
 def test_another_version_is_converted() -> None:
