@@ -241,6 +241,8 @@ class Server:
         self.requests.drain()
         if self.cacher is not None:
             self.cacher.end_watches()
+        if self._outside is not None:
+            self._outside.client.end_endless()
 
     async def stop(self) -> None:
         """End tasks, the cache, the store. Idempotent; a second call waits for the first."""

@@ -4,6 +4,7 @@ backend can do to the rest: nothing.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +18,8 @@ from other_server import Asked, Authority, Serving, http, machine_address, scrip
 from served_socket import Socketed, socketed
 from server_harness import Running, eventually, running
 from wardle import AGGREGATED, BASE, FRONT_PROXY, GROUP, VERSION, Wardle
+
+from kapi.outgoing.words import OutgoingError
 
 Json = dict[str, Any]
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
@@ -204,6 +207,19 @@ async def test_watches_stream(tmp_path: Path) -> None:
             await a.via.fetch("POST", WIDGETS, [("Content-Type", "application/json")], body)
             event = json.loads(await answer.chunk())
             assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", name)
+        answer.close()
+
+
+async def test_a_stop_ends_watches(tmp_path: Path) -> None:
+    async with aggregated(tmp_path) as a:
+        await a.service()
+        await a.register()
+        await a.becomes("Passed")
+        answer = await a.via.open("GET", WIDGETS + "?watch=true")
+        a.run.server.drain()
+        with pytest.raises(OutgoingError):
+            async with asyncio.timeout(3):
+                await answer.chunk()
         answer.close()
 
 

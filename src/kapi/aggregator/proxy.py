@@ -13,6 +13,7 @@ from urllib.parse import quote_plus, unquote_plus
 
 from kapi import log
 from kapi.aggregator.api_services import ApiServices, Backend
+from kapi.filters.long_running import is_long_running
 from kapi.handlers.documents import text
 from kapi.handlers.forward import Forwarder, Forwarding, Unreachable
 from kapi.handlers.proxy_links import Links
@@ -87,6 +88,7 @@ class AggregatorProxy:
                 ("X-Forwarded-Proto", "https"),
             ],
             rejects_redirects=self._rejects_redirects,
+            endless=is_long_running(request.info),
             failed=_failed,
         )
         return await self._forwarder.forward(request, forwarding)

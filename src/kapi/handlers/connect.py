@@ -68,6 +68,7 @@ class ConnectHandlers:
             target=_with_query(path, _log_parameters(query)),
             endpoint=endpoint,
             headers=[("User-Agent", "kube-apiserver"), ("Accept-Encoding", "identity")],
+            endless=True,
         )
         try:
             answer = await self._client.send(call)

@@ -68,6 +68,7 @@ class Forwarding:
     forwarded: Headers = ()  # X-Forwarded-… of a request that is no upgrade
     must_upgrade: bool = False
     rejects_redirects: bool = False
+    endless: bool = True  # it may be cut when the server stops
     failed: Callable[[Exception], Response] = status_error
 
     @property
@@ -98,6 +99,7 @@ class Forwarder:
             headers=[*headers, *to.forwarded],
             body=b"" if isinstance(request.body, EmptyBody) else request.body.stream(),
             host=request.headers.get("host"),
+            endless=to.endless,
         )
         try:
             answer = await self._client.send(call)
@@ -117,6 +119,7 @@ class Forwarder:
             target=to.target,
             endpoint=to.endpoint,
             headers=_passed(request, kept, to),
+            endless=True,
             host=request.headers.get("host"),
         )
         try:

@@ -42,6 +42,7 @@ class PortTunnel:
             method="POST",
             target=target,
             endpoint=endpoint,
+            endless=True,
             headers=[
                 ("Connection", "Upgrade"),
                 ("Upgrade", "SPDY/3.1"),

@@ -51,6 +51,7 @@ class Call:
     body: Body = b""
     host: str = ""
     dial_s: float = DIAL_SECONDS
+    endless: bool = False  # nobody waits for its end when the server stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ class Client:
         self._open: set[Connection] = set()
         self._dialling = 0
         self._closed = False
+        self._endless: set[Connection] = set()
 
     async def send(self, call: Call) -> Answer:
         """The answer once its head is there. Raises OutgoingError. A kept connection that turns
@@ -181,6 +183,8 @@ class Client:
             if connection is None:
                 connection = await self._dial(call)
             answer = Answer(self, call, connection)
+            if call.endless:
+                self._endless.add(connection)
             try:
                 await answer.begin()
                 return answer
@@ -212,6 +216,11 @@ class Client:
     def connections(self) -> int:
         """Open now, idle ones included."""
         return len(self._open)
+
+    def end_endless(self) -> None:
+        """Cut watches, logs and tunnels; the rest goes on."""
+        for connection in list(self._endless):
+            connection.close()
 
     async def close(self) -> None:
         """End every connection; nothing can be sent any more."""
@@ -252,6 +261,7 @@ class Client:
 
     def give_back(self, endpoint: Endpoint, connection: Connection, *, whole: bool) -> None:
         """`whole`: the request was sent to its end."""
+        self._endless.discard(connection)
         free = self._idle.get(endpoint, [])
         if self._closed or not whole or len(free) >= IDLE_PER_ENDPOINT_MAX or not connection.rest():
             self._open.discard(connection)
