@@ -18,7 +18,7 @@ from kapi.errors import (
     too_many,
 )
 from kapi.kinds import checks, claim_specs
-from kapi.kinds.expressions import EXPRESSION_BYTES_MAX, expression
+from kapi.kinds.expressions import EXPRESSION_BYTES_MAX
 from kapi.registry import names
 
 Json = dict[str, Any]
@@ -190,7 +190,9 @@ def selectors(listed: list[Json], path: str) -> list[FieldError]:
         if len(text.encode()) > EXPRESSION_BYTES_MAX:
             out.append(too_long(f"{where}.expression", EXPRESSION_BYTES_MAX))
             continue
-        out += expression(text, f"{where}.expression", ("device",))
+        from kapi.cel import devices  # here, because most servers never need the engine
+
+        out += devices.findings(text, f"{where}.expression")
     return out
 
 
