@@ -32,6 +32,7 @@ from kapi.cel.types import (
     ERROR,
     INT,
     NULL,
+    SIMPLE,
     STRING,
     UINT,
     StructType,
@@ -52,6 +53,12 @@ from kapi.cel.values import TypeValue, Uint
 _OF_VALUES: dict[type, Type] = {
     bool: BOOL, int: INT, Uint: UINT, float: DOUBLE, str: STRING, bytes: BYTES, type(None): NULL,
 }  # fmt: skip
+
+
+# Types of which the kind says all: what a call of them means is worked out once.
+_PLAIN = frozenset(
+    ("bool", "int", "uint", "double", "string", "bytes", "duration", "timestamp", "null_type")
+)
 
 
 def check(tree: Node, environment: Environment) -> list[Issue]:
@@ -208,6 +215,11 @@ class _Checker:
         if node.target is not None:
             given.insert(0, node.target.type)
         given = [self.types.resolve(t) for t in given]
+        key: tuple[Any, ...] = (node.function, member, *(t.kind for t in given))
+        known = self._environment.resolved.get(key) if _PLAIN.issuperset(key[2:]) else None
+        if known is not None:
+            node.overloads, node.type = list(known[0]), known[1]
+            return
         result: Type | None = None
         matched: list[str] = []
         for overload in self._environment.functions[node.function]:
@@ -233,6 +245,8 @@ class _Checker:
             return
         node.overloads = matched
         self._typed(node, result)
+        if _PLAIN.issuperset((*key[2:], result.kind)):
+            self._environment.resolved[key] = tuple(matched), SIMPLE[result.kind]
 
     # -- literals ---------------------------------------------------------------------------------
 

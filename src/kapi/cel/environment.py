@@ -27,6 +27,8 @@ class Environment:
     variables: Mapping[str, Type] = field(default_factory=dict)
     messages: Callable[[str], StructType | None] | None = None
     make: MakeMessage | None = None
+    # What calls with plain arguments mean, as it was found: overloads and the result.
+    resolved: dict[tuple[Any, ...], tuple[tuple[str, ...], Type]] = field(default_factory=dict)
 
     def extended(
         self,

@@ -6,7 +6,8 @@ cost of a turn is that of the loop as the language defines it, accumulator inclu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from kapi.cel.compiler import COST, LIMIT, LIST_COST, Compiler, Frame, Missing, Run
@@ -32,48 +33,45 @@ def build_fold(compiler: Compiler, node: Fold) -> Run:
     declared = raw[1] if raw is not None and raw[1].kind in ("list", "map") else None
     compiler.branch.cost += 1 if node.macro in _TURN else 1 + LIST_COST
     below = declared.params[-1] if declared is not None else None
+    place: int | slice
     if node.second:
-        first, leave_first = compiler.declared(node.variable, None)
+        place, leave_first = compiler.declared(node.variable, None)
         second, leave_second = compiler.declared(node.second, below)
+        assert second == place + 1, "places are given one after the other"
+        turns = Turns(over, slice(place, place + 2), pairs=True)
         ends = [leave_second, leave_first]
     else:
         is_list = declared is not None and declared.kind == "list"
-        first, leave = compiler.declared(node.variable, below if is_list else None)
-        second, ends = 0, [leave]
-    turns = _turns(over, first, second)
-    build = _BUILDERS[node.macro]
-    run = build(compiler, node, turns)
+        place, leave = compiler.declared(node.variable, below if is_list else None)
+        turns, ends = Turns(over, place, pairs=False), [leave]
+    run = _BUILDERS[node.macro](compiler, node, turns)
     for end in ends:
         end()
     return run
 
 
-Turns = Callable[[Frame], Iterator[None]]
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """What a loop goes over, and where in the frame its variables are."""
 
+    over: Run
+    place: int | slice
+    pairs: bool
 
-def _turns(over: Run, first: int, second: int) -> Turns:
-    """Sets the variables of each turn."""
+    def source(self) -> Callable[[Frame], Iterable[Any]]:
+        over = self.over
 
-    def of_one(frame: Frame) -> Iterator[None]:
-        items = over(frame)
-        if not isinstance(items, list | dict):
+        def items(frame: Frame) -> Iterable[Any]:
+            found = over(frame)
+            if isinstance(found, list | dict):
+                return found
             raise no_such_overload()
-        for item in items:
-            frame[first] = item
-            yield
 
-    def of_two(frame: Frame) -> Iterator[None]:
-        items = over(frame)
-        if isinstance(items, list):
-            pairs: Any = enumerate(items)
-        elif items.__class__ is dict:
-            pairs = items.items()
-        else:
-            raise no_such_overload()
-        for frame[first], frame[second] in pairs:
-            yield
+        def pairs(frame: Frame) -> Iterable[Any]:
+            found = items(frame)
+            return found.items() if isinstance(found, dict) else enumerate(found)
 
-    return of_two if second else of_one
+        return pairs if self.pairs else items
 
 
 def _all(compiler: Compiler, node: Fold, turns: Turns) -> Run:
@@ -85,13 +83,15 @@ def _exists(compiler: Compiler, node: Fold, turns: Turns) -> Run:
 
 
 def _decided(compiler: Compiler, node: Fold, turns: Turns, *, on: bool) -> Run:
+    items, place = turns.source(), turns.place
     assert node.parts[0] is not None
     predicate, cost = compiler.apart(compiler.condition, node.parts[0])
     cost += _TURN[node.macro]
 
     def run(frame: Frame) -> Any:
         error: EvalError | None = None
-        for _ in turns(frame):
+        for found in items(frame):
+            frame[place] = found
             frame[COST] += cost
             if frame[COST] > frame[LIMIT]:
                 raise exceeded()
@@ -110,22 +110,25 @@ def _decided(compiler: Compiler, node: Fold, turns: Turns, *, on: bool) -> Run:
 
 
 def _exists_one(compiler: Compiler, node: Fold, turns: Turns) -> Run:
+    items, place = turns.source(), turns.place
     assert node.parts[0] is not None
     predicate, cost = compiler.apart(compiler.condition, node.parts[0])
 
     def run(frame: Frame) -> bool:
-        found: int = 0
-        for _ in turns(frame):
+        count: int = 0
+        for found in items(frame):
+            frame[place] = found
             frame[COST] += cost + 1
             if frame[COST] > frame[LIMIT]:
                 raise exceeded()
-            found += predicate(frame)
-        return found == 1
+            count += predicate(frame)
+        return count == 1
 
     return run
 
 
 def _list(compiler: Compiler, node: Fold, turns: Turns) -> Run:
+    items, place = turns.source(), turns.place
     item, test = node.parts
     assert item is not None
     make, cost = compiler.apart(compiler.build, item)
@@ -134,7 +137,8 @@ def _list(compiler: Compiler, node: Fold, turns: Turns) -> Run:
 
         def run(frame: Frame) -> list[Any]:
             out = []
-            for _ in turns(frame):
+            for found in items(frame):
+                frame[place] = found
                 frame[COST] += cost
                 if frame[COST] > frame[LIMIT]:
                     raise exceeded()
@@ -146,7 +150,8 @@ def _list(compiler: Compiler, node: Fold, turns: Turns) -> Run:
 
     def run_some(frame: Frame) -> list[Any]:
         out = []
-        for _ in turns(frame):
+        for found in items(frame):
+            frame[place] = found
             frame[COST] += tested
             if predicate(frame):
                 frame[COST] += cost
@@ -159,6 +164,7 @@ def _list(compiler: Compiler, node: Fold, turns: Turns) -> Run:
 
 
 def _map(compiler: Compiler, node: Fold, turns: Turns) -> Run:
+    items, place = turns.source(), turns.place
     item, test = node.parts
     assert item is not None
     make, cost = compiler.apart(compiler.build, item)
@@ -168,7 +174,8 @@ def _map(compiler: Compiler, node: Fold, turns: Turns) -> Run:
 
     def run(frame: Frame) -> dict[Any, Any]:
         out: dict[Any, Any] = {}
-        for _ in turns(frame):
+        for found in items(frame):
+            frame[place] = found
             frame[COST] += tested + _INSERT
             if frame[COST] > frame[LIMIT]:
                 raise exceeded()
