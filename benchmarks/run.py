@@ -122,13 +122,14 @@ def _better(a: Result, b: Result | None) -> Result:
 
 
 def _measure_pipeline(target: Kapi, report: Report) -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "pipeline.py")]
     environment = {**os.environ, "PYTHONPATH": str(target.source)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        report.failures.append(f"the pipeline of {target.name}: {done.stderr[-2000:]}")
-        return
-    report.pipeline[target.name] = json.loads(done.stdout)
+    for part in ("pipeline", "rules"):
+        command = [sys.executable, str(ROOT / "benchmarks" / f"{part}.py")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            report.failures.append(f"the {part} of {target.name}: {done.stderr[-2000:]}")
+        else:
+            report.pipeline.setdefault(target.name, {}).update(json.loads(done.stdout))
 
 
 def _worktree(ref: str, stack: ExitStack) -> Path:

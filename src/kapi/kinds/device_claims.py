@@ -18,12 +18,12 @@ from kapi.errors import (
     too_many,
 )
 from kapi.kinds import checks, claim_specs
-from kapi.kinds.expressions import EXPRESSION_BYTES_MAX
 from kapi.registry import names
 
 Json = dict[str, Any]
 
 REQUESTS_MAX = CONSTRAINTS_MAX = CONFIGS_MAX = SELECTORS_MAX = 32
+EXPRESSION_BYTES_MAX = 10 * 1024  # of a selector
 SUBREQUESTS_MAX = 8
 DEVICES_MAX = 128
 ATTRIBUTES_MAX = 32
