@@ -15,6 +15,7 @@ from kapi.codec.json_scanner import DEPTH_MAX
 from kapi.codec.yaml_scalars import YamlError
 
 FLOW_WORK_MAX = 200_000_000  # events times flow depth; about a second of libyaml's time
+_LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"  # from 0.2.6 on, which stops at 1,000
 TAG_DIRECTIVES_MAX = 1_000  # libyaml compares each with all before
 
 SCALAR, SEQUENCE, MAPPING, ALIAS = range(4)
@@ -49,6 +50,9 @@ class Composer:
         try:
             return self._compose()
         except yaml.MarkedYAMLError as error:
+            if error.problem == _LIBYAML_TOO_DEEP:
+                mark = error.problem_mark
+                _too_deep(mark.line if mark is not None else 0)
             raise YamlError("yaml: " + _where(error) + (error.problem or "")) from None
         except yaml.reader.ReaderError as error:
             raise YamlError(f"yaml: {error.reason}") from None
