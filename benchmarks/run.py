@@ -23,10 +23,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
+from kinds import KIND_ROWS
 from report import Report
-from rows import ROUNDS, ROWS, Result, Round, Row
+from rows import LAST_ROWS, ROUNDS, ROWS, Result, Round, Row
 from targets import Failed, Kapi, KapiOnEtcd, Peer, Target
 
+ALL_ROWS = (*ROWS, *KIND_ROWS, *LAST_ROWS)
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SECONDS = 1.2
@@ -37,7 +39,7 @@ ALWAYS = ("start", "create", "stop")  # what the other rows stand on
 def main() -> int:
     arguments = _arguments()
     wanted = set(arguments.rows.split(",")) | set(ALWAYS) if arguments.rows else None
-    unknown = (wanted or set()) - {row[0] for row in ROWS}
+    unknown = (wanted or set()) - {row[0] for row in ALL_ROWS}
     if unknown:
         print(f"no such rows: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
@@ -80,7 +82,7 @@ async def _measure(
     targets: list[Target], seconds: float, wanted: set[str] | None, report: Report
 ) -> None:
     broken: set[str] = set()
-    for row, title, measure, in_rounds in ROWS:
+    for row, title, measure, in_rounds in ALL_ROWS:
         if wanted is not None and row not in wanted:
             continue
         best: dict[str, Result] = {}

@@ -276,7 +276,22 @@ class Layout:
         """Where the resource version of a sorted object belongs: before uid, or metadata's end."""
         if value.startswith(self._start) and (match := _LAST_UID.search(value, len(self._start))):
             return match.start()
-        return _sorted_place(value)
+        at = _decoded_place(value)
+        return at if at >= 0 else _sorted_place(value)
+
+
+def _decoded_place(value: bytes) -> int:
+    """Where `_sorted_place` finds it, for what has other fields before its metadata; -1: not sure.
+
+    Decoding takes a twentieth of walking. What it gives must stand in the value once, as it is.
+    """
+    meta = orjson.loads(value).get("metadata") or {}
+    text = b'"metadata":' + orjson.dumps(meta, option=orjson.OPT_SORT_KEYS)
+    uid = b'"uid":%b}' % orjson.dumps(meta.get("uid"))
+    at = value.find(text)
+    if at < 0 or not text.endswith(uid) or value.find(text, at + 1) >= 0:
+        return -1
+    return at + len(text) - len(uid)
 
 
 def _sorted_place(value: bytes) -> int:

@@ -6,6 +6,7 @@ place)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from kapi.storage.interface import UNREADABLE, Record
 
 Json = dict[str, Any]
 MISSING = object()
+# A whole number with a point, outside of texts and perhaps inside of one.
+_WHOLE_FLOAT = re.compile(rb"[:,\[]-?[0-9]+\.0[,}\]]")
 
 
 def _whole_floats(value: Any) -> bool:
@@ -102,7 +105,7 @@ class Versions:
             if not resource.custom:
                 return json_format.dumps(stored)
             value = json_format.dumps_sorted(stored)
-            if b".0" in value and _whole_floats(stored):
+            if b".0" in value and _WHOLE_FLOAT.search(value) and _whole_floats(stored):
                 value = json_format.dumps_sorted(stored)
             return value
         finally:

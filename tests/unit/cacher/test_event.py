@@ -63,6 +63,7 @@ def check(item: Item, obj: dict[str, Any]) -> None:
     assert orjson.loads(item.stored_json()) == expected
     assert item.object() == expected
     assert item.labels == obj["metadata"].get("labels", {})
+    assert item.uid == obj["metadata"].get("uid", "")
     assert item.stored_json().count(b'"resourceVersion":"12"') == 1
 
 
@@ -85,7 +86,7 @@ def test_sorted_items_say_what_decoding_says(
 ) -> None:
     obj = {"kind": "Thing", "apiVersion": "example.com/v1", "metadata": meta, **other}
     if early:
-        obj["a"] = {"metadata": {"uid": meta["uid"]}, "b": [meta]}
+        obj["a"] = {"metadata": {"uid": meta["uid"]}, "b": [meta], "c": {"metadata": meta}}
     value = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
     item = SORTED.item("/registry/example.com/things/a/b", "a", "b", value, 12)
     check(item, obj)
