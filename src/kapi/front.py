@@ -86,7 +86,7 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
             discovery=Discovery(
                 d.table, lambda: _address(options), encoder, d.aggregation.documents
             ),
-            openapi=OpenApi(d.table, clock, d.aggregation.documents, d.aggregation.proxy),
+            openapi=OpenApi(d.table, clock, d.aggregation.documents, d.aggregation.proxy, d.aside),
             health=Health(_checks(d)),
             metrics=d.metrics.render,
             others=openid(options, who),

@@ -8,18 +8,23 @@ reads, as on the real server.
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
+from kapi import errors
 from kapi.clock import Clock
 from kapi.codec import json_format
 from kapi.codec.negotiate import JSON, matches, parse_accept
+from kapi.handlers.aside import Aside
 from kapi.handlers.documents import TEXT
-from kapi.handlers.merged_discovery import Remotes, merged_v2
+from kapi.handlers.merged_discovery import Remote, Remotes, merged_v2
 from kapi.handlers.openapi_documents import Documents
 from kapi.handlers.openapi_proto_v2 import encode_v2
 from kapi.handlers.openapi_proto_v3 import encode_v3
@@ -40,6 +45,8 @@ _V3_TYPES = {
     V3_PROTOBUF: V3_PROTOBUF,
 }
 KEEP_DAYS = 365  # what HTTP calls for ever
+# What building a document costs for each kind in it, as bytes of a body that is read aside.
+KIND_BYTES = 20_000
 COMPRESSION = 6  # of 9: a tenth of the time of 9, within a twentieth of its size
 
 
@@ -57,6 +64,24 @@ class _Kept:
     compressed: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Other servers as they were known at a moment, for another thread to read."""
+
+    generation: int
+    found: Mapping[tuple[str, str], Remote]
+
+    @staticmethod
+    def of(remotes: Remotes | None) -> _Seen | None:
+        return _Seen(remotes.generation, dict(remotes.versions())) if remotes else None
+
+    def versions(self) -> Mapping[tuple[str, str], Remote]:
+        return self.found
+
+    def group_priorities(self) -> Mapping[str, int]:
+        return {}
+
+
 class OpenApi:
     """Serves the documents of one table."""
 
@@ -66,14 +91,19 @@ class OpenApi:
         clock: Clock,
         remotes: Remotes | None = None,
         elsewhere: Elsewhere | None = None,
+        aside: Aside | None = None,
     ) -> None:
-        """`remotes`: group versions of other servers, whose documents `elsewhere` fetches."""
+        """`remotes`: group versions of other servers, whose documents `elsewhere` fetches.
+        `aside` builds documents about many kinds; None: all are built at once.
+        """
+        self._aside = aside
         self._table = table
         self._remotes = remotes
         self._elsewhere = elsewhere
         self._clock = clock
         self._documents = Documents(table)
         self._kept: dict[tuple[str, str], _Kept] = {}  # by key and media type
+        self._building: dict[tuple[str, str], asyncio.Lock] = {}
         self._index: tuple[tuple[int, int], bytes] = ((-1, -1), b"")
 
     async def handle_v2(self, request: Request) -> Response:
@@ -83,7 +113,7 @@ class OpenApi:
         digest = self._documents.digest_of_all()
         if self._remotes is not None and self._remotes.versions():
             digest = hashlib.sha512(f"{digest} {self._remotes.generation}".encode()).hexdigest()
-        kept = self._keep("v2", media_type, digest)
+        kept = await self._keep("v2", media_type, digest)
         headers = [("Vary", "Accept-Encoding"), ("Vary", "Accept"), ("Content-Type", media_type)]
         return _answer(request, kept, headers)
 
@@ -131,28 +161,47 @@ class OpenApi:
             return Response(301, [*headers, ("ETag", f'"{digest}"'), ("Location", where)])
         if asked:
             headers += [("Cache-Control", "public, immutable"), ("Expires", self._far_away())]
-        return _answer(request, self._keep(key, media_type, digest), headers)
+        return _answer(request, await self._keep(key, media_type, digest), headers)
 
     def _far_away(self) -> str:
         expires = datetime.fromtimestamp(self._clock.now(), UTC) + timedelta(days=KEEP_DAYS)
         return expires.strftime("%a, %d %b %Y %H:%M:%S UTC")
 
-    def _keep(self, key: str, media_type: str, digest: str) -> _Kept:
+    async def _keep(self, key: str, media_type: str, digest: str) -> _Kept:
         kept = self._kept.get((key, media_type))
-        if kept is None or kept.digest != digest:
-            if key == "v2":
-                document = self._documents.v2()
-                if self._remotes is not None:
-                    document = merged_v2(document, self._remotes)
-                proto = media_type == V2_PROTOBUF
-                body = encode_v2(document) if proto else json_format.dumps(document)
+        if kept is not None and kept.digest == digest:
+            return kept
+        # Whoever asks meanwhile waits for the same document.
+        async with self._building.setdefault((key, media_type), asyncio.Lock()):
+            kept = self._kept.get((key, media_type))
+            if kept is not None and kept.digest == digest:
+                return kept
+            remotes = _Seen.of(self._remotes)
+            if self._aside is None:
+                built = self._build(key, media_type, remotes)
             else:
-                v3 = self._documents.v3(key)
-                assert v3 is not None  # it has a digest
-                body = encode_v3(v3) if media_type == V3_PROTOBUF else json_format.dumps(v3)
-            kept = _Kept(digest, gzip.compress(body, COMPRESSION, mtime=0))
-            self._kept[(key, media_type)] = kept
-        return kept
+                size = self._documents.kinds(key) * KIND_BYTES
+                work = partial(self._build, key, media_type, remotes)
+                built = await self._aside.run(size, work)
+            if built is None:
+                raise errors.path_not_found()  # served no more since it was asked for
+            kept = self._kept[(key, media_type)] = _Kept(digest, built)
+            return kept
+
+    def _build(self, key: str, media_type: str, remotes: Remotes | None) -> bytes | None:
+        """A document, compressed; None if there is none. May be called by another thread."""
+        if key == "v2":
+            document = self._documents.v2()
+            if remotes is not None:
+                document = merged_v2(document, remotes)
+            proto = media_type == V2_PROTOBUF
+            body = encode_v2(document) if proto else json_format.dumps(document)
+        else:
+            v3 = self._documents.v3(key)
+            if v3 is None:
+                return None
+            body = encode_v3(v3) if media_type == V3_PROTOBUF else json_format.dumps(v3)
+        return gzip.compress(body, COMPRESSION, mtime=0)
 
 
 def _chosen(request: Request, served: dict[str, str]) -> str | None:

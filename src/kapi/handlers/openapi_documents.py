@@ -1,9 +1,9 @@
 """The OpenAPI documents, made from the live ResourceTable: one of v3 for each path prefix, one of
 v2 for all.
 
-Building reads the packaged tables anew and keeps nothing; `handlers/openapi.py` keeps the
-compressed bytes. `digest` tells whether a document would change without building it: that is what
-the index needs.
+Building reads the packaged tables anew and keeps nothing, and may be done by another thread;
+`handlers/openapi.py` keeps the compressed bytes. `digest` tells whether a document would change
+without building it: that is what the index needs.
 """
 
 from __future__ import annotations
@@ -54,15 +54,17 @@ class Documents:
     def __init__(self, table: ResourceTable) -> None:
         self._table = table
         self._definitions = Definitions()
+        self._prose: dict[str, dict[str, str]] = {}  # of the types that custom kinds speak like
         self._generation = -1
         self._served: dict[str, dict[str, Resources]] = {}
         # What was computed for a custom version, with the object it was computed from.
         self._custom_digests: dict[tuple[str, str, str], tuple[ResourceType, str]] = {}
 
     def _groups(self) -> dict[str, dict[str, Resources]]:
-        if self._generation != self._table.generation:
-            self._generation = self._table.generation
+        generation = self._table.generation
+        if self._generation != generation:  # in this order: another thread may be reading
             self._served = served(self._table)
+            self._generation = generation
         return self._served
 
     def index(self) -> list[str]:
@@ -87,6 +89,13 @@ class Documents:
         if version not in groups:
             return None
         return _hash(key, *(self._resource_digest(r, v) for r, v in groups[version]))
+
+    def kinds(self, key: str) -> int:
+        """How many kinds a document is about: what it costs to build."""
+        group, version = _split(key)
+        if key == "v2":
+            return sum(len(r) for versions in self._groups().values() for r in versions.values())
+        return len(self._groups().get(group, {}).get(version, ()))
 
     def digest_of_all(self) -> str:
         return _hash("v2", *(self.digest(key) or "" for key in self.index()))
@@ -177,7 +186,7 @@ class Documents:
     def _custom_schemas(self, name: str, resource: ResourceType, version: Version) -> Json:
         """A kind that is not built in, and its list; what all kinds share has their prose."""
         gvk = version.kind
-        prose = self._definitions.prose("io.k8s.api.apps.v1.Deployment")
+        prose = self._prose_of("io.k8s.api.apps.v1.Deployment")
         base = {
             "apiVersion": _described(prose, "apiVersion", type="string"),
             "kind": _described(prose, "kind", type="string"),
@@ -195,7 +204,7 @@ class Documents:
         )
         schema.setdefault("type", "object")
         schema["x-kubernetes-group-version-kind"] = _kinds(gvk.group, gvk.kind, gvk.version)
-        prose = self._definitions.prose("io.k8s.api.core.v1.PodList")
+        prose = self._prose_of("io.k8s.api.core.v1.PodList")
         listed = {
             "description": f"{resource.list_kind} is a list of {gvk.kind}",
             "type": "object",
@@ -217,6 +226,13 @@ class Documents:
             for described in (schema, listed):
                 described["x-kubernetes-selectable-fields"] = fields
         return {name: ordered(schema), f"{name}List": listed}
+
+    def _prose_of(self, name: str) -> dict[str, str]:
+        """Kept: looking it up reads the whole table of descriptions."""
+        found = self._prose.get(name)
+        if found is None:
+            found = self._prose[name] = self._definitions.prose(name)
+        return found
 
     # -- v2 -----------------------------------------------------------------------------------
 

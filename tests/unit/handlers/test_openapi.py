@@ -1,5 +1,6 @@
 """OpenAPI documents against the packaged facts, and how they are served."""
 
+import asyncio
 import collections
 import dataclasses
 import gzip
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from kapi.clock import SystemClock
+from kapi.handlers.aside import Aside
 from kapi.handlers.openapi import OpenApi
 from kapi.handlers.openapi_documents import Documents
 from kapi.handlers.openapi_proto_v2 import encode_v2
@@ -360,3 +362,29 @@ def test_small_documents(key: str) -> None:
     assert path == f"/{key}/"
     assert not others
     assert list(item) == ["get"]
+
+
+async def test_documents_that_take_long_are_built_aside_and_once() -> None:
+    """Two that ask at once get the same document, and others have their turn meanwhile."""
+    aside = Aside()
+    try:
+        served = OpenApi(table(), SystemClock(), aside=aside)
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:  # until cancelled
+                await asyncio.sleep(0)
+                turns += 1
+
+        async with asyncio.TaskGroup() as group:
+            counting = group.create_task(count())
+            asked = [group.create_task(served.handle_v2(request("/openapi/v2"))) for _ in range(2)]
+            bodies = [(await task).body for task in asked]
+            counting.cancel()
+        assert bodies[0] == bodies[1]
+        at_once = await OpenApi(table(), SystemClock()).handle_v2(request("/openapi/v2"))
+        assert bodies[0] == at_once.body
+        assert turns > 10
+    finally:
+        aside.close()
