@@ -7,8 +7,10 @@ custom kinds, and the housekeeping controllers that are switched on.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +21,15 @@ from kapi.apiextensions.definitions import Definitions
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
-from kapi.controllers import flow_status
+from kapi.controllers import fixed_objects, flow_status, identity_lease
+from kapi.controllers.default_service_range import DefaultServiceRange
 from kapi.controllers.event_expiry import EventExpiry
 from kapi.controllers.flow_status import FlowStatus
 from kapi.controllers.follow import Begin, Watching
+from kapi.controllers.identity_lease import IdentityLease
+from kapi.controllers.objects import Fixed
+from kapi.controllers.service_repair import ServiceRepair
+from kapi.controllers.upkeep import Upkeep
 from kapi.in_process import InProcess
 from kapi.kinds import apiextensions, apiregistration
 from kapi.options import Options
@@ -31,6 +38,7 @@ from kapi.registry.allocate import ServiceAllocation
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
 from kapi.registry.shared_allocation import SharedAllocation
+from kapi.shown_options import bootstrap_settings
 from kapi.storage.compaction import Compactor
 from kapi.storage.interface import Storage
 
@@ -68,9 +76,10 @@ class Dependencies:
 _LOOKED_AT = (("", "services"), ("", "endpoints"), ("discovery.k8s.io", "endpointslices"))
 
 
-def start(d: Dependencies) -> list[asyncio.Task[None]]:
+async def start(d: Dependencies) -> list[asyncio.Task[None]]:
     """One task per loop; the caller cancels and awaits them."""
     loops: dict[str, Coroutine[Any, Any, None]] = {
+        "upkeep": _upkeep(d),
         "flow-status": _flow_status(d),
         "api-services": d.aggregation.tending.run(
             _watch(d, d.resource(apiregistration.GROUP, "apiservices")),
@@ -80,6 +89,13 @@ def start(d: Dependencies) -> list[asyncio.Task[None]]:
             _watch(d, d.resource(apiextensions.GROUP, apiextensions.PLURAL))
         ),
     }
+    ranges = DefaultServiceRange(d.clock, d.in_process, d.options.service_cluster_ip_range)
+    await ranges.step()
+    loops["service-ranges"] = ranges.run()
+    if d.options.gates["APIServerIdentity"]:
+        lease = _identity(d)
+        await lease.step()
+        loops["identity"] = lease.run()
     loops |= _shared(d) if isinstance(d.allocation, SharedAllocation) else _alone(d)
     if d.options.housekeeping:
         loops |= _housekeeping(d)
@@ -89,11 +105,51 @@ def start(d: Dependencies) -> list[asyncio.Task[None]]:
 
 def _alone(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
     """What a server does whose store is its own."""
-    loops = {"event-expiry": _event_expiry(d)}
+    loops = {"event-expiry": _event_expiry(d), "service-repair": _service_repair(d)}
     if d.options.etcd_compaction_interval:  # else all history is kept
         interval = d.options.etcd_compaction_interval
         loops["compactor"] = Compactor(d.storage, d.clock, interval=interval).run()
     return loops
+
+
+def _identity(d: Dependencies) -> IdentityLease:
+    leases = d.resource(identity_lease.GROUP, identity_lease.PLURAL)
+
+    async def remove(name: str, revision: str) -> None:
+        await d.in_process.delete(
+            leases.group, leases.plural, identity_lease.NAMESPACE, name, version_is=revision
+        )
+
+    host, lister = socket.gethostname(), Lister(d.cacher, leases)
+    return IdentityLease(d.clock, d.entropy, host, d.in_process, lister, remove)
+
+
+async def _upkeep(d: Dependencies) -> None:
+    data = fixed_objects.load()
+
+    def wanted() -> list[Fixed]:
+        return fixed_objects.kept(data, bootstrap_settings(d.options), d.clock)
+
+    def lister(group: str, plural: str) -> Lister:
+        return Lister(d.cacher, d.resource(group, plural))
+
+    await Upkeep(d.clock, wanted, lister, d.in_process).run()
+
+
+async def _service_repair(d: Dependencies) -> None:
+    assert isinstance(d.allocation, ServiceAllocation)
+    ports = d.options.service_node_port_range
+    repair = ServiceRepair(
+        d.clock,
+        d.entropy,
+        Lister(d.cacher, d.resource("", "services")),
+        Lister(d.cacher, d.resource("networking.k8s.io", "ipaddresses")),
+        d.in_process,
+        d.allocation,
+        [ip_network(cidr) for cidr in d.options.service_cluster_ip_range],
+        (ports.first, ports.last),
+    )
+    await repair.run()
 
 
 def _shared(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:

@@ -29,7 +29,7 @@ GATES: Mapping[str, Gate] = MappingProxyType(
             Gate("AllAlpha", "ALPHA", False, effective=True),
             Gate("AllBeta", "BETA", False, effective=True),
             Gate("APIResponseCompression", "BETA", True, effective=True),
-            Gate("APIServerIdentity", "BETA", True),
+            Gate("APIServerIdentity", "BETA", True, effective=True),
             Gate("APIServerTracing", "", True),
             Gate("AllowParsingUserUIDFromCertAuth", "BETA", True),
             Gate("AllowUnsafeMalformedObjectDeletion", "BETA", True),

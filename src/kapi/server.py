@@ -130,7 +130,7 @@ class Server:
         await core.restore_addresses()
         await self._settle(storage, cacher)
         watch_parts(self.metrics, cacher, storage)
-        self._tasks = background.start(
+        self._tasks = await background.start(
             background.Dependencies(
                 options=self.options,
                 clock=self.clock,

@@ -73,12 +73,25 @@ async def bootstrap(objects: Objects, data: Bootstrap, settings: Settings, clock
             *service_ranges(data, settings),
         ],
     )
-    # Its address comes out of the service range.
+    await ensure_all(objects, _kubernetes(data, settings))
+
+
+def _kubernetes(data: Bootstrap, settings: Settings) -> list[Fixed]:
+    """Its address comes out of the service range, which comes first."""
     addresses = [str(ip_network(cidr)[1]) for cidr in settings.service_ranges]
-    await ensure_all(
-        objects,
-        kubernetes_service(data, addresses[:1], settings.advertise_address, settings.secure_port),
-    )
+    return kubernetes_service(data, addresses[:1], settings.advertise_address, settings.secure_port)
+
+
+def kept(data: Bootstrap, settings: Settings, clock: Clock) -> list[Fixed]:
+    """What is put back while the server runs, too, in the order in which it may be."""
+    return [
+        *system_namespaces.fixed_objects(data),
+        *flow_control(data),
+        *api_services(data),
+        *config_maps(settings, clock),
+        *service_ranges(data, settings),
+        *_kubernetes(data, settings),
+    ]
 
 
 def priority_classes(data: Bootstrap) -> list[Fixed]:

@@ -205,6 +205,15 @@ class ServiceAllocation:
             self._others.add(canonical(text))
             found.occupy(text)
 
+    async def hold_again(self, text: str, reference: Json) -> None:
+        """The object of an address that a service has, made anew. Raises ApiError."""
+        self._others.discard(canonical(text))
+        with contextlib.suppress(AllocationError):
+            self._hold_address(text)
+        await self.objects.drop(text)
+        with contextlib.suppress(Occupied):
+            await self.objects.make(text, reference)
+
     async def let_go(self, text: str) -> None:
         """Free an address, unless its object stays."""
         if await self.objects.drop(text):
