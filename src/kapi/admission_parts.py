@@ -67,6 +67,7 @@ def build_admission(d: AdmissionDependencies) -> AdmissionChain:
             get=d.objects.get,
             table=d.table,
             authorizer=authorizer,
+            started=d.started,
             metrics=d.metrics,
             clock=d.clock,
         ),

@@ -44,6 +44,7 @@ class PolicyDependencies:
     get: Live
     table: ResourceTable
     authorizer: Authorizer
+    started: Callable[[], bool]
     metrics: Metrics
     clock: Clock
 
@@ -57,12 +58,14 @@ def policy_plugins(
         d.lister(GROUP, "mutatingadmissionpolicybindings"),
         kinds,
         _mutating_policy,
+        d.started,
     )
     validating: PolicySource[ValidatingPolicy] = PolicySource(
         d.lister(GROUP, "validatingadmissionpolicies"),
         d.lister(GROUP, "validatingadmissionpolicybindings"),
         kinds,
         _validating_policy,
+        d.started,
     )
 
     def mutating_run() -> Admits:

@@ -98,8 +98,15 @@ def _made(d: PluginDependencies, names: list[str]) -> Iterator[Plugin]:
     yield from waiting
 
 
-# Made by who puts the server together, since they call other servers.
-_GIVEN = frozenset(("MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"))
+# Made by who puts the server together, since they need more than the others.
+_GIVEN = frozenset(
+    (
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionWebhook",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionWebhook",
+    )
+)
 
 _REFUSING = (
     "ValidatingAdmissionPolicy",

@@ -219,7 +219,17 @@ class ConditionsFailed(Exception):
     """Match conditions that could not be evaluated, where that refuses the request."""
 
 
-async def conditions_hold(conditions: Sequence[Expression], scene: Scene, *, refuses: bool) -> bool:
+@dataclass(slots=True)
+class Tally:
+    """What became of match conditions, for metrics."""
+
+    errors: int = 0
+    excluded: bool = False
+
+
+async def conditions_hold(
+    conditions: Sequence[Expression], scene: Scene, *, refuses: bool, tally: Tally | None = None
+) -> bool:
     """Whether all are true. One that is false decides whatever the others are; where some fail,
     the failure policy does: `refuses` raises ConditionsFailed, otherwise it is no.
     """
@@ -230,7 +240,11 @@ async def conditions_hold(conditions: Sequence[Expression], scene: Scene, *, ref
             result = await run.run(condition)
             if result.error:
                 problems.append(result.error)
+                if tally is not None:
+                    tally.errors += 1
             elif result.value is not True:
+                if tally is not None:
+                    tally.excluded = True
                 return False
     except OutOfBudget as e:
         problems = [str(e)]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from kapi import errors
-from kapi.admission.evaluation import ConditionsFailed, OutOfBudget, Scene, conditions_hold
+from kapi.admission.evaluation import ConditionsFailed, OutOfBudget, Scene
 from kapi.admission.expressions import MadeObject
 from kapi.admission.plugin import Attributes
 from kapi.admission.policies import MutatingPolicy, Mutation
@@ -176,7 +176,7 @@ class MutatingRun:
 
         try:
             scene = await seen.scene(common, invocation.place, invocation.param, namespace)
-            if not await conditions_hold(common.conditions, scene, refuses=True):
+            if not await self._meter.conditions(common, scene, a.operation):
                 return
         except (ConditionsFailed, Problem) as e:
             refuse(str(e))

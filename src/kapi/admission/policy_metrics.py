@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from kapi.clock import Clock
 from kapi.metrics import Metrics
+
+if TYPE_CHECKING:
+    from kapi.admission.evaluation import Scene
+    from kapi.admission.policies import Common
 
 _BUDGET = "validation failed due to running out of cost budget"
 
@@ -17,7 +22,25 @@ class PolicyMeter:
     def __init__(self, metrics: Metrics, clock: Clock, subsystem: str) -> None:
         self._checks = metrics.metric(f"apiserver_{subsystem}_check_total")
         self._seconds = metrics.histogram(f"apiserver_{subsystem}_check_duration_seconds")
+        self._errors = metrics.metric("apiserver_admission_match_condition_evaluation_errors_total")
+        self._exclusions = metrics.metric("apiserver_admission_match_condition_exclusions_total")
         self._clock = clock
+
+    async def conditions(self, common: Common, scene: Scene, operation: str) -> bool:
+        """Whether the match conditions of a policy hold, counted. Raises ConditionsFailed."""
+        from kapi.admission.evaluation import Tally, conditions_hold
+
+        tally = Tally()
+        labels = (common.name, "policy", "validate", operation)
+        try:
+            return await conditions_hold(
+                common.conditions, scene, refuses=common.refuses, tally=tally
+            )
+        finally:
+            if tally.errors:
+                self._errors.cell(*labels).value += tally.errors
+            if tally.excluded:
+                self._exclusions.cell(*labels).value += 1
 
     @contextmanager
     def timed(self) -> Iterator[Callable[[], float]]:

@@ -101,7 +101,12 @@ class PolicySource(Generic[P]):
         bindings: ObjectLister,
         kinds: Kinds,
         compile_policy: Callable[[Json], P],
+        started: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`started`: the server serves. What it writes before, no policy is asked about: one that
+        refuses everything must not keep it from starting.
+        """
+        self._started = started
         self._policies = policies
         self._bindings = bindings
         self._kinds = kinds
@@ -120,7 +125,7 @@ class PolicySource(Generic[P]):
         if seen != self._seen:
             self._read()
             self._seen = seen
-        if not self._bound or excluded(group, resource):
+        if not self._bound or excluded(group, resource) or not self._started():
             return ()
         if self._generation != self._kinds.generation:
             self._generation = self._kinds.generation

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from kapi import errors
-from kapi.admission.evaluation import ConditionsFailed, OutOfBudget, Pass, Scene, conditions_hold
+from kapi.admission.evaluation import ConditionsFailed, OutOfBudget, Pass, Scene
 from kapi.admission.expressions import MESSAGE_BYTES_MAX, Expression
 from kapi.admission.plugin import Attributes
 from kapi.admission.policies import ValidatingPolicy, Validation
@@ -29,6 +29,9 @@ AUDIT_VALUE_BYTES_MAX = 10 * 1024
 FAILURE = "validation.policy.admission.k8s.io/validation_failure"
 # The status code of a denial, by its reason.
 CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413, "Invalid": 422}
+
+
+Annotations = list[tuple[str, str, str]]  # key, value, or what is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ class ValidatingRun:
         for param in params:
             scene = await seen.scene(policy.common, place, param, namespace)
             with self._meter.timed() as seconds:
-                decisions, annotations = await evaluated(policy, scene)
+                decisions, annotations = await self._evaluated(policy, scene, a.operation)
             for i, decision in enumerate(decisions):
                 told.decision(i, decision, seconds())
             for key, value, problem in annotations:
@@ -135,6 +138,17 @@ class ValidatingRun:
                     told.refuse(Decision(problem, error=True), seconds())
                 elif value and value not in audits.setdefault(key, []):
                     audits[key].append(value)
+
+    async def _evaluated(
+        self, policy: ValidatingPolicy, scene: Scene, operation: str
+    ) -> tuple[list[Decision], Annotations]:
+        common = policy.common
+        try:
+            if not await self._meter.conditions(common, scene, operation):
+                return [], []
+        except ConditionsFailed as e:
+            return [Decision(str(e), error=True, passes=not common.refuses)], []
+        return await evaluated(policy, scene)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,24 +210,17 @@ def refusal(a: Attributes, message: str, reason: str) -> ApiError:
 
 # -- evaluation of one policy with one param ------------------------------------------------------
 
-Annotations = list[tuple[str, str, str]]  # key, value, or what is wrong
-
 
 async def evaluated(policy: ValidatingPolicy, scene: Scene) -> tuple[list[Decision], Annotations]:
+    """What the validations and audit annotations of a policy come to."""
     refuses = policy.common.refuses
-
-    def failed(text: str) -> tuple[list[Decision], Annotations]:
-        return [Decision(text, error=True, passes=not refuses)], []
-
-    try:
-        if not await conditions_hold(policy.common.conditions, scene, refuses=refuses):
-            return [], []
-    except ConditionsFailed as e:
-        return failed(str(e))
     try:
         run = scene.begin()
         results = [await run.run(v.expression) for v in policy.validations]
-        messages, out = await _messages(policy.validations, scene.begin(run.budget))
+        if all(result.value is True for result in results):
+            messages, out = [None] * len(results), ""  # as almost always
+        else:
+            messages, out = await _messages(policy.validations, scene.begin(run.budget))
         decisions = []
         for validation, result, message in zip(policy.validations, results, messages, strict=True):
             if result.error:
@@ -230,7 +237,7 @@ async def evaluated(policy: ValidatingPolicy, scene: Scene) -> tuple[list[Decisi
             await _annotation(key, value, run, refuses=refuses) for key, value in policy.audits
         ]
     except OutOfBudget as e:
-        return failed(str(e))
+        return [Decision(str(e), error=True, passes=not refuses)], []
     return decisions, annotations
 
 
