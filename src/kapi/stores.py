@@ -53,8 +53,8 @@ def translated_by(storage: Storage, media_type: str, catalog: Catalog) -> Transl
 
 async def _open_etcd(options: Options, clock: Clock) -> Storage:
     try:
-        from kapi.storage.etcd import EtcdSettings, EtcdStorage
-        from kapi.storage.etcd_client import EtcdFiles
+        from kapi.storage.etcd import EtcdStorage
+        from kapi.storage.etcd_client import EtcdFiles, EtcdSettings
     except ImportError as error:
         raise NoEtcdLibrary(
             "--etcd-servers needs the package grpcio: pip install 'kapi[etcd]'"

@@ -13,7 +13,8 @@ from server_harness import Running, running
 
 from kapi.clock import SystemClock
 from kapi.kinds.catalog import Catalog
-from kapi.storage.etcd import EtcdSettings, EtcdStorage
+from kapi.storage.etcd import EtcdStorage
+from kapi.storage.etcd_client import EtcdSettings
 from kapi.storage.translation import TranslatedStorage
 from kapi.stores import translated_by
 

@@ -10,7 +10,8 @@ from etcd_process import one_member
 from storage_suite import StorageSuite
 
 from kapi.clock import SystemClock
-from kapi.storage.etcd import EtcdSettings, EtcdStorage
+from kapi.storage.etcd import EtcdStorage
+from kapi.storage.etcd_client import EtcdSettings
 from kapi.storage.interface import Storage
 
 

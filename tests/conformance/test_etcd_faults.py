@@ -20,8 +20,8 @@ from validators import check_watch, flat
 from kapi import certificates
 from kapi.clock import SystemClock
 from kapi.storage import etcd_messages as messages
-from kapi.storage.etcd import EtcdSettings, EtcdStorage
-from kapi.storage.etcd_client import EtcdFiles
+from kapi.storage.etcd import EtcdStorage
+from kapi.storage.etcd_client import EtcdFiles, EtcdSettings
 from kapi.storage.etcd_compaction import KEY, EtcdCompactor
 from kapi.storage.etcd_probe import Probe
 from kapi.storage.interface import (
@@ -32,6 +32,7 @@ from kapi.storage.interface import (
 )
 
 RECOVERY_S = 15.0
+EVENT = b"/registry/events/a"
 
 
 @asynccontextmanager
@@ -239,6 +240,20 @@ async def test_keys_that_end_by_themselves(tmp_path: Path) -> None:
             for i in range(5):
                 await storage.create(f"/registry/long/{i}", b"x")
             assert storage.statistics()["leases"] == 2, "they share one"
+
+
+async def test_a_lease_that_somebody_revoked(tmp_path: Path) -> None:
+    with one_member(tmp_path) as etcd:
+        async with connected(etcd, lifetimes={"/registry/events/": 3600}) as storage:
+            await storage.create("/registry/events/a", b"x")
+            data = await storage.client.read("KV/Range", messages.range_request(EVENT))
+            [kv] = messages.range_answer(data).kvs
+            assert kv.lease
+            revoke = messages.alarm_request(kv.lease)  # the same form: one number
+            await storage.client.write("Lease/LeaseRevoke", revoke)
+            assert await storage.get("/registry/events/a") is None
+            assert await storage.create("/registry/events/a", b"y") == 4
+            assert storage.statistics()["leases"] == 2
 
 
 async def test_many_keys_that_end_at_once(tmp_path: Path) -> None:

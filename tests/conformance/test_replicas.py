@@ -14,7 +14,8 @@ from server_harness import Running, eventually
 
 from kapi.clock import SystemClock
 from kapi.codec.protobuf_format import sealed
-from kapi.storage.etcd import EtcdSettings, EtcdStorage
+from kapi.storage.etcd import EtcdStorage
+from kapi.storage.etcd_client import EtcdSettings
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 SERVICES = "/api/v1/namespaces/default/services"

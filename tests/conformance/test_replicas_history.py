@@ -26,7 +26,8 @@ from storage_story import collect
 from validators import flat
 
 from kapi.clock import SystemClock
-from kapi.storage.etcd import EtcdSettings, EtcdStorage
+from kapi.storage.etcd import EtcdStorage
+from kapi.storage.etcd_client import EtcdSettings
 from kapi.storage.interface import Event
 
 Json = dict[str, Any]

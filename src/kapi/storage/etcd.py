@@ -18,7 +18,6 @@ import builtins
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kapi.clock import Clock
@@ -27,9 +26,10 @@ from kapi.storage import keys
 from kapi.storage.etcd_client import (
     COMPACTED,
     FUTURE,
+    LEASE_GONE,
     EtcdClient,
-    EtcdFiles,
     EtcdRefused,
+    EtcdSettings,
     retrieved,
 )
 from kapi.storage.etcd_keys import KeySpace
@@ -57,17 +57,6 @@ PAGE_S: Final = 15.0
 EVENT_S: Final = 3.0
 # How long a start waits for etcd, as the real server.
 START_S: Final = 20.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EtcdSettings:
-    """What the `--etcd-…` flags say."""
-
-    servers: Sequence[str]
-    files: EtcdFiles = field(default_factory=EtcdFiles)
-    prefix: str = "/registry"
-    # Seconds that keys under a prefix (of kapi) live after they were last written.
-    lifetimes: Mapping[str, int] = field(default_factory=dict)
 
 
 class EtcdStorage:
@@ -166,9 +155,7 @@ class EtcdStorage:
 
     async def _create(self, key: str, value: bytes) -> int:
         outer = self._outer(key)
-        lease = await self._leases.lease_for(key)
-        put = messages.put_op(outer, value, lease=lease)
-        answer = await self._txn(messages.if_revision(outer, 0), put, messages.range_op(outer))
+        answer = await self._put(key, outer, value, 0)
         if not answer.succeeded:
             raise AlreadyExists(key)
         return answer.revision
@@ -180,13 +167,22 @@ class EtcdStorage:
         outer = self._space.outer(key)
         if outer is None:
             raise NotFound(key)
-        lease = await self._leases.lease_for(key)
-        put = messages.put_op(outer, value, lease=lease)
-        answer = await self._txn(
-            messages.if_revision(outer, expected_revision or -1), put, messages.range_op(outer)
-        )
+        answer = await self._put(key, outer, value, expected_revision or -1)
         self._check_done(key, answer)
         return answer.revision
+
+    async def _put(self, key: str, outer: bytes, value: bytes, expected: int) -> TxnAnswer:
+        """Write if the key stands at a revision; 0: if it does not exist."""
+        while True:
+            lease = await self._leases.lease_for(key)
+            put = messages.put_op(outer, value, lease=lease)
+            try:
+                return await self._txn(
+                    messages.if_revision(outer, expected), put, messages.range_op(outer)
+                )
+            except EtcdRefused as error:
+                if LEASE_GONE not in error.text or not self._leases.forget(lease):
+                    raise
 
     async def delete(self, key: str, *, expected_revision: int) -> tuple[Record, int]:
         removed: builtins.list[Record] = []

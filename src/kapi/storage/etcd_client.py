@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,7 +23,7 @@ import grpc
 import grpc.aio
 
 from kapi.clock import Clock
-from kapi.storage.interface import StorageError, TooLarge, Unavailable
+from kapi.storage.interface import TooLarge, Unavailable
 
 # Seconds for a read in all, and for one try of it.
 READ_S: Final = 6.0
@@ -65,11 +65,12 @@ _REFUSALS: Final = (
 _FULL: Final = "etcdserver: mvcc: database space exceeded"
 _TOO_LARGE: Final = ("etcdserver: request is too large", "trying to send message larger than max")
 COMPACTED: Final = "etcdserver: mvcc: required revision has been compacted"
+LEASE_GONE: Final = "etcdserver: requested lease not found"
 FUTURE: Final = "etcdserver: mvcc: required revision is a future revision"
 
 
-class EtcdRefused(StorageError):
-    """etcd understood the call and said no; `text` is what it said."""
+class EtcdRefused(Unavailable):
+    """etcd understood the call and said no; `text` is what it said. Nothing was done."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -99,6 +100,17 @@ class EtcdFiles:
             with open(path, "rb") as file:
                 out.append(file.read())
         return out[0], out[1], out[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdSettings:
+    """What the `--etcd-…` flags say."""
+
+    servers: Sequence[str]
+    files: EtcdFiles = field(default_factory=EtcdFiles)
+    prefix: str = "/registry"
+    # Seconds that keys under a prefix (of kapi) live after they were last written.
+    lifetimes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Member:

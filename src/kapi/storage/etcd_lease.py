@@ -44,6 +44,14 @@ class Leases:
                 return await self._lease(seconds)
         return 0
 
+    def forget(self, number: int) -> bool:
+        """A lease is gone before its time: somebody revoked it. Whether it was in use here."""
+        for seconds, lease in self._leases.items():
+            if lease.number == number:
+                del self._leases[seconds]
+                return True
+        return False
+
     async def _lease(self, seconds: int) -> int:
         async with self._locks.setdefault(seconds, asyncio.Lock()):
             now = self._clock.monotonic()

@@ -17,7 +17,8 @@ from storage_model import StorageModel
 
 from kapi.clock import SystemClock
 from kapi.storage.check import check_file
-from kapi.storage.etcd import EtcdSettings, EtcdStorage
+from kapi.storage.etcd import EtcdStorage
+from kapi.storage.etcd_client import EtcdSettings
 from kapi.storage.interface import Storage
 from kapi.storage.sqlite import SqliteStorage
 
