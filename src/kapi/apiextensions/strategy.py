@@ -150,17 +150,24 @@ class CustomStrategy(Strategy):
             self._versions[context.version].default(obj)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        out = self._let_be(obj, old, context) if old is not None else []
         if context.subresource:
-            return []
+            return out
         before = (old["metadata"].get("finalizers") if old is not None else None) or ()
         added = sorted(set(obj["metadata"].get("finalizers") or ()) - set(before))
-        out = []
         for finalizer in added:
             head = f"metadata.finalizers: {quote(finalizer)}: "
             out += [head + complaint for complaint in names.qualified_name(finalizer)]
             if "/" not in finalizer and finalizer not in object_meta.STANDARD_FINALIZERS:
                 out.append(head + _PREFER_DOMAIN)
         return out
+
+    def _let_be(self, obj: Json, old: Json, context: Context) -> list[str]:
+        """What breaks rules but did so before."""
+        facts, rules = self._facts.get(context.version), self._checks.rules
+        if facts is None or not facts.has_rules or rules is None:
+            return []
+        return rules.warnings(facts.schema, obj, old)
 
 
 class _Facts:

@@ -19,6 +19,8 @@ from kapi.cel.values import (
     no_such_overload,
 )
 
+ITEMS_MAX = 1_000_000  # of a sum of lists, which costs one unit whatever its length
+
 
 def _int(value: int) -> int:
     if INT_MIN <= value <= INT_MAX:
@@ -62,6 +64,8 @@ def add(a: Any, b: Any) -> Any:
 
 
 def _joined(a: list[Any], b: list[Any]) -> list[Any]:
+    if len(a) + len(b) > ITEMS_MAX:
+        raise EvalError(f"a list has at most {ITEMS_MAX} items")
     if isinstance(a, SetList):
         union = SetList(a)
         union += [item for item in b if not contains(a, item)]

@@ -7,11 +7,12 @@ are not looked at.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kapi.cel.call_estimates import MOST
 from kapi.cel.declared import REQUEST_BYTES_MAX, Declared, declare
+from kapi.cel.rule_walk import RuleEvaluator
 from kapi.cel.rules import Compiled, RuleCompiler
 from kapi.errors import FieldError, GoText, field_forbidden, invalid_value
 from kapi.schema.custom_parsing import parse
@@ -38,9 +39,29 @@ class DefinitionRules:
         """About the rules in a schema. `wrong`: what was found about it otherwise."""
         if not _any_rules(props):
             return []
+        schema = parse(props, self._object_meta())
+        found = list(_defaults(schema, path))
+        if found:
+            return found
         check = _Check(self._compiler, [finding.field for finding in wrong])
-        check.node(parse(props, self._object_meta()), props, path, cardinality=1, root=True)
+        check.node(schema, props, path, cardinality=1, root=True)
         return check.found + check.total(path)
+
+
+def _defaults(schema: Schema, path: str) -> Iterator[FieldError]:
+    """Defaults that the rules of their own schema refuse."""
+    if schema.default is not None:
+        for finding in RuleEvaluator().of_default(schema, f"{path}.default"):
+            if not finding.detail.startswith("rule compile error"):
+                yield finding
+    if schema.items is not None:
+        yield from _defaults(schema.items, f"{path}.items")
+    if schema.values is not None:
+        yield from _defaults(schema.values, f"{path}.additionalProperties")
+    for name, p in schema.properties.items():
+        below = schema.meta if p.schema.typed else p.schema
+        if below is not None:
+            yield from _defaults(below, f"{path}.properties[{name}]")
 
 
 def _any_rules(props: Json) -> bool:

@@ -33,6 +33,9 @@ class Rules:
             self._evaluator = RuleEvaluator()
         return self._evaluator.findings(schema, obj, old)
 
+    def warnings(self, schema: Schema, obj: Json, old: Json) -> list[str]:
+        return self._evaluator.warnings(schema, obj, old) if self._evaluator is not None else []
+
     def forget(self, schema: Schema) -> None:
         if self._evaluator is not None:
             self._evaluator.forget(schema)

@@ -35,6 +35,7 @@ find string_find_string string.(string) -> string
 findAll string_find_all_string string.(string) -> list(string)
 findAll string_find_all_string_int string.(string, int) -> list(string)
 """
+CHARACTERS_MAX = 10_000_000  # of what replace gives, whose cost does not count them
 _SPACES = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
     "\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -68,6 +69,10 @@ def _last_index_of(text: str, part: str, start: int | None = None) -> int:
 
 
 def _replace(text: str, old: str, new: str, count: int = -1) -> str:
+    times = text.count(old)
+    times = min(times, count) if count >= 0 else times
+    if len(text) + times * (len(new) - len(old)) > CHARACTERS_MAX:
+        raise EvalError(f"a text has at most {CHARACTERS_MAX} characters")
     return text.replace(old, new, count)
 
 

@@ -78,9 +78,25 @@ class RuleEvaluator:
     def __init__(self) -> None:
         self._compiler = RuleCompiler()
         self._validators: dict[int, tuple[Schema, _Validator | None]] = {}
+        self._let_be = False  # whether the last findings were not all
 
     def findings(self, schema: Schema, obj: Json, old: Json | None) -> list[FieldError]:
-        return self.judged(schema, obj, old)[0]
+        found, warnings = self.judged(schema, obj, old)
+        self._let_be = bool(warnings)
+        return found
+
+    def warnings(self, schema: Schema, obj: Json, old: Json) -> list[str]:
+        """Asked right after `findings`; the rules run again only where there is something."""
+        return self.judged(schema, obj, old)[1] if self._let_be else []
+
+    def of_default(self, schema: Schema, path: str) -> list[FieldError]:
+        """What the rules of a schema have against its own default."""
+        validator = self._validator(schema, root=schema.embedded_resource)
+        if validator is None:
+            return []
+        walk = _Walk()
+        walk.visit(validator, path, schema.default, schema.default, _NO_PAST)
+        return walk.found
 
     def judged(
         self, schema: Schema, obj: Json, old: Json | None

@@ -97,6 +97,7 @@ _FUNCTIONS: dict[str, int | Cost] = {
     **dict.fromkeys(("semver", "isSemver"), _first()),
     **dict.fromkeys(("sets.contains", "sets.intersects"), _pairs(1.0)),
     "sets.equivalent": _pairs(2.0),
+    "lists.range": lambda args, result: 1 + size(result),
     **dict.fromkeys(("sort", "distinct", "@sortByAssociatedKeys"), _sort),
 }  # fmt: skip
 _OVERLOADS: dict[str, int | Cost] = {

@@ -32,6 +32,9 @@ class Rules(Protocol):
         """What the rules of a schema, at any depth, have against an object that fits the schema
         otherwise. `old`: what it replaces; None if it is new."""
 
+    def warnings(self, schema: Schema, obj: Json, old: Json) -> list[str]:
+        """What the last `findings`, of the same, let be because it did not change."""
+
     def forget(self, schema: Schema) -> None:
         """Drop what was made for a schema."""
 
