@@ -13,6 +13,7 @@ from typing import Any
 from kapi.aggregator.api_services import ApiServices
 from kapi.aggregator.checks import Prober
 from kapi.aggregator.proxy import AggregatorProxy, Credentials
+from kapi.aggregator.registration import Registration
 from kapi.aggregator.remote_documents import RemoteDocuments
 from kapi.aggregator.tending import Tending
 from kapi.cacher.lister import Lister
@@ -30,11 +31,32 @@ PLURAL = "apiservices"
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """`proxy` answers requests, `documents` are merged into ours, `tending` is a loop."""
+    """`proxy` answers requests, `documents` are merged into ours, the others are loops."""
 
     proxy: AggregatorProxy
     documents: RemoteDocuments
     tending: Tending
+    registration: Registration
+
+
+class _Objects:
+    """APIServices from the cache, written as the server itself."""
+
+    def __init__(self, lister: Lister, in_process: InProcess) -> None:
+        self._lister = lister
+        self._in_process = in_process
+
+    def get(self, name: str) -> Json | None:
+        return self._lister.get("", name)
+
+    async def create(self, obj: Json) -> None:
+        await self._in_process.create(GROUP, PLURAL, "", obj)
+
+    async def update(self, obj: Json) -> None:
+        await self._in_process.update(GROUP, PLURAL, "", obj)
+
+    async def delete(self, name: str) -> None:
+        await self._in_process.delete(GROUP, PLURAL, "", name)
 
 
 def build_aggregation(
@@ -71,4 +93,5 @@ def build_aggregation(
             read=lambda name: api_services.get("", name),
             write=write,
         ),
+        registration=Registration(clock, _Objects(api_services, in_process)),
     )

@@ -85,6 +85,7 @@ async def start(d: Dependencies) -> list[asyncio.Task[None]]:
             _watch(d, d.resource(apiregistration.GROUP, "apiservices")),
             *(_watch(d, d.resource(*known)) for known in _LOOKED_AT),
         ),
+        "api-service-registration": _registration(d),
         "definitions": d.definitions.run(
             _watch(d, d.resource(apiextensions.GROUP, apiextensions.PLURAL))
         ),
@@ -101,6 +102,13 @@ async def start(d: Dependencies) -> list[asyncio.Task[None]]:
         loops |= _housekeeping(d)
     loop = asyncio.get_running_loop()
     return [loop.create_task(run, name=name) for name, run in loops.items()]
+
+
+async def _registration(d: Dependencies) -> None:
+    definitions = d.resource(apiextensions.GROUP, apiextensions.PLURAL)
+    services = d.resource(apiregistration.GROUP, "apiservices")
+    there = Lister(d.cacher, definitions).list()
+    await d.aggregation.registration.run(there, _watch(d, definitions), _watch(d, services))
 
 
 def _alone(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
