@@ -20,10 +20,10 @@ from kapi.authentication.authenticator import (
 )
 from kapi.authentication.bearer import BearerToken, WebSocketToken
 from kapi.authentication.bootstrap_token import BootstrapTokens
+from kapi.authentication.legacy_tokens import LegacyTokens
 from kapi.authentication.request_header import HeaderNames, RequestHeader
 from kapi.authentication.service_account import (
     Issuer,
-    LegacyTokens,
     Live,
     Objects,
     ServiceAccountTokens,
@@ -35,6 +35,7 @@ from kapi.authentication.service_account_keys import (
     load_public_keys,
 )
 from kapi.authentication.token_cache import TokenCache
+from kapi.authentication.token_use import Label, TokenUse
 from kapi.authentication.x509 import CertificateAuthority, ClientCertificate
 from kapi.authorization import authorizer as authorizers
 from kapi.authorization.always import AlwaysAllow, AlwaysDeny, PrivilegedGroups
@@ -84,6 +85,7 @@ def build_identity(
     entropy: Entropy,
     listers: Mapping[str, Lister],
     live: Live,
+    label_secret: Label,
 ) -> Identity:
     """`listers` by resource of the core group: serviceaccounts, pods, secrets, nodes."""
     accepted = audiences(options)
@@ -99,7 +101,7 @@ def build_identity(
     if options.token_auth_file:
         tokens.append(token_file.load(Path(options.token_auth_file), accepted, entropy))
     if keys.all:
-        tokens.append(LegacyTokens(keys, accepted, bound))
+        tokens.append(LegacyTokens(keys, accepted, bound, TokenUse(clock, label_secret)))
         tokens.append(ServiceAccountTokens(issuers(options), keys, accepted, bound, clock))
     if options.enable_bootstrap_token_auth:
         tokens.append(BootstrapTokens(listers["secrets"], accepted, clock))

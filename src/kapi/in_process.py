@@ -235,6 +235,12 @@ class InProcess:
             )
         )
 
+    async def edit_named(
+        self, group: str, plural: str, namespace: str, name: str, change: Callable[[Json], None]
+    ) -> None:
+        """The same by group and plural."""
+        await self.edit(self._resource(group, plural), namespace, name, change)
+
     async def remove(
         self, resource: ResourceType, namespace: str, name: str, options: DeleteOptions
     ) -> bool:
@@ -281,6 +287,16 @@ class LateObjects:
         if self.quota_gate is not None:
             self.quota_gate.wrote(namespace, quota["metadata"]["name"], quota["status"]["used"])
         await self._inner.update_status("", "resourcequotas", namespace, quota)
+
+    async def label_secret(self, namespace: str, name: str, key: str, value: str) -> None:
+        """Raises ApiError 404."""
+        assert self._inner is not None, "bound before anybody asks"
+
+        def change(secret: Json) -> None:
+            labels = {**(secret["metadata"].get("labels") or {}), key: value}
+            secret["metadata"]["labels"] = {k: labels[k] for k in sorted(labels)}
+
+        await self._inner.edit_named("", "secrets", namespace, name, change)
 
     async def get(self, group: str, plural: str, namespace: str, name: str) -> Json | None:
         assert self._inner is not None, "bound before anybody asks"

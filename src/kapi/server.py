@@ -158,7 +158,9 @@ class Server:
         authority = identity.build_authority(options, self._lister)
         listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
         objects = LateObjects(options.housekeeping, self._lister("", "resourcequotas").list)
-        who = identity.build_identity(options, clock, entropy, listers, objects.live)
+        who = identity.build_identity(
+            options, clock, entropy, listers, objects.live, objects.label_secret
+        )
         admission = build_admission(
             AdmissionDependencies(
                 options=options,

@@ -1,4 +1,5 @@
-"""Tokens of service accounts, bound or kept in Secrets (legacy): issue and check them.
+"""Bound tokens of service accounts: issue and check them. Those kept in Secrets are in
+`legacy_tokens.py`.
 
 A bound token names its account and, if bound, a Pod, Secret or Node, each by name and uid; it is
 good while all of them exist. `kinds/authentication.py` issues (serviceaccounts/token), the
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +33,6 @@ Json = dict[str, Any]
 
 USER_PREFIX = "system:serviceaccount:"
 GROUP = "system:serviceaccounts"
-LEGACY_ISSUER = "kubernetes/serviceaccount"
 LEEWAY_S = 60  # how far clocks may differ, and how long a deleted object still counts
 EXTENDED_EXPIRATION_S = 24 * 365 * 60 * 60  # what a token lives that asked for WARN_AFTER_S
 WARN_AFTER_S = 60 * 60 + 7  # the lifetime that marks a token mounted into a pod
@@ -168,7 +167,7 @@ class ServiceAccountTokens:
         claims = verified_claims(token, self._issuers, self._keys)
         if claims is None:
             return None
-        good_for = _audiences(claims, audiences, self._audiences)
+        good_for = good_audiences(claims, audiences, self._audiences)
         self._check_times(claims)
         return await self._user(claims), good_for
 
@@ -189,14 +188,14 @@ class ServiceAccountTokens:
         private = claims.get("kubernetes.io")
         if not isinstance(private, dict):
             private = {}
-        namespace = _text(private, "namespace")
+        namespace = claim_text(private, "namespace")
         account = _reference(private, "serviceaccount") or Reference("")
         await self._check_account(namespace, account)
         secret = _reference(private, "secret")
         if secret is not None:
             await self._check_bound("secret", namespace, secret)
         extra: dict[str, tuple[str, ...]] = {}
-        if jti := _text(claims, "jti"):
+        if jti := claim_text(claims, "jti"):
             extra[CREDENTIAL_ID] = (f"JTI={jti}",)
         pod = _reference(private, "pod")
         if pod is not None:
@@ -245,65 +244,6 @@ class ServiceAccountTokens:
         if not deleted:
             return False
         return datetime.fromisoformat(deleted).timestamp() < self._clock.now() - LEEWAY_S
-
-
-class LegacyTokens:
-    """Checks tokens that are kept in Secrets of type kubernetes.io/service-account-token."""
-
-    def __init__(self, keys: KeySet, audiences: Sequence[str], objects: Objects) -> None:
-        self._keys = keys
-        self._audiences = tuple(audiences)
-        self._objects = objects
-
-    async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenAnswer | None:
-        claims = verified_claims(token, frozenset((LEGACY_ISSUER,)), self._keys)
-        if claims is None:
-            return None
-        good_for = _audiences(claims, audiences, self._audiences)
-        subject = _text(claims, "sub")
-        if not subject:
-            raise InvalidCredentials("sub claim is missing")
-        values: list[str] = []
-        for key, word in (
-            ("namespace", "namespace"),
-            ("secret.name", "secretName"),
-            ("service-account.name", "serviceAccountName"),
-            ("service-account.uid", "serviceAccountUID"),
-        ):
-            value = _text(claims, f"kubernetes.io/serviceaccount/{key}")
-            if not value:
-                raise InvalidCredentials(f"{word} claim is missing")
-            values.append(value)
-        namespace, secret_name, name, uid = values
-        if split_username(subject) != (namespace, name):
-            raise InvalidCredentials("sub claim is invalid")
-        await self._check_secret(namespace, secret_name, token)
-        await self._check_account(namespace, name, uid)
-        user = UserInfo(name=username(namespace, name), uid=uid, groups=groups(namespace))
-        return user, good_for
-
-    async def _check_secret(self, namespace: str, name: str, token: str) -> None:
-        secret = await self._objects.find("secrets", namespace, name)
-        if secret is None or secret["metadata"].get("deletionTimestamp"):
-            raise InvalidCredentials("Token has been invalidated")
-        if secret["metadata"].get("labels", {}).get("kubernetes.io/legacy-token-invalid-since"):
-            raise InvalidCredentials("Token has been invalidated")
-        try:
-            kept = base64.b64decode((secret.get("data") or {}).get("token") or "")
-        except (binascii.Error, ValueError) as e:
-            raise InvalidCredentials("Token does not match server's copy") from e
-        if not hmac.compare_digest(kept, token.encode("utf-8", "surrogateescape")):
-            raise InvalidCredentials("Token does not match server's copy")
-
-    async def _check_account(self, namespace: str, name: str, uid: str) -> None:
-        account = await self._objects.find("serviceaccounts", namespace, name)
-        if account is None:
-            raise InvalidCredentials(f"serviceaccounts {quote(name)} not found")
-        if account["metadata"].get("deletionTimestamp"):
-            raise InvalidCredentials(f"ServiceAccount {namespace}/{name} has been deleted")
-        if account["metadata"].get("uid", "") != uid:
-            found = account["metadata"].get("uid", "")
-            raise InvalidCredentials(f"ServiceAccount UID ({found}) does not match claim ({uid})")
 
 
 def _decode(part: str) -> bytes | None:
@@ -360,7 +300,7 @@ def verified_claims(token: str, issuers: frozenset[str], keys: KeySet) -> Json |
 _ALGORITHMS = frozenset(("RS256", "ES256", "ES384", "ES512"))
 
 
-def _audiences(claims: Json, wanted: Sequence[str], ours: tuple[str, ...]) -> tuple[str, ...]:
+def good_audiences(claims: Json, wanted: Sequence[str], ours: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the token's audiences that are wanted; without any: InvalidCredentials."""
     given = claims.get("aud")
     if isinstance(given, str):
@@ -386,7 +326,7 @@ def _number(claims: Mapping[str, Any], key: str) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _text(claims: Mapping[str, Any], key: str) -> str:
+def claim_text(claims: Mapping[str, Any], key: str) -> str:
     value = claims.get(key)
     return value if isinstance(value, str) else ""
 
@@ -395,4 +335,4 @@ def _reference(claims: Mapping[str, Any], key: str) -> Reference | None:
     value = claims.get(key)
     if not isinstance(value, dict):
         return None
-    return Reference(_text(value, "name"), _text(value, "uid"))
+    return Reference(claim_text(value, "name"), claim_text(value, "uid"))

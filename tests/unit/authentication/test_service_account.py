@@ -13,15 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from kapi.authentication import service_account_keys as keys
 from kapi.authentication.authenticator import InvalidCredentials
+from kapi.authentication.legacy_tokens import LegacyTokens
 from kapi.authentication.service_account import (
     Issuer,
-    LegacyTokens,
     Objects,
     Reference,
     ServiceAccountTokens,
     split_username,
 )
-from kapi.clock import Entropy
+from kapi.authentication.token_use import LAST_USED, TokenUse
+from kapi.clock import Entropy, rfc3339
+from kapi.errors import ApiError
 from kapi.messages import UserInfo
 
 Json = dict[str, Any]
@@ -289,6 +291,31 @@ async def test_a_legacy_token_is_good_while_its_secret_holds_it() -> None:
     del world.store[("secrets", "ns", "s")]
     with pytest.raises(InvalidCredentials, match="Token has been invalidated"):
         await legacy.authenticate_token(token, AUDIENCES)
+
+
+async def test_the_day_of_a_legacy_tokens_last_use_is_kept() -> None:
+    world, labelled, token = World(), list[tuple[str, ...]](), _legacy()
+    data = {"token": base64.b64encode(token.encode()).decode()}
+
+    async def label(*words: str) -> None:
+        labelled.append(words)
+        if len(labelled) > 1:
+            raise ApiError(404, "NotFound", "it is gone")
+
+    use = TokenUse(world.clock, label)
+    legacy = LegacyTokens(world.keys, AUDIENCES, world.objects, use)
+    world.store.put("secrets", "ns", "s", "u", data=data)
+    today = rfc3339(world.clock.now())[:10]
+    assert await legacy.authenticate_token(token, AUDIENCES) is not None
+    assert labelled == [("ns", "s", LAST_USED, today)]
+    meta = world.store[("secrets", "ns", "s")]["metadata"]
+    for day in (today, rfc3339(world.clock.now() + 86400)[:10]):
+        meta["labels"] = {LAST_USED: day}
+        await legacy.authenticate_token(token, AUDIENCES)
+    assert len(labelled) == 1
+    meta["labels"] = {LAST_USED: "2020-01-01"}
+    assert await legacy.authenticate_token(token, AUDIENCES) is not None
+    assert len(labelled) == 2
 
 
 @pytest.mark.parametrize(
