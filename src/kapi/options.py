@@ -30,6 +30,7 @@ CONTROLLERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "root-ca": ("root-ca-cert-publisher", "root-ca-certificate-publisher-controller"),
         "resourcequota": ("resourcequota-controller",),
         "clusterrole-aggregation": ("clusterrole-aggregation-controller",),
+        "validatingadmissionpolicy-status": ("validatingadmissionpolicy-status-controller",),
     }
 )
 
@@ -244,7 +245,8 @@ class Options:
     # -- controllers --
     controllers: tuple[str, ...] = _list((),
         "Housekeeping controllers to run in this process: namespace, garbagecollector, "
-        "serviceaccount, root-ca, resourcequota, clusterrole-aggregation; `*` for all, `-name` for "
+        "serviceaccount, root-ca, resourcequota, clusterrole-aggregation, "
+        "validatingadmissionpolicy-status; `*` for all, `-name` for "
         "all but one. Default: none. (A flag of kube-controller-manager)")
     root_ca_file: str = _file(flags.CA_BUNDLE,
         "CA that the controller root-ca publishes. Default: the self-made one, or the serving "

@@ -15,6 +15,7 @@ from kapi.housekeeping import (
     cluster_roles,
     garbage,
     namespaces,
+    policy_types,
     quotas,
     root_ca,
     service_accounts,
@@ -76,6 +77,10 @@ def _cluster_roles(parts: Parts, feed: Feed) -> Controller:
     return cluster_roles.ClusterRoles(parts.world(cluster_roles.ACCOUNT), feed)
 
 
+def _policy_types(parts: Parts, feed: Feed) -> Controller:
+    return policy_types.PolicyTypes(parts.world(policy_types.ACCOUNT), feed)
+
+
 MAKERS: Mapping[str, Make] = {
     "namespace": _namespaces,
     "garbagecollector": _garbage,
@@ -83,6 +88,7 @@ MAKERS: Mapping[str, Make] = {
     "root-ca": _root_ca,
     "resourcequota": _quotas,
     "clusterrole-aggregation": _cluster_roles,
+    "validatingadmissionpolicy-status": _policy_types,
 }
 
 
