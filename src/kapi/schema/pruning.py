@@ -14,7 +14,8 @@ nullable.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from kapi.schema.custom_parsing import META_FIELDS
@@ -43,6 +44,12 @@ def prune_all(value: Any, unknown: Unknown) -> Any:
 
 def compile_pruner(schema: Schema, decoder: Callable[[Schema], Decode]) -> Decode:
     """`decoder`: how a schema below is compiled; typed ones (metadata) too."""
+    if not schema.properties and schema.items is None and schema.values is None:
+        return _LEAVES[(schema.preserve_unknown, schema.embedded_resource)]
+    return _compile(schema, decoder)
+
+
+def _compile(schema: Schema, decoder: Callable[[Schema], Decode]) -> Decode:
     of_list = _list_pruner(schema, decoder)
     of_map = _map_pruner(schema, decoder)
     if of_map is prune_nothing and of_list is prune_nothing:
@@ -141,3 +148,18 @@ def lets_through(values: Schema) -> bool:
         values.preserve_unknown or values.format or values.properties or values.items
         or values.values or values.constraints or values.enum or values.nullable
     )  # fmt: skip
+
+
+def _leaf(*, preserve: bool, embedded: bool) -> Decode:
+    schema = Schema("any", preserve_unknown=preserve, embedded_resource=embedded)
+    return _compile(schema, lambda below: prune_all)
+
+
+# Most of the places in a schema are leaves, and they share their functions.
+_LEAVES: Mapping[tuple[bool, bool], Decode] = MappingProxyType(
+    {
+        (preserve, embedded): _leaf(preserve=preserve, embedded=embedded)
+        for preserve in (False, True)
+        for embedded in (False, True)
+    }
+)

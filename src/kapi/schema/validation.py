@@ -11,7 +11,8 @@ What x-kubernetes-validations ask is not decided here: `Rules` is where an evalu
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import orjson
@@ -44,6 +45,7 @@ class Validators:
 
     def __init__(self) -> None:
         self._compiled: dict[int, tuple[Schema, Valid | None]] = {}
+        self._plains: dict[tuple[tuple[str, ...], bool, bool], Valid] = {}
 
     def valid(self, schema: Schema, value: Any) -> bool:
         run = self._valid(schema)
@@ -74,6 +76,8 @@ class Validators:
         if not (types or of_text or of_number or of_list or of_map or junctors or enum):
             return None
         nullable = schema.nullable or not types
+        if not (of_text or of_number or of_list or of_map or junctors or enum):
+            return self._plain(types, nullable, bool(format_of(schema)))
         text, number, integer = "string" in types, "number" in types, "integer" in types
         lists, maps, booleans = "array" in types, "object" in types, "boolean" in types
         anything = not types
@@ -102,6 +106,18 @@ class Validators:
             return junctors is None or junctors(value)
 
         return valid
+
+    def _plain(self, types: tuple[str, ...], nullable: bool, formatted: bool) -> Valid:
+        """For a place that says its types alone: most do, and they share their functions."""
+        key = (types, nullable, formatted)
+        found = self._plains.get(key)
+        if found is None:
+            classes = {c for t in types for c in _CLASSES[t]}
+            if formatted and not {"number", "integer"} & set(types):
+                classes |= {str, list}  # a quirk: where there is a format, both are let in
+            whole = "integer" in types and "number" not in types
+            found = self._plains[key] = _of_classes(frozenset(classes), nullable, whole=whole)
+        return found
 
     def _list(self, schema: Schema, c: Constraints) -> Valid | None:
         item = self._valid(schema.items) if schema.items is not None else None
@@ -174,6 +190,28 @@ class Validators:
             return not refuses_all and (negated is None or not negated(value))
 
         return valid
+
+
+_CLASSES: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "string": (str,), "number": (int, float), "integer": (int,), "boolean": (bool,),
+        "array": (list,), "object": (dict,),
+    }
+)  # fmt: skip
+
+
+def _of_classes(classes: frozenset[type], nullable: bool, *, whole: bool) -> Valid:
+    """`whole`: a float will do if it is a whole number."""
+
+    def valid(value: Any) -> bool:
+        kind = value.__class__
+        if kind in classes:
+            return True
+        if value is None:
+            return nullable
+        return whole and kind is float and bool(value.is_integer())
+
+    return valid
 
 
 _NO_CONSTRAINTS = Constraints()
