@@ -125,6 +125,34 @@ async def test_a_mutating_webhook_changes_the_object(tmp_path: Path) -> None:
         assert await run.client.get(f"{MAPS}/a") == made
 
 
+@pytest.mark.parametrize(
+    ("value", "warned"),
+    [([{"operation": "Sideways"}], True), ([{"manager": "m", "operation": "Update"}], True)],
+)
+async def test_owners_that_cannot_be_are_not_taken(
+    tmp_path: Path, value: Any, warned: bool
+) -> None:
+    async with started(tmp_path) as (run, hooks):
+        hooks.paths["/m"] = patch(
+            {"op": "replace", "path": "/metadata/managedFields", "value": value},
+            {"op": "add", "path": "/metadata/uid", "value": "mine"},
+        )
+        await configure(run, "Mutating", hook(hooks, "m"))
+        answer = await run.client("POST", MAPS, config_map("a", x="1"))
+        made = answer.expect(201)
+        assert made["metadata"]["managedFields"][0]["fieldsV1"] == {"f:data": {".": {}, "f:x": {}}}
+        assert made["metadata"]["uid"] != "mine"
+        assert any("invalid state after admission" in text for text in answer.warnings) is warned
+
+
+async def test_an_object_stays_in_its_namespace(tmp_path: Path) -> None:
+    async with started(tmp_path) as (run, hooks):
+        hooks.paths["/m"] = patch({"op": "replace", "path": "/metadata/namespace", "value": "n"})
+        await configure(run, "Mutating", hook(hooks, "m"))
+        answer = await run.client("POST", MAPS, config_map("a"))
+        assert answer.expect(400)["message"].startswith("the namespace of the provided object")
+
+
 @pytest.mark.parametrize("form", [JSON_PATCH, APPLY_PATCH])
 async def test_patches_are_mutated_too(tmp_path: Path, form: str) -> None:
     async with started(tmp_path) as (run, hooks):

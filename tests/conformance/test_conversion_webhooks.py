@@ -313,6 +313,18 @@ async def test_a_bad_object_of_many_is_named(tmp_path: Path) -> None:
         assert (await run.client.get(f"{things('v1')}/c"))["spec"] == {"host": "h"}
 
 
+async def test_a_webhook_out_of_reach_is_asked_once(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (run, hooks):
+        await define(run, hooks)
+        for i in range(250):
+            await run.client.post(things("v2"), thing("v2", f"t{i:03}", address="tcp://h"))
+        hooks.status, hooks.paths["/convert"] = 503, lambda request: b""
+        refused = (await run.client("GET", things("v1"))).expect(500)
+        assert len(hooks.asked("/convert")) == 1
+        assert "the server is currently unable to handle the request" in refused["message"]
+        assert len(refused["details"]["causes"]) == 100
+
+
 async def test_nothing_is_stored_that_cannot_be_converted(tmp_path: Path) -> None:
     async with serving(tmp_path) as (run, hooks):
         await define(run, hooks)

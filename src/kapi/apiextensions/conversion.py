@@ -189,16 +189,19 @@ class HookConversions:
     ) -> Sequence[Json | ConversionFailed]:
         """Stored objects, of whatever version, in one of the served versions: each, or why not."""
         api_version = self._shapes.api_version(version)
-        out: list[Json | ConversionFailed] = [self._shapes.as_read(obj) for obj in objects]
-        foreign = [
-            at
-            for at, obj in enumerate(out)
-            if isinstance(obj, dict) and obj.get("apiVersion") != api_version
-        ]
-        for part in _parts(out, foreign):
-            found = await self._part([out[at] for at in part], api_version)  # type: ignore[misc]
+        own = [self._shapes.as_read(obj) for obj in objects]
+        out: list[Json | ConversionFailed] = [*own]
+        foreign = [at for at, obj in enumerate(own) if obj.get("apiVersion") != api_version]
+        unreached: ConversionFailed | None = None
+        for part in _parts(own, foreign):
+            if unreached is not None:
+                found: Sequence[Json | ConversionFailed] = [unreached] * len(part)
+            else:
+                found = await self._part([own[at] for at in part], api_version)
             for at, obj in zip(part, found, strict=True):
                 out[at] = obj
+                if isinstance(obj, ConversionFailed) and obj.unreached:
+                    unreached = obj
         return [self._shapes.shaped(obj, version) if isinstance(obj, dict) else obj for obj in out]
 
     async def _part(

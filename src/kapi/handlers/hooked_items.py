@@ -16,6 +16,7 @@ from kapi.registry.resource import Version
 
 Json = dict[str, Any]
 Found = dict[Item, bytes | Corrupt]
+SLICE = 100  # objects decoded and asked for together: at most some 5 ms between two turns
 ROUNDS_MAX = 100  # times that others, who were asking for the same, gave up before it came
 
 
@@ -69,16 +70,31 @@ class HookedItems:
             self._under_way[item] = future
         found: Found = {}
         try:
-            objects = await self._conversions.many(
-                [item.peek() for item in items], self._form.version.name
-            )
-            for item, obj in zip(items, objects, strict=True):
-                found[item] = self._tail(item, obj)
+            for at in range(0, len(items), SLICE):
+                part = items[at : at + SLICE]
+                unreached = await self._part(part, found)
+                if unreached is not None:  # it would be no better for the others
+                    rest = items[at + SLICE :]
+                    found.update((i, Corrupt(i.key, i.revision, unreached)) for i in rest)
+                    break
+                await asyncio.sleep(0)
         finally:  # without a result, those who wait ask themselves
             for item in items:
                 del self._under_way[item]
             future.set_result(found)
         return found
+
+    async def _part(self, items: Sequence[Item], found: Found) -> ConversionFailed | None:
+        """Why nobody could be asked, if so."""
+        unreached = None
+        objects = await self._conversions.many(
+            [item.peek() for item in items], self._form.version.name
+        )
+        for item, obj in zip(items, objects, strict=True):
+            found[item] = self._tail(item, obj)
+            if isinstance(obj, ConversionFailed) and obj.unreached:
+                unreached = obj
+        return unreached
 
     def _tail(self, item: Item, obj: Json | ConversionFailed) -> bytes | Corrupt:
         if isinstance(obj, ConversionFailed):

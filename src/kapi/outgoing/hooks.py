@@ -22,7 +22,7 @@ from kapi.outgoing.client import Call, Client, Fetched
 from kapi.outgoing.dial import Endpoint
 from kapi.outgoing.services import host_name
 from kapi.outgoing.tls import Tls
-from kapi.outgoing.words import OutgoingError
+from kapi.outgoing.words import ConnectionLost, OutgoingError
 
 Json = dict[str, Any]
 # An answer carries a patch, or the objects of one request converted: some times an object's 1.5 MB.
@@ -79,7 +79,7 @@ class HookClient:
         """The body of an answer with a status of success. Raises HookError."""
         try:
             call = self._call(config, body, timeout_s)
-            fetched = await self._client.fetch(call, timeout_s=timeout_s, limit=ANSWER_BYTES_MAX)
+            fetched = await self._fetched(call, timeout_s)
         except OutgoingError as e:
             raise HookError(words.url_error("POST", address(config, timeout_s), e)) from None
         if not 200 <= fetched.status <= 206:
@@ -90,6 +90,15 @@ class HookClient:
                 f"0-length response with status code: {fetched.status} and content type: {kind}"
             )
         return fetched.body
+
+    async def _fetched(self, call: Call, timeout_s: int) -> Fetched:
+        """Once more if a kept connection ended before a byte came: the webhook's server closed it
+        while the request was under way. Webhooks must bear being asked twice.
+        """
+        try:
+            return await self._client.fetch(call, timeout_s=timeout_s, limit=ANSWER_BYTES_MAX)
+        except ConnectionLost:
+            return await self._client.fetch(call, timeout_s=timeout_s, limit=ANSWER_BYTES_MAX)
 
     def _call(self, config: Json, body: bytes, timeout_s: int) -> Call:
         service = config.get("service")

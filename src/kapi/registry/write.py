@@ -129,11 +129,11 @@ class Writer:
         steps.restrict(change, proposed, live)
         # 5 admission may change it
         attributes = steps.attributes(change, proposed, live)
+        owners = proposed["metadata"].get("managedFields")
         if not change.admitted:
             await self._admission.admit(attributes)
         if attributes.mutated:
-            steps.wipe(self._versions, change, proposed, live)
-            steps.restrict(change, proposed, live)
+            steps.put_back(self._versions, change, proposed, live, owners)
         # A custom kind is settled in the version of the request, and converted last.
         late = change.resource.custom
         work, before = proposed, live

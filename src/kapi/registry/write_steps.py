@@ -8,13 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 from kapi.admission.plugin import Attributes
+from kapi.managedfields.manager import decode
 from kapi.registry import edits
 from kapi.registry.change import Change
+from kapi.registry.conditions import match_path
 from kapi.registry.edits import keep, restore
+from kapi.registry.object_meta import validate_managed_fields
 from kapi.registry.strategy import Context
 from kapi.registry.versions import Versions
 
 Json = dict[str, Any]
+INVALID_OWNERS = (
+    ".metadata.managedFields was in an invalid state after admission; this could be caused by an "
+    "outdated mutating admission controller; please fix your requests: "
+)
 
 
 def wipe(versions: Versions, change: Change, proposed: Json, live: Json | None) -> None:
@@ -47,6 +54,36 @@ def restrict(change: Change, proposed: Json, live: Json | None) -> None:
     if paths is not None:
         assert live is not None, "a subresource is of something"
         edits.restrict(proposed, live, paths)
+
+
+def put_back(
+    versions: Versions,
+    change: Change,
+    proposed: Json,
+    live: Json | None,
+    owners: list[Json] | None,
+) -> None:
+    """What an object may not lose, however admission changed it; `owners`: before that."""
+    match_path(change, proposed)
+    wipe(versions, change, proposed, live)
+    restrict(change, proposed, live)
+    _keep_owners(change, proposed, owners)
+
+
+def _keep_owners(change: Change, proposed: Json, owners: list[Json] | None) -> None:
+    """Owners as they were, if somebody from outside has left others that cannot be."""
+    meta = proposed["metadata"]
+    entries = meta.get("managedFields")
+    if not entries or entries == owners:
+        return
+    found = validate_managed_fields(entries, "metadata.managedFields")
+    if not found and decode(entries):
+        return
+    meta.pop("managedFields")
+    if owners:
+        meta["managedFields"] = owners
+    why = str(found[0]) if len(found) == 1 else f"[{', '.join(map(str, found))}]"
+    change.warn(INVALID_OWNERS + why)
 
 
 def attributes(change: Change, proposed: Json, live: Json | None) -> Attributes:

@@ -76,3 +76,26 @@ async def test_calls_that_do_not_come_about(config: Json, text: str) -> None:
         await HookClient(client, resolve).post(config, b"{}", 5)
     assert text in str(raised.value)
     await client.close()
+
+
+async def test_a_kept_connection_that_was_closed_meanwhile(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    answered = 0
+
+    async def handle(asked: Asked) -> None:
+        nonlocal answered
+        answered += 1
+        if answered % 2:
+            await asked.answer(200, b"{}")
+        else:
+            asked.writer.close()  # it was told nothing, and will not answer
+
+    tls = server_tls(authority.serving("127.0.0.1"))
+    client = Client(SystemClock())
+    async with scripted(http(handle), tls) as serving:
+        bundle = base64.b64encode(authority.pem.encode()).decode()
+        config = {"url": f"https://127.0.0.1:{serving.port}/", "caBundle": bundle}
+        hooks = HookClient(client, lambda namespace, name, port: ("", 0))
+        for _ in range(3):
+            assert await hooks.post(config, b"{}", 5) == b"{}"
+        await client.close()
