@@ -21,6 +21,7 @@ from kapi.kinds.pod_controllers import (
     negative,
     shown_strategy,
 )
+from kapi.kinds.pod_warnings import claim_warnings
 from kapi.kinds.replicas import at_most, counts
 from kapi.kinds.templates import (
     is_empty,
@@ -105,6 +106,18 @@ class StatefulSetStrategy(PodController):
             if field not in _FREE_SET
         ):
             out.append(errors.field_forbidden("spec", _FIXED_SET))
+        return out
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        if context.subresource:
+            return []
+        out, spec = super().warnings(obj, old, context), obj.get("spec") or {}
+        for i, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+            where = f"spec.volumeClaimTemplates[{i}]" + ("" if old is None else ".Spec")
+            out += claim_warnings(claim.get("spec") or {}, where)
+        if spec.get("revisionHistoryLimit", 0) < 0:
+            text = "a negative value retains all historical revisions; a value >= 0 is recommended"
+            out.append(f"spec.revisionHistoryLimit: {text}")
         return out
 
     def validate_status(self, status: Json, old: Json) -> Findings:
@@ -207,6 +220,13 @@ class DaemonSetStrategy(PodController):
             generation = _generation(old) + (changed and not context.subresource)
         meta = obj["metadata"]
         meta["annotations"] = _with_generation(meta.get("annotations") or {}, generation)
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        """Only another template is looked at."""
+        before = (old or {}).get("spec") or {}
+        if old is not None and before.get("template") == (obj.get("spec") or {}).get("template"):
+            return []
+        return super().warnings(obj, old, context)
 
     def validate_spec(self, spec: Json) -> Findings:
         selector, template = spec.get("selector"), spec.get("template") or {}

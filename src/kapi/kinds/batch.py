@@ -74,8 +74,7 @@ class JobStrategy(Strategy):
         if context.subresource:
             return []
         template = (obj.get("spec") or {}).get("template") or {}
-        before = None if old is None else (old.get("spec") or {}).get("template") or {}
-        return template_warnings(template, before, "spec.template")
+        return template_warnings(obj, old, template, "spec.template")
 
 
 def _generate_selector(job: Json, spec: Json) -> None:
@@ -147,8 +146,7 @@ class CronJobStrategy(Strategy):
             return []
         spec = obj.get("spec") or {}
         template = _job_template(spec)
-        before = None if old is None else _job_template(old.get("spec") or {})
-        out = template_warnings(template, before, "spec.jobTemplate.spec.template")
+        out = template_warnings(obj, old, template, "spec.jobTemplate.spec.template")
         if "TZ" in spec.get("schedule", ""):
             where = "spec.schedule"
             text = "CRON_TZ or TZ used in schedule is not officially supported"

@@ -9,6 +9,7 @@ from typing import Any
 
 from kapi.errors import FieldError, field_forbidden, invalid_value
 from kapi.kinds import checks, claim_specs, go_view
+from kapi.kinds.pod_warnings import claim_warnings
 from kapi.kinds.storage_columns import CLASS_ANNOTATION
 from kapi.registry.strategy import Context, Strategy
 
@@ -70,7 +71,7 @@ class PersistentVolumeClaimStrategy(Strategy):
         annotations = obj["metadata"].get("annotations") or {}
         if CLASS_ANNOTATION in annotations:
             out.append(f"metadata.annotations[{CLASS_ANNOTATION}]: {_CLASS_WARNING}")
-        return out
+        return out + claim_warnings(obj.get("spec") or {}, "spec")
 
 
 def _claim_changes(obj: Json, old: Json) -> list[FieldError]:

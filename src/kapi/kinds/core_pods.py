@@ -74,7 +74,7 @@ class PodStrategy(Strategy):
         return out + pod_updates.validate_pod_change(obj, old)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
-        return pod_warnings(obj, old) if not context.subresource else []
+        return pod_warnings(obj) if old is None else []
 
     def grace_period(self, obj: Json, requested: int | None) -> int | None:
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
@@ -150,8 +150,7 @@ class PodTemplateStrategy(Strategy):
         return validate_pod_template_spec(obj.get("template") or {}, "template")
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
-        before = None if old is None else old.get("template") or {}
-        return template_warnings(obj.get("template") or {}, before, "template")
+        return template_warnings(obj, old, obj.get("template") or {}, "template")
 
 
 # -- replication controllers ----------------------------------------------------------------------
@@ -182,9 +181,10 @@ class ReplicationControllerStrategy(Strategy):
         return _validate_controller(obj.get("spec") or {}, "spec")
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
-        template = (obj.get("spec") or {}).get("template") or {}
-        before = None if old is None else (old.get("spec") or {}).get("template") or {}
-        return template_warnings(template, before, "spec.template")
+        # An update is warned of what the old template says: so does the real server
+        # (https://github.com/kubernetes/kubernetes/pull/142443).
+        template = ((old or obj).get("spec") or {}).get("template") or {}
+        return template_warnings(obj, old, template, "spec.template")
 
 
 def _validate_controller(spec: Json, path: str) -> list[FieldError]:

@@ -63,8 +63,7 @@ class PodController(Strategy):
         if context.subresource:
             return []
         template = (obj.get("spec") or {}).get("template") or {}
-        before = None if old is None else (old.get("spec") or {}).get("template") or {}
-        return template_warnings(template, before, "spec.template")
+        return template_warnings(obj, old, template, "spec.template")
 
     def selector_and_template(self, spec: Json, word: str, bad: str) -> Findings:
         """The selector, then the template if the selector is one."""
