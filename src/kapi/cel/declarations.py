@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kapi.cel.types import DYN, SIMPLE, Type, list_of, map_of, opaque, optional_of, param, type_of
+from kapi.cel.types import SIMPLE, Type, list_of, map_of, opaque, optional_of, param, type_of
 from kapi.cel.values import _NAMES, type_name
 
 Implementation = Callable[..., Any]
@@ -125,7 +125,3 @@ def fits(t: Type, value: Any) -> bool:
     if t.kind == "list" and t.params[0].kind not in ("dyn", "param"):
         return all(fits(t.params[0], item) for item in value[:1])
     return True
-
-
-def of_dyn(t: Type) -> Type:
-    return DYN

@@ -46,6 +46,8 @@ def escape(name: str) -> str | None:
         return None
     if name in _WORDS:
         return f"__{name}__"
+    if name.isalnum():
+        return name
     for plain, escaped in _ESCAPES:
         name = name.replace(plain, escaped)
     return name
@@ -68,18 +70,32 @@ class DeclaredStruct(StructType):
     raw = True
 
 
-def declare(schema: Schema, *, root: bool, name: str = "selfType") -> Declared | None:
-    """None: an expression cannot speak of it. `root`: whether it is an object with a kind."""
+Made = dict[int, "Declared | None"]  # by the identity of schemas that live as long
+
+
+def declare(
+    schema: Schema, *, root: bool, name: str = "selfType", made: Made | None = None
+) -> Declared | None:
+    """None: an expression cannot speak of it. `root`: whether it is an object with a kind. `made`:
+    what was declared before, of the same tree of schemas."""
+    if made is None:
+        return _declared(schema, name, {}, root=root)
+    if id(schema) not in made:
+        made[id(schema)] = _declared(schema, name, made, root=root)
+    return made[id(schema)]
+
+
+def _declared(schema: Schema, name: str, made: Made, *, root: bool) -> Declared | None:
     c = schema.constraints or _NO_CONSTRAINTS
     if schema.format == "int-or-string":
         most = _characters(c.max_length) if c.max_length is not None else REQUEST_BYTES_MAX - 2
         return Declared(Type("dyn", elements_max=most), 1)
     if schema.type == "array":
-        return _list(schema, c, name)
+        return _list(schema, c, name, made)
     if schema.type in ("object", "map"):
         if schema.values is not None and not _anything(schema.values):
-            return _map(schema, c, name)
-        return _object(schema, root=root, name=name)
+            return _map(schema, c, name, made)
+        return _object(schema, name, made, root=root)
     if schema.type == "string":
         return _string(schema, c)
     return _SCALARS.get(schema.type)
@@ -123,10 +139,11 @@ def _string(schema: Schema, c: Constraints) -> Declared:
     return Declared(Type("string", elements_max=most), _STRING_LEAST)
 
 
-def _list(schema: Schema, c: Constraints, name: str) -> Declared | None:
+def _list(schema: Schema, c: Constraints, name: str, made: Made) -> Declared | None:
     if schema.items is None:
         return None
-    item = declare(schema.items, root=schema.items.embedded_resource, name=f"{name}.@idx")
+    own = schema.items.embedded_resource
+    item = declare(schema.items, root=own, name=f"{name}.@idx", made=made)
     if item is None:
         return None
     most = (REQUEST_BYTES_MAX - 2) // (item.bytes_least + 1)
@@ -136,9 +153,10 @@ def _list(schema: Schema, c: Constraints, name: str) -> Declared | None:
     return Declared(t, 2)
 
 
-def _map(schema: Schema, c: Constraints, name: str) -> Declared | None:
+def _map(schema: Schema, c: Constraints, name: str, made: Made) -> Declared | None:
     assert schema.values is not None
-    value = declare(schema.values, root=schema.values.embedded_resource, name=f"{name}.@elem")
+    own = schema.values.embedded_resource
+    value = declare(schema.values, root=own, name=f"{name}.@elem", made=made)
     if value is None:
         return None
     most = (REQUEST_BYTES_MAX - 2) // (value.bytes_least + 6)
@@ -155,16 +173,16 @@ def _map(schema: Schema, c: Constraints, name: str) -> Declared | None:
     return Declared(Type("map", "map", (STRING, value.type), convert, most), 2)
 
 
-def _object(schema: Schema, *, root: bool, name: str) -> Declared:
+def _object(schema: Schema, name: str, made: Made, *, root: bool) -> Declared:
     c = schema.constraints or _NO_CONSTRAINTS
     fields: dict[str, Type] = {}
     keys: dict[str, str] = {}
     least = 2
     for p in schema.properties.values():
-        below = _field(schema, p, f"{name}.{escape(p.name)}", root=root)
+        escaped = escape(p.name)
+        below = _field(schema, p, f"{name}.{escaped}", made, root=root)
         if below is None:
             continue
-        escaped = escape(p.name)
         if escaped is not None:
             fields[escaped] = below.type
             if escaped != p.name:
@@ -176,12 +194,12 @@ def _object(schema: Schema, *, root: bool, name: str) -> Declared:
     return Declared(t, least)
 
 
-def _field(schema: Schema, p: Property, name: str, *, root: bool) -> Declared | None:
+def _field(schema: Schema, p: Property, name: str, made: Made, *, root: bool) -> Declared | None:
     if root and p.name in ("apiVersion", "kind", "metadata"):
         return _of_every_kind(schema, p)
     if p.schema.typed:
         return None
-    return declare(p.schema, root=p.schema.embedded_resource, name=name)
+    return declare(p.schema, root=p.schema.embedded_resource, name=name, made=made)
 
 
 def _of_every_kind(schema: Schema, p: Property) -> Declared:

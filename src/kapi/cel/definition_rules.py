@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kapi.cel.call_estimates import MOST
-from kapi.cel.declared import REQUEST_BYTES_MAX, Declared, declare
+from kapi.cel.declared import REQUEST_BYTES_MAX, Declared, Made, declare
 from kapi.cel.rule_walk import RuleEvaluator
 from kapi.cel.rules import Compiled, RuleCompiler
 from kapi.errors import FieldError, GoText, field_forbidden, invalid_value
@@ -82,6 +82,7 @@ class _Check:
         self._wrong = wrong
         self.found: list[FieldError] = []
         self._sum = 0
+        self._made: Made = {}
         self._expensive: list[tuple[int, str]] = []
 
     def node(
@@ -113,7 +114,7 @@ class _Check:
             self.node(schema.items, props["items"], f"{path}.items", cardinality=inside,
                       root=schema.items.embedded_resource, no_past=of_items)  # fmt: skip
         if schema.rules and not any(field.startswith(path) for field in self._wrong):
-            declared = declare(schema, root=root)
+            declared = declare(schema, root=root, made=self._made)
             self._rules(schema, declared, path, cardinality, no_past)
 
     def _rules(

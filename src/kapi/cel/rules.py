@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kapi.cel.declared import Declared, declare
+from kapi.cel.declared import Declared
 from kapi.cel.environment import Environment, kubernetes
 from kapi.cel.estimate import estimate
 from kapi.cel.literal_checks import walk
@@ -41,15 +41,6 @@ class Compiled:
     @property
     def optional_old(self) -> bool:
         return bool(self.rule.get("optionalOldSelf"))
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A place in a schema that has rules, or that lies below one that has."""
-
-    schema: Schema
-    declared: Declared | None
-    rules: tuple[Compiled, ...] = ()
 
 
 @dataclass(slots=True)
@@ -147,8 +138,3 @@ def _steps(path: str) -> Iterator[str]:
             end += 1
         yield path[at + 1 : end]
         at = end
-
-
-def below(node: Schema, declared: Declared | None, child: Schema) -> Declared | None:
-    """The declared type of a schema right below another."""
-    return declare(child, root=child.embedded_resource)
