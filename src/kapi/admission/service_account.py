@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kapi import errors
+from kapi.admission import mountable_secrets
 from kapi.admission.listers import Lister
 from kapi.admission.plugin import Attributes, Operation, refused
+from kapi.authorization import node_references
 from kapi.clock import Clock, Entropy
 
 Json = dict[str, Any]
@@ -48,10 +50,15 @@ class ServiceAccountPlugin:
         self._entropy = entropy
 
     def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
-        return (operation, group, resource, subresource) == ("CREATE", "", "pods", "")
+        return (group, resource) == ("", "pods") and (operation, subresource) in (
+            ("CREATE", ""),
+            ("UPDATE", "ephemeralcontainers"),
+        )
 
     async def admit(self, attributes: Attributes) -> None:
         a = attributes
+        if a.subresource:
+            return
         pod = a.object
         assert pod is not None
         spec = pod.setdefault("spec", {})
@@ -66,6 +73,30 @@ class ServiceAccountPlugin:
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             secrets = account["imagePullSecrets"]
             spec["imagePullSecrets"] = [{"name": s.get("name", "")} for s in secrets]
+        self._limit(a, account, spec)
+
+    async def validate(self, attributes: Attributes) -> None:
+        """Webhooks may have changed the pod since."""
+        a = attributes
+        pod = a.object or {}
+        spec = pod.get("spec") or {}
+        if MIRROR_POD in ((pod.get("metadata") or {}).get("annotations") or {}):
+            if not a.subresource:
+                self._check_mirror(a, spec)
+            return
+        name = spec.get("serviceAccountName", "")
+        if not name:
+            if not a.subresource:
+                where = f"{a.namespace}/{pod.get('metadata', {}).get('name', '')}"
+                raise refused(a, f"no service account specified for pod {where}")
+            return
+        self._limit(a, await self._account(a, name), spec)
+
+    def _limit(self, a: Attributes, account: Json, spec: Json) -> None:
+        if mountable_secrets.limits(account):
+            problem = mountable_secrets.problem(account, spec, ephemeral=bool(a.subresource))
+            if problem:
+                raise refused(a, problem)
 
     async def _account(self, a: Attributes, name: str) -> Json:
         account = self._accounts.get(a.namespace, name)
@@ -99,17 +130,15 @@ class ServiceAccountPlugin:
 
     def _check_mirror(self, a: Attributes, spec: Json) -> None:
         """A pod that mirrors a file of a node has nothing to do with accounts."""
-        text = ""
         if spec.get("serviceAccountName"):
-            text = "a mirror pod may not reference service accounts"
+            raise refused(a, "a mirror pod may not reference service accounts")
+        if any(kind == "secrets" for kind, _ in node_references.of_pod(a.object or {})):
+            raise refused(a, "a mirror pod may not reference secrets")
         for volume in spec.get("volumes") or ():
-            if volume.get("secret") is not None:
-                text = "a mirror pod may not reference secrets"
             for source in (volume.get("projected") or {}).get("sources") or ():
                 if source.get("serviceAccountToken") is not None:
                     text = "a mirror pod may not use ServiceAccountToken volume projections"
-        if text:
-            raise refused(a, text)
+                    raise refused(a, text)
 
     def _mount(self, spec: Json) -> None:
         volumes = spec.get("volumes") or []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -209,6 +210,13 @@ class TestPriority:
         await plugin.validate(second)
 
 
+ENV: Json = {
+    "name": "c",
+    "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "x", "key": "k"}}}],
+}
+ENV_FROM: Json = {"name": "c", "envFrom": [{"secretRef": {"name": "x"}}]}
+
+
 class TestServiceAccounts:
     async def pod(self, *accounts: Json, **spec: Any) -> Json:
         pod = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}], **spec}}
@@ -272,6 +280,67 @@ class TestServiceAccounts:
         assert (await refusal(plugin, write("pods", named_one))).endswith(
             "a mirror pod may not reference service accounts"
         )
+
+    @pytest.mark.parametrize(
+        ("spec", "words"),
+        [
+            (
+                {"volumes": [{"name": "v", "secret": {"secretName": "x"}}]},
+                'volume with secret.secretName="x" is not allowed because service account robot '
+                "does not reference that secret",
+            ),
+            (
+                {"initContainers": [ENV]},
+                'init container c with envVar E referencing secret.secretName="x" is not allowed',
+            ),
+            (
+                {"containers": [ENV_FROM]},
+                'container c with envFrom referencing secret.secretName="x" is not allowed',
+            ),
+            (
+                {"imagePullSecrets": [{"name": "x"}]},
+                'imagePullSecrets[0].name="x" is not allowed because service account robot does '
+                "not reference that imagePullSecret",
+            ),
+        ],
+    )
+    async def test_an_account_may_limit_secrets(self, spec: Json, words: str) -> None:
+        limiting = {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}
+        account: Json = {"metadata": {"name": "robot", "namespace": "ns"}}
+        given = {"metadata": {}, "spec": {"serviceAccountName": "robot", **spec}}
+        free = ServiceAccountPlugin(Objects(account), nothing, Entropy())
+        await free.admit(write("pods", copy.deepcopy(given)))
+        asked = copy.deepcopy(given)
+        account["metadata"].update(limiting)
+        plugin = ServiceAccountPlugin(Objects(account), nothing, Entropy())
+        for step in ("admit", "validate"):
+            assert words in await refusal(plugin, write("pods", asked), step)
+        for field in ("secrets", "imagePullSecrets"):
+            account[field] = [{"name": "x"}]
+        await plugin.validate(write("pods", asked))
+
+    async def test_secrets_of_ephemeral_containers(self) -> None:
+        annotations = {"kubernetes.io/enforce-mountable-secrets": "true"}
+        meta = {"name": "robot", "namespace": "ns", "annotations": annotations}
+        plugin = ServiceAccountPlugin(Objects({"metadata": meta}), nothing, Entropy())
+        spec = {"serviceAccountName": "robot", "containers": [ENV], "ephemeralContainers": [ENV]}
+        asked = write("pods", {"spec": spec}, {}, subresource="ephemeralcontainers")
+        assert plugin.handles(asked.operation, "", "pods", asked.subresource)
+        await plugin.admit(asked)
+        assert "ephemeral container c with envVar E" in await refusal(plugin, asked, "validate")
+        del spec["ephemeralContainers"]
+        await plugin.validate(asked)
+
+    async def test_mirrors_refer_to_no_secret(self) -> None:
+        meta = {"annotations": {"kubernetes.io/config.mirror": "x"}}
+        plugin = ServiceAccountPlugin(Objects(), nothing, Entropy())
+        token: Json = {"projected": {"sources": [{"serviceAccountToken": {}}]}}
+        for spec, words in (
+            ({"containers": [ENV]}, "a mirror pod may not reference secrets"),
+            ({"volumes": [token]}, "a mirror pod may not use ServiceAccountToken volume"),
+        ):
+            asked = write("pods", {"metadata": meta, "spec": spec})
+            assert words in await refusal(plugin, asked, "validate")
 
 
 class TestRuntimeClasses:
