@@ -16,6 +16,7 @@ from housekeeping_harness import (
     maps,
     named,
     names,
+    owned_by,
     pod,
     until,
     widget,
@@ -23,6 +24,7 @@ from housekeeping_harness import (
 )
 from server_harness import Running, running
 
+from kapi.storage.interface import Storage, Unavailable
 from kapi.storage.sqlite import SqliteStorage
 
 Json = dict[str, Any]
@@ -163,6 +165,50 @@ async def test_a_namespace_of_the_same_name_is_another_one() -> None:
         await run.client.post(maps("a"), named("m"))
         await idle(run)
         assert "m" in await names(run, maps("a"))
+
+
+class Failing:
+    """A store that does not answer so many writes."""
+
+    def __init__(self, inner: Storage) -> None:
+        self._inner = inner
+        self.failures = 0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name not in ("delete", "update"):
+            return found
+
+        async def write(*args: Any, **more: Any) -> Any:
+            if self.failures:
+                self.failures -= 1
+                raise Unavailable("a test says so")
+            return await found(*args, **more)
+
+        return write
+
+
+async def test_a_store_that_fails_for_a_while_only_delays_it() -> None:
+    stores: list[Failing] = []
+
+    def wrap(inner: Storage) -> Any:
+        stores.append(Failing(inner))
+        return stores[0]
+
+    async with housekeeping(wrap=wrap) as run:
+        await make_namespace(run, "a")
+        await fill(run, "a", 20)
+        owner = await run.client.post(maps("default"), named("owner"))
+        for number in range(20):
+            dependent = named(f"d{number}", ownerReferences=owned_by(owner))
+            await run.client.post(maps("default"), dependent)
+        await run.client.delete("/api/v1/namespaces/a")
+        await run.client.delete(maps("default", "owner"))
+        stores[0].failures = 25
+        await gone(run, "/api/v1/namespaces/a", 15)
+        for number in range(20):
+            await gone(run, maps("default", f"d{number}"), 15)
+        assert stores[0].failures == 0
 
 
 async def test_a_dead_aggregated_server_keeps_it() -> None:
