@@ -10,7 +10,7 @@ import pytest
 from kapi import certificates, durations, features, flags
 from kapi.flags import PortRange
 from kapi.option_parser import HelpWanted, UsageError, flag_name, parse, usage, without_effect
-from kapi.options import DEFAULTS, FLAGS, Options
+from kapi.options import CONTROLLERS, DEFAULTS, FLAGS, Options
 
 ENV = {"HOME": "/home/me"}
 
@@ -303,3 +303,34 @@ def test_gates_by_stage() -> None:
     assert every_beta["StorageVersionHash"] is False
     assert every_beta["WatchList"] is True
     assert every_beta["ConsistentListFromCache"] is True
+
+
+EVERY = tuple(CONTROLLERS)
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ("", ()),
+        ("*", EVERY),
+        (
+            "*,-resourcequota,-root-ca",
+            tuple(c for c in EVERY if c not in ("resourcequota", "root-ca")),
+        ),
+        ("garbagecollector,namespace", ("namespace", "garbagecollector")),
+        ("-namespace", ()),
+        ("garbage-collector-controller,namespace-controller", ("namespace", "garbagecollector")),
+        ("*,-root-ca-cert-publisher", tuple(c for c in EVERY if c != "root-ca")),
+    ],
+)
+def test_controllers(given: str, chosen: tuple[str, ...]) -> None:
+    assert parse([f"--controllers={given}"], {}).housekeeping == chosen
+
+
+@pytest.mark.parametrize("name", ["deployment", "-deployment", "-*", "**"])
+def test_unknown_controllers_are_refused_in_one_line(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse([f"--controllers=namespace,{name}"], {})
+    said = str(caught.value)
+    assert said.startswith(f'--controllers: "{name}" is not in the list of known controllers: ')
+    assert "\n" not in said
