@@ -8,32 +8,52 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kapi.aggregator.api_services import ApiServices
+from kapi.aggregator.api_services import ApiServices, Backend
 from kapi.aggregator.checks import Prober
-from kapi.aggregator.proxy import AggregatorProxy, Credentials
+from kapi.aggregator.front_proxy import Credentials
 from kapi.aggregator.registration import Registration
 from kapi.aggregator.remote_documents import RemoteDocuments
 from kapi.aggregator.tending import Tending
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock
 from kapi.handlers.aside import Aside
-from kapi.handlers.forward import Forwarder
 from kapi.in_process import InProcess
 from kapi.kinds.apiregistration import GROUP
+from kapi.messages import Request, Response
 from kapi.options import Options
 from kapi.outside import Outside
 
+if TYPE_CHECKING:
+    from kapi.aggregator.proxy import AggregatorProxy
+
 Json = dict[str, Any]
 PLURAL = "apiservices"
+
+
+class LateProxy:
+    """Knows at once whose a path is; loads what passes requests on with the first of them."""
+
+    def __init__(self, services: ApiServices, build: Callable[[], AggregatorProxy]) -> None:
+        self._services = services
+        self._build = build
+        self._built: AggregatorProxy | None = None
+
+    def at(self, path: str) -> Backend | None:
+        return self._services.at(path)
+
+    async def handle(self, request: Request, backend: Backend) -> Response:
+        if self._built is None:
+            self._built = self._build()
+        return await self._built.handle(request, backend)
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
     """`proxy` answers requests, `documents` are merged into ours, the others are loops."""
 
-    proxy: AggregatorProxy
+    proxy: LateProxy
     documents: RemoteDocuments
     tending: Tending
     registration: Registration
@@ -75,14 +95,19 @@ def build_aggregation(
     async def write(obj: Json) -> Json:
         return await in_process.update_status(GROUP, PLURAL, "", obj)
 
-    return Aggregation(
-        proxy=AggregatorProxy(
-            services,
+    def build_proxy() -> AggregatorProxy:
+        from kapi.aggregator.proxy import AggregatorProxy
+        from kapi.handlers.forward import Forwarder
+
+        return AggregatorProxy(
             outside.services,
             Forwarder(outside.client),
             credentials,
             rejects_redirects=options.aggregator_reject_forwarding_redirect,
-        ),
+        )
+
+    return Aggregation(
+        proxy=LateProxy(services, build_proxy),
         documents=documents,
         tending=Tending(
             clock,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,18 +16,15 @@ from kapi.handlers.admission import CONNECTS, SubresourceAdmission
 from kapi.handlers.aside import Aside
 from kapi.handlers.binding import BindingHandler
 from kapi.handlers.component_status import ComponentStatusHandler
-from kapi.handlers.connect import Authorize, ConnectHandlers
 from kapi.handlers.create import CreateHandler
 from kapi.handlers.decode import Decoder
 from kapi.handlers.delete import DeleteCollectionHandler, DeleteHandler
 from kapi.handlers.encoder import Encoder
 from kapi.handlers.eviction import EvictionHandler
 from kapi.handlers.forms import Forms
-from kapi.handlers.forward import Forwarder
 from kapi.handlers.get import GetHandler
 from kapi.handlers.list import ListHandler
 from kapi.handlers.patch import PatchHandler
-from kapi.handlers.proxies import Proxies
 from kapi.handlers.respond import Responder
 from kapi.handlers.scale import ScaleHandler
 from kapi.handlers.target import Target
@@ -39,7 +36,7 @@ from kapi.kinds import authentication, authorization
 from kapi.kinds import scale as scale_kind
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
-from kapi.messages import Request
+from kapi.messages import Request, Response
 from kapi.metrics import Metrics
 from kapi.mux import ResourceHandler, SubresourceHandlers
 from kapi.options import Options
@@ -50,6 +47,8 @@ from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
+
+Authorize = Callable[[Request, Target, str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,19 +184,51 @@ def _elsewhere(
     d: VerbDependencies, authorize: Authorize
 ) -> dict[tuple[str, str], Mapping[str, ResourceHandler]]:
     """Subresources that a kubelet, a pod or a service answers."""
-    outside = d.outside
-    forwarder = Forwarder(outside.client)
-    connect = ConnectHandlers(d.reader, outside.client, forwarder, outside.kubelets, authorize)
-    proxies = Proxies(d.reader, forwarder, outside.services, outside.kubelets, d.entropy)
+    late = _Elsewhere(d, authorize)
+    streams = dict.fromkeys(("get", "create"), late.handler("stream"))
     return {
-        ("pods", "log"): {"get": connect.log},
-        ("pods", "exec"): dict.fromkeys(("get", "create"), connect.stream),
-        ("pods", "attach"): dict.fromkeys(("get", "create"), connect.stream),
-        ("pods", "portforward"): dict.fromkeys(("get", "create"), connect.stream),
-        ("pods", "proxy"): dict.fromkeys(_ALL, proxies.pod),
-        ("services", "proxy"): dict.fromkeys(_ALL, proxies.service),
-        ("nodes", "proxy"): dict.fromkeys(_ALL, proxies.node),
+        ("pods", "log"): {"get": late.handler("log")},
+        **{("pods", name): streams for name in ("exec", "attach", "portforward")},
+        ("pods", "proxy"): dict.fromkeys(_ALL, late.handler("pod")),
+        ("services", "proxy"): dict.fromkeys(_ALL, late.handler("service")),
+        ("nodes", "proxy"): dict.fromkeys(_ALL, late.handler("node")),
     }
+
+
+class _Elsewhere:
+    """Loads what passes requests on with the first of them: most servers have no kubelets."""
+
+    def __init__(self, d: VerbDependencies, authorize: Authorize) -> None:
+        self._d = d
+        self._authorize = authorize
+        self._built: Mapping[str, ResourceHandler] | None = None
+
+    def handler(self, name: str) -> ResourceHandler:
+        async def handle(request: Request, target: Target) -> Response:
+            if self._built is None:
+                self._built = self._build()
+            return await self._built[name](request, target)
+
+        return handle
+
+    def _build(self) -> Mapping[str, ResourceHandler]:
+        from kapi.handlers.connect import ConnectHandlers
+        from kapi.handlers.forward import Forwarder
+        from kapi.handlers.proxies import Proxies
+
+        d, outside = self._d, self._d.outside
+        forwarder = Forwarder(outside.client)
+        connect = ConnectHandlers(
+            d.reader, outside.client, forwarder, outside.kubelets, self._authorize
+        )
+        proxies = Proxies(d.reader, forwarder, outside.services, outside.kubelets, d.entropy)
+        return {
+            "log": connect.log,
+            "stream": connect.stream,
+            "pod": proxies.pod,
+            "service": proxies.service,
+            "node": proxies.node,
+        }
 
 
 _ALL = ("get", "create", "update", "patch", "delete")

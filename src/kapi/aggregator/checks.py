@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kapi.aggregator.api_services import Backend
-from kapi.aggregator.proxy import AGGREGATOR, Credentials, user_headers
+from kapi.aggregator.front_proxy import AGGREGATOR, Credentials, user_headers
 from kapi.outgoing import words
 from kapi.outgoing.client import Call, Client
 from kapi.outgoing.dial import Endpoint

@@ -8,57 +8,40 @@ stay here. https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import quote_plus, unquote_plus
 
 from kapi import log
-from kapi.aggregator.api_services import ApiServices, Backend
+from kapi.aggregator.api_services import Backend
+from kapi.aggregator.front_proxy import Credentials, user_headers
 from kapi.filters.long_running import is_long_running
 from kapi.handlers.documents import text
 from kapi.handlers.forward import Forwarder, Forwarding, Unreachable
 from kapi.handlers.proxy_links import Links
-from kapi.messages import Request, Response, UserInfo
+from kapi.messages import Request, Response
 from kapi.outgoing.dial import Endpoint
 from kapi.outgoing.services import ServiceResolver
 from kapi.outgoing.words import OutgoingError
 
 UNAVAILABLE = "service unavailable"
-# Who asks when nobody does: the aggregator, for discovery and OpenAPI.
-AGGREGATOR = UserInfo("system:kube-aggregator", groups=("system:masters",))
-_TOKEN = frozenset("!#$&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _OURS = ("x-remote-user", "x-remote-uid", "x-remote-group")
 _EXTRA = "x-remote-extra-"
 
 _log = log.get("aggregator")
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Files of the front proxy's certificate and key; "" for none."""
-
-    certificate: str = ""
-    key: str = ""
-
-
 class AggregatorProxy:
     def __init__(
         self,
-        services: ApiServices,
         resolver: ServiceResolver,
         forwarder: Forwarder,
         credentials: Credentials,
         *,
         rejects_redirects: bool = True,
     ) -> None:
-        self._services = services
         self._resolver = resolver
         self._forwarder = forwarder
         self._credentials = credentials
         self._rejects_redirects = rejects_redirects
-
-    def at(self, path: str) -> Backend | None:
-        """Whose path it is; None: this server's."""
-        return self._services.at(path)
 
     async def handle(self, request: Request, backend: Backend) -> Response:
         """The backend's answer, or a 503 in plain text."""
@@ -98,28 +81,6 @@ def _failed(error: Exception) -> Response:
     if isinstance(error, Unreachable):
         return text(503, f"error trying to reach service: {error}\n")
     return text(503, f"{error}\n")
-
-
-def user_headers(user: UserInfo) -> list[tuple[str, str]]:
-    """Who asks, as a front proxy says it."""
-    out = [("X-Remote-User", user.name)]
-    if user.uid:
-        out.append(("X-Remote-Uid", user.uid))
-    out += [("X-Remote-Group", group) for group in user.groups]
-    for key, values in user.extra.items():
-        out += [(f"X-Remote-Extra-{_escaped(key)}", value) for value in values]
-    return [(name, _one_line(value)) for name, value in out]
-
-
-def _escaped(key: str) -> str:
-    """A key as part of a header's name: what is no token character, and %, as %XX."""
-    return "".join(
-        c if c in _TOKEN else "".join(f"%{byte:02X}" for byte in c.encode()) for c in key
-    )
-
-
-def _one_line(value: str) -> str:
-    return value.replace("\r", " ").replace("\n", " ").replace("\0", " ")
 
 
 def _encoded(query: str) -> str:

@@ -15,7 +15,7 @@ import orjson
 
 from kapi import log
 from kapi.aggregator.api_services import ApiServices, Backend, GroupVersion
-from kapi.aggregator.proxy import AGGREGATOR, Credentials, user_headers
+from kapi.aggregator.front_proxy import AGGREGATOR, Credentials, user_headers
 from kapi.handlers.aside import Aside
 from kapi.handlers.merged_discovery import Remote, converted
 from kapi.outgoing.client import Call, Client, Fetched
