@@ -13,7 +13,7 @@ import pytest
 from kapi.clock import SystemClock
 from kapi.handlers.aside import Aside
 from kapi.handlers.openapi import OpenApi
-from kapi.handlers.openapi_documents import Documents
+from kapi.handlers.openapi_documents import Documents, with_embedded_fields
 from kapi.handlers.openapi_proto_v2 import encode_v2
 from kapi.handlers.openapi_proto_v3 import encode_v3
 from kapi.kinds.catalog import Catalog
@@ -388,3 +388,27 @@ async def test_documents_that_take_long_are_built_aside_and_once() -> None:
         assert turns > 10
     finally:
         aside.close()
+
+
+def test_a_resource_within_a_resource_shows_the_fields_that_all_have() -> None:
+    given: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "parts": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["spec", "kind"],
+                    "properties": {"spec": {"type": "object"}},
+                    "x-kubernetes-embedded-resource": True,
+                },
+            }
+        },
+    }
+    before = json.dumps(given)
+    part = with_embedded_fields(given)["properties"]["parts"]["items"]
+    assert part["required"] == ["spec", "kind", "apiVersion"]
+    assert sorted(part["properties"]) == ["apiVersion", "kind", "metadata", "spec"]
+    (meta,) = part["properties"]["metadata"]["allOf"]
+    assert meta["$ref"].endswith(".meta.v1.ObjectMeta")
+    assert json.dumps(given) == before
