@@ -76,7 +76,7 @@ class RuleEvaluator:
     """`Rules` of `schema/validation.py`. One per server."""
 
     def __init__(self) -> None:
-        self._compiler = RuleCompiler()
+        self._compiler = RuleCompiler(priced=False)
         self._validators: dict[int, tuple[Schema, _Validator | None]] = {}
         self._let_be = False  # whether the last findings were not all
 

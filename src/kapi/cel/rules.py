@@ -45,8 +45,9 @@ class Compiled:
 
 @dataclass(slots=True)
 class RuleCompiler:
-    """Compiles the rules of nodes. Environments are made once per declared type."""
+    """Compiles the rules of nodes. `priced`: whether what they may cost is wanted."""
 
+    priced: bool = True
     base: Environment = field(default_factory=kubernetes)
 
     def compile(self, schema: Schema, declared: Declared | None) -> tuple[Compiled, ...]:
@@ -59,11 +60,13 @@ class RuleCompiler:
             if optional not in made:
                 old = optional_of(declared.type) if optional else declared.type
                 made[optional] = self.base.extended({SELF: declared.type, OLD_SELF: old})
-            out.append(_compiled(rule, schema, made[optional], declared))
+            out.append(_compiled(rule, schema, made[optional], declared, priced=self.priced))
         return tuple(out)
 
 
-def _compiled(rule: Rule, schema: Schema, env: Environment, declared: Declared) -> Compiled:
+def _compiled(
+    rule: Rule, schema: Schema, env: Environment, declared: Declared, *, priced: bool
+) -> Compiled:
     out = Compiled(rule)
     text = rule.get("rule", "")
     if not text.strip():
@@ -78,16 +81,19 @@ def _compiled(rule: Rule, schema: Schema, env: Environment, declared: Declared) 
         return out
     out.program = program
     out.transition = _speaks_of(program, OLD_SELF)
-    out.cost = estimate(program.tree, declared.type)[1]
+    if priced:
+        out.cost = estimate(program.tree, declared.type)[1]
     if rule.get("fieldPath"):
         out.field_path = normal_path(schema, rule["fieldPath"])
     message = rule.get("messageExpression", "")
     if message:
-        _message(out, message, env, declared)
+        _message(out, message, env, declared, priced=priced)
     return out
 
 
-def _message(out: Compiled, text: str, env: Environment, declared: Declared) -> None:
+def _message(
+    out: Compiled, text: str, env: Environment, declared: Declared, *, priced: bool
+) -> None:
     try:
         program = compile_expression(text, env)
     except CompileError as e:
@@ -97,7 +103,8 @@ def _message(out: Compiled, text: str, env: Environment, declared: Declared) -> 
         out.message_error = "messageExpression must evaluate to a string"
         return
     out.message = program
-    out.message_cost = estimate(program.tree, declared.type)[1]
+    if priced:
+        out.message_cost = estimate(program.tree, declared.type)[1]
 
 
 def _speaks_of(program: Program, name: str) -> bool:
