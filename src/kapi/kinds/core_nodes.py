@@ -67,6 +67,15 @@ class NodeStrategy(Strategy):
             out += _changes(spec, status, old.get("spec") or {})
         return out
 
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        spec, out = obj.get("spec") or {}, []
+        if spec.get("configSource") is not None and not context.subresource:
+            out.append("spec.configSource: the feature is removed")
+        if spec.get("externalID") and not context.subresource:
+            text = "this field is deprecated, and is unused by Kubernetes"
+            out.append(f"spec.externalID: {text}")
+        return out
+
 
 def _taints(taints: list[Json]) -> list[FieldError]:
     out: list[FieldError] = []

@@ -21,6 +21,7 @@ from kapi.errors import (
 from kapi.kinds import checks, claim_specs, core_claims, go_view, storage_columns
 from kapi.kinds import volume_sources as sources
 from kapi.kinds.amounts import rounding
+from kapi.kinds.node_labels import term_warnings
 from kapi.kinds.pod_scheduling import validate_node_selector
 from kapi.kinds.storage_columns import CLASS_ANNOTATION
 from kapi.registry.strategy import Context, Strategy
@@ -325,6 +326,10 @@ def _volume_warnings(obj: Json) -> list[str]:
             "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. "
             "Instead, the recommended approach is to use dynamic provisioning."
         )
+    required_nodes = (spec.get("nodeAffinity") or {}).get("required") or {}
+    for i, term in enumerate(required_nodes.get("nodeSelectorTerms") or ()):
+        where = f"spec.nodeAffinity.required.nodeSelectorTerms[{i}]"
+        out += term_warnings(term, where, values=True)
     for name, deprecated, gone in _RETIRED:
         if spec.get(name) is not None:
             out.append(f"spec.{name}: deprecated in {deprecated}, non-functional in {gone}+")

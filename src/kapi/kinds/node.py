@@ -9,6 +9,7 @@ from kapi.errors import FieldError, duplicate
 from kapi.kinds import cells, checks
 from kapi.kinds.bases import Plain
 from kapi.kinds.go_view import struct
+from kapi.kinds.node_labels import OLD_NODE_LABELS
 from kapi.kinds.pod_resources import validate_resources
 from kapi.kinds.pod_scheduling import validate_tolerations
 from kapi.registry.resource import Column
@@ -39,6 +40,14 @@ class RuntimeClassStrategy(Plain):
             out += checks.labels(scheduling.get("nodeSelector"), "scheduling.nodeSelector")
             out += _tolerations(scheduling.get("tolerations") or [])
         return out
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        chosen = (obj.get("scheduling") or {}).get("nodeSelector") or ()
+        return [
+            f"scheduling.nodeSelector: {OLD_NODE_LABELS[key]}"
+            for key in chosen
+            if key in OLD_NODE_LABELS
+        ]
 
 
 def _tolerations(tolerations: list[Json]) -> list[FieldError]:

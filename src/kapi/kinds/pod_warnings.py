@@ -11,28 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 from kapi.errors import quote
+from kapi.kinds.node_labels import OLD_NODE_LABELS, term_warnings
 from kapi.schema import quantity
 
 Json = dict[str, Any]
 
-OLD_NODE_LABELS: Mapping[str, str] = {
-    "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
-    "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
-    "failure-domain.beta.kubernetes.io/region": (
-        'deprecated since v1.17; use "topology.kubernetes.io/region" instead'
-    ),
-    "failure-domain.beta.kubernetes.io/zone": (
-        'deprecated since v1.17; use "topology.kubernetes.io/zone" instead'
-    ),
-    "beta.kubernetes.io/instance-type": (
-        'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead'
-    ),
-    "app.kubernetes.io/created-by": "deprecated since v1.9",
-    "scheduler.alpha.kubernetes.io/preferAvoidPods": (
-        "deprecated since v1.22; use Taints and Tolerations instead"
-    ),
-    "node-role.kubernetes.io/master": 'use "node-role.kubernetes.io/control-plane" instead',
-}
 _OLD_ANNOTATIONS: Mapping[str, str] = {
     "scheduler.alpha.kubernetes.io/critical-pod": (
         'non-functional in v1.16+; use the "priorityClassName" field instead'
@@ -137,10 +120,10 @@ def _placement(spec: Json, path: str) -> list[str]:
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     where = f"{path}.affinity.nodeAffinity"
     for i, term in enumerate((affinity.get(_REQUIRED) or {}).get("nodeSelectorTerms") or ()):
-        out += node_term_warnings(term, f"{where}.{_REQUIRED}.nodeSelectorTerms[{i}]")
+        out += term_warnings(term, f"{where}.{_REQUIRED}.nodeSelectorTerms[{i}]")
     for i, weighted in enumerate(affinity.get(_PREFERRED) or ()):
         preference = weighted.get("preference") or {}
-        out += node_term_warnings(preference, f"{where}.{_PREFERRED}[{i}].preference")
+        out += term_warnings(preference, f"{where}.{_PREFERRED}[{i}].preference")
     for i, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         key, where = constraint.get("topologyKey", ""), f"{path}.topologySpreadConstraints[{i}]"
         if key in OLD_NODE_LABELS:
@@ -148,15 +131,6 @@ def _placement(spec: Json, path: str) -> list[str]:
         if constraint.get("labelSelector") is None:
             out.append(f"{where}.labelSelector: {_NOBODY}")
     return out
-
-
-def node_term_warnings(term: Json, path: str) -> list[str]:
-    """Of one term of a node selector."""
-    return [
-        f"{path}.matchExpressions[{i}].key: {e['key']} is {OLD_NODE_LABELS[e['key']]}"
-        for i, e in enumerate(term.get("matchExpressions") or ())
-        if e.get("key") in OLD_NODE_LABELS
-    ]
 
 
 def _affinity(affinity: Json, path: str) -> list[str]:

@@ -21,6 +21,7 @@ from kapi.errors import (
 from kapi.kinds import checks, claim_specs, go_view, storage_tables
 from kapi.kinds.bases import SPEC_AND_METADATA, Plain
 from kapi.kinds.core_storage import validate_volume_spec
+from kapi.kinds.node_labels import OLD_NODE_LABELS, selector_warnings
 from kapi.registry.strategy import Context, Strategy
 
 Json = dict[str, Any]
@@ -42,6 +43,14 @@ _FS_GROUP = ("File", "None", "ReadWriteOnceWithFSType")
 
 
 class StorageClassStrategy(Plain):
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        return [
+            f"allowedTopologies[{i}].matchLabelExpressions[{j}].key: {OLD_NODE_LABELS[e['key']]}"
+            for i, term in enumerate(obj.get("allowedTopologies") or ())
+            for j, e in enumerate(term.get("matchLabelExpressions") or ())
+            if e.get("key") in OLD_NODE_LABELS
+        ]
+
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         out = _provisioner(obj.get("provisioner", ""), "provisioner")
         out += _parameters(obj.get("parameters") or {}, allow_empty=True)
@@ -278,6 +287,9 @@ class CSIStorageCapacityStrategy(Plain):
             for name in ("nodeTopology", "storageClassName"):
                 out += checks.immutable(obj.get(name), old.get(name), name)
         return out
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        return selector_warnings(obj.get("nodeTopology") or {}, "nodeTopology")
 
 
 # -- attachments --------------------------------------------------------------------------------

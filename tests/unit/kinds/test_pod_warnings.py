@@ -196,3 +196,49 @@ def test_stateful_sets() -> None:
     old = made("statefulsets.apps", {"spec": spec})
     again = warned("statefulsets.apps", {"spec": spec}, old)
     assert again[0] == f"spec.volumeClaimTemplates[0].Spec.resources.requests[storage]: {text}"
+
+
+OS = "beta.kubernetes.io/os"
+
+
+@pytest.mark.parametrize(
+    ("name", "obj", "expected"),
+    [
+        (
+            "runtimeclasses.node.k8s.io",
+            {"handler": "a", "scheduling": {"nodeSelector": {OS: "linux"}}},
+            ['scheduling.nodeSelector: deprecated since v1.14; use "kubernetes.io/os" instead'],
+        ),
+        (
+            "storageclasses.storage.k8s.io",
+            {"provisioner": "a", "allowedTopologies": [
+                {"matchLabelExpressions": [{"key": OS, "values": ["linux"]}]}]},
+            ["allowedTopologies[0].matchLabelExpressions[0].key: deprecated since v1.14; use "
+             '"kubernetes.io/os" instead'],
+        ),
+        (
+            "csistoragecapacities.storage.k8s.io",
+            {"storageClassName": "a", "nodeTopology": {"matchLabels": {OS: "linux"}}},
+            [f'nodeTopology.matchLabels.{OS}: deprecated since v1.14; use "kubernetes.io/os" '
+             "instead"],
+        ),
+        (
+            "persistentvolumes",
+            {"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                {"key": "a", "operator": "In", "values": ["-"]}]}]}}}},
+            ["spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].values[0]: - is "
+             "invalid, a valid label must be an empty string or consist of alphanumeric "
+             "characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+             "(e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+             "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"],
+        ),
+        (
+            "nodes",
+            {"spec": {"externalID": "x", "configSource": {}}},
+            ["spec.configSource: the feature is removed",
+             "spec.externalID: this field is deprecated, and is unused by Kubernetes"],
+        ),
+    ],
+)  # fmt: skip
+def test_other_kinds(name: str, obj: Json, expected: list[str]) -> None:
+    assert warned(name, obj) == expected
