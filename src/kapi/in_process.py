@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from kapi import errors
 from kapi.admission.quota_gate import QuotaGate
 from kapi.errors import ApiError
@@ -18,6 +20,7 @@ from kapi.messages import UserInfo
 from kapi.registry.applying import Applier
 from kapi.registry.change import Change
 from kapi.registry.delete import Deleter, Deletion
+from kapi.registry.edits import with_version
 from kapi.registry.hooks import Hook
 from kapi.registry.options import DeleteOptions, Preconditions, WriteOptions
 from kapi.registry.resource import ResourceTable, ResourceType, Version
@@ -192,10 +195,11 @@ class InProcess:
         return await storage_call(self._storage.current_revision())
 
     async def read(self, resource: ResourceType, namespace: str, name: str) -> Json | None:
-        """The object as the store has it now, in its stored form; the caller's own."""
+        """The object as the store has it now, byte for byte, with its resourceVersion: nothing is
+        converted, so that its metadata can be read whatever became of its schema."""
         key = keys.object_key(resource, namespace if resource.namespaced else "", name)
         record = await storage_call(self._storage.get(key))
-        return self._versions.decode_stored(resource, record) if record is not None else None
+        return with_version(orjson.loads(record.value), record.revision) if record else None
 
     async def edit(
         self,

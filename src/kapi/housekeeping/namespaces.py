@@ -70,6 +70,8 @@ class Namespaces:
         elif TERMINATING in item.tail and "deletionTimestamp" in item.object()["metadata"]:
             self._closing.add(item.name)
             self.queue.add(item.name)
+        else:  # after a gap it may be another one
+            self._closing.discard(item.name)
 
     def _content(self, item: Item, event: Event | None) -> None:
         if item.namespace in self._closing:
