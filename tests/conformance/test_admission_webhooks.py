@@ -335,6 +335,20 @@ async def test_patches_that_do_not_apply(tmp_path: Path, operation: Json, text: 
         assert answer.expect(500)["message"] == f"Internal error occurred: {text}"
 
 
+async def test_a_patch_that_makes_an_object_too_deep(tmp_path: Path) -> None:
+    async with started(tmp_path) as (run, hooks):
+        value: Any = 1
+        for _ in range(150):
+            value = {"a": value}
+        path = "/metadata/labels" + "/a" * 150
+        deep = [{"op": "add", "path": "/metadata/labels", "value": value}]
+        deep += [{"op": "replace", "path": path, "value": value}]
+        hooks.paths["/x"] = patch(*deep)
+        await configure(run, "Mutating", hook(hooks, "x"))
+        answer = await run.client("POST", MAPS, config_map("a"))
+        assert answer.expect(500)["message"] == "Internal error occurred: exceeded max depth"
+
+
 async def test_statuses_that_are_no_success(tmp_path: Path) -> None:
     cases = {
         404: "the server could not find the requested resource",

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from server_harness import APPLY_PATCH, Answer, Running, eventually, running
 from webhook_server import Hooks, Reply, allow, configuration, webhooks
@@ -294,6 +295,54 @@ async def test_failures(tmp_path: Path, reply: Reply, text: str) -> None:
         assert (await run.client.get(f"{things('v2')}/a"))["spec"] == {"address": "tcp://h"}
         hooks.paths["/convert"] = convert
         assert (await run.client.get(f"{things('v1')}/a"))["spec"] == {"host": "h"}
+
+
+DEEP = b'{"a":' * 300 + b"1" + b"}" * 300
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"response":[]}',
+        b'{"response":{"uid":[],"result":5}}',
+        b'{"apiVersion":5,"kind":[]}',
+        b'{"response":{"result":{"status":"Success"},"convertedObjects":{}}}',
+        b'{"response":{"result":{"status":"Success"},"convertedObjects":[5]}}',
+        b'{"response":{"result":{"status":"Success"},"convertedObjects":[' + DEEP + b"]}}",
+        b"[" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("review", ["v1", "v1beta1"])
+async def test_hostile_answers(tmp_path: Path, answer: bytes, review: str) -> None:
+    async with serving(tmp_path) as (run, hooks):
+        await define(run, hooks, "v2", review)
+        await run.client.post(things("v2"), thing("v2", "a", address="tcp://h"))
+        hooks.paths["/convert"] = lambda request: answer
+        got = await run.client("GET", f"{things('v1')}/a")
+        assert "object not decodable" in got.expect(500)["message"]
+        made = await run.client("POST", things("v1"), thing("v1", "b", host="h"))
+        assert "conversion webhook for" in made.expect(500)["message"]
+
+
+async def test_objects_that_are_too_deep(tmp_path: Path) -> None:
+    def deep(request: Json) -> bytes:
+        response = convert(request)
+        head = b'{"apiVersion":"apiextensions.k8s.io/v1","kind":"ConversionReview","response":'
+        obj = response["convertedObjects"][0]
+        text = orjson.dumps({**obj, "spec": "HERE"}).replace(b'"HERE"', DEEP)
+        body = b'{"uid":"%b","result":{"status":"Success"},"convertedObjects":[%b]}}'
+        return head + body % (request["uid"].encode(), text)
+
+    async with serving(tmp_path) as (run, hooks):
+        await define(run, hooks)
+        await run.client.post(things("v2"), thing("v2", "a", address="tcp://h"))
+        hooks.paths["/convert"] = deep
+        got = await run.client("GET", f"{things('v1')}/a")
+        assert "exceeded max depth" in got.expect(500)["message"]
 
 
 async def test_a_bad_object_of_many_is_named(tmp_path: Path) -> None:

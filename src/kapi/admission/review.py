@@ -114,6 +114,7 @@ def read_answer(data: bytes, uid: str, version: str, *, mutating: bool) -> Verdi
     """What a webhook decided. Raises InvalidAnswer."""
     try:
         review = json_format.loads(data)
+        json_format.check_depth(data, review)
     except JsonSyntaxError as e:
         words = f"couldn't get version/kind; json parse error: {e}"
         raise InvalidAnswer(words, read=False) from None
@@ -193,7 +194,7 @@ def _check(review: Json, response: Json, uid: str, *, mutating: bool) -> None:
     if given != uid:
         words = f"expected response.uid={quote(uid)}, got {quote(given)}"
         raise InvalidAnswer(words, read=True)
-    api_version, kind = review.get("apiVersion") or "", review.get("kind") or ""
+    api_version, kind = (str(review.get(name) or "") for name in ("apiVersion", "kind"))
     if (api_version, kind) != (f"{GROUP}/v1", KIND):
         got = f"{api_version if '/' in api_version else '/' + api_version}, Kind={kind}"
         words = f"expected webhook response of {GROUP}/v1, Kind={KIND}, got {got}"

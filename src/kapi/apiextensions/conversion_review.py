@@ -58,6 +58,7 @@ def converted_objects(data: bytes, version: str, uid: str, count: int) -> list[A
     """The objects of an answer, not yet looked at. Raises Mistake."""
     try:
         review = json_format.loads(data)
+        json_format.check_depth(data, review)
     except JsonSyntaxError as e:
         raise Mistake(f"failed: couldn't get version/kind; json parse error: {e}") from None
     response = review.get("response") if isinstance(review, dict) else None
@@ -83,7 +84,7 @@ def converted_objects(data: bytes, version: str, uid: str, count: int) -> list[A
 
 
 def _check_kind(review: Json) -> None:
-    api_version, kind = review.get("apiVersion") or "", review.get("kind") or ""
+    api_version, kind = (str(review.get(name) or "") for name in ("apiVersion", "kind"))
     if (api_version, kind) != (f"{GROUP}/v1", KIND):
         got = f"{api_version if '/' in api_version else '/' + api_version}, Kind={kind}"
         raise Mistake(f"failed: expected webhook response of {GROUP}/v1, Kind={KIND}, got {got}")

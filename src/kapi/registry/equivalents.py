@@ -15,6 +15,7 @@ import orjson
 from kapi.admission.plugin import Attributes
 from kapi.admission.rules import Kind, PatchFailed, Place
 from kapi.codec import json_format
+from kapi.codec.json_format import JsonSyntaxError
 from kapi.registry.conversion import ConversionFailed
 from kapi.registry.edits import copied
 from kapi.registry.json_patch import NotApplicable, applied
@@ -125,6 +126,10 @@ class ServedKinds:
             raise PatchFailed(str(e)) from None
         if not isinstance(result, dict):
             raise PatchFailed("the patched object is no object")
+        try:
+            json_format.check_depth(orjson.dumps(result), result)
+        except (orjson.JSONEncodeError, JsonSyntaxError):
+            raise PatchFailed("exceeded max depth") from None
         return await self._finished(result, place, whole)
 
     def _schema(self, place: Place) -> Schema | None:

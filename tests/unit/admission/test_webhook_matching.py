@@ -260,7 +260,20 @@ def test_what_is_no_answer(response: Json, text: str) -> None:
         answered(**response)
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"5", b"null", b'{"response":[]}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"5",
+        b"null",
+        b'{"response":[]}',
+        b"\xff\xfe",
+        b'{"response":{"uid":"u"},"apiVersion":5,"kind":[]}',
+        b"[" * 100_000,
+        b'{"response":' * 400,
+    ],
+)
 def test_hostile_answers(data: bytes) -> None:
     with pytest.raises(InvalidAnswer):
         read_answer(data, "u", "v1", mutating=True)
