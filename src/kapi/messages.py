@@ -7,7 +7,6 @@ headers that go with any answer, errors included, are queued on `request.reply_h
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -193,7 +192,8 @@ class Request:
         None  # the offered subprotocols, if this is a WebSocket handshake
     )
     can_tunnel: bool = False  # an answer may take the connection over
-    disconnected: asyncio.Event | None = None  # set when the client is gone
+    # Names what is called once if the client goes away; None takes it back.
+    when_gone: Callable[[Callable[[], object] | None], None] | None = None
     received_at: float = 0.0  # Clock.monotonic
 
     info: RequestInfo = RequestInfo(is_resource=False, path="", verb="")  # request_info

@@ -20,7 +20,7 @@ from other_server import (
     server_tls,
 )
 from served_socket import Socketed, socketed
-from server_harness import Running, running
+from server_harness import Running, eventually, running
 
 from kapi.handlers import frames_websocket as websocket
 
@@ -370,3 +370,9 @@ async def test_a_dead_backend_harms_nobody() -> None:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         flood.close()
+
+        async def nobody_waits() -> bool:
+            """What was asked for clients that have left is given up."""
+            return not one.tasks and not two.tasks
+
+        await eventually(nobody_waits)

@@ -71,6 +71,12 @@ class Connection:
         self.take_over: Callable[[int, list[tuple[bytes, bytes]]], RawPipe] | None = None
         self.on_gone: Callable[[], object] | None = None
 
+    def when_gone(self, call: Callable[[], object] | None) -> None:
+        """What to call if the client goes away; at once if it is gone."""
+        self.on_gone = call
+        if self.gone and call is not None:
+            call()
+
     def lost(self) -> None:
         self.gone = True
         if self.on_gone is not None:
@@ -169,6 +175,7 @@ class App:
         headers = Headers(decode_headers(scope["headers"]))
         declared = headers.get("content-length")
         version = scope.get("http_version", "1.1")
+        connection: Connection | None = (scope.get("extensions") or {}).get(CONNECTION)
         has_body = (  # HTTP/2 need not announce one
             declared not in ("", "0") or "transfer-encoding" in headers or version == "2"
         )
@@ -183,7 +190,8 @@ class App:
             else EmptyBody(),
             peer=peer_of(scope),
             http_version=version,
-            can_tunnel=_can_tunnel(scope),
+            can_tunnel=connection is not None and connection.take_over is not None,
+            when_gone=connection.when_gone if connection is not None else None,
             received_at=self._clock.monotonic(),
         )
 
@@ -201,11 +209,6 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
-
-
-def _can_tunnel(scope: Scope) -> bool:
-    connection: Connection | None = (scope.get("extensions") or {}).get(CONNECTION)
-    return connection is not None and connection.take_over is not None
 
 
 def peer_of(scope: Scope) -> Peer:

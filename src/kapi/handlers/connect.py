@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 
 from kapi import errors
 from kapi.handlers.decode import Json
-from kapi.handlers.forward import Forwarder, Forwarding
+from kapi.handlers.forward import Forwarder, Forwarding, sent
 from kapi.handlers.kubelet_refusals import refusal
 from kapi.handlers.kubelets import Kubelets
 from kapi.handlers.port_tunnel import PortTunnel, is_tunnel
@@ -71,7 +71,7 @@ class ConnectHandlers:
             endless=True,
         )
         try:
-            answer = await self._client.send(call)
+            answer = await sent(self._client, request, call)
         except AddressNotAllowed as error:
             raise errors.bad_request(str(error)) from error
         except OutgoingError as error:

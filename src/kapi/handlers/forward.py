@@ -102,7 +102,7 @@ class Forwarder:
             endless=to.endless,
         )
         try:
-            answer = await self._client.send(call)
+            answer = await sent(self._client, request, call)
         except AddressNotAllowed as error:
             raise errors.bad_request(str(error)) from error
         except OutgoingError as error:
@@ -123,7 +123,7 @@ class Forwarder:
             host=request.headers.get("host"),
         )
         try:
-            answer = await self._client.send(call)
+            answer = await sent(self._client, request, call)
         except AddressNotAllowed as error:
             raise errors.bad_request(str(error)) from error
         except OutgoingError as error:
@@ -137,6 +137,30 @@ class Forwarder:
             return to.failed(NotUpgraded(text))
         answer.headers = [h for h in answer.headers if h[0].lower() not in _HOP_BY_HOP]
         return Response(answer.status, _given_back(answer.headers), _stream(answer))
+
+
+async def sent(client: Client, request: Request, call: Call) -> Answer:
+    """The answer to a call, unless whoever asks for it goes away. Raises OutgoingError."""
+    if request.when_gone is None:
+        return await client.send(call)
+    task = asyncio.current_task()
+    assert task is not None
+    left = False
+
+    def leave() -> None:
+        nonlocal left
+        left = True
+        task.cancel()
+
+    request.when_gone(leave)
+    try:
+        return await client.send(call)
+    except asyncio.CancelledError:
+        if not left or task.uncancel() > 0:
+            raise
+        raise OutgoingError("context canceled") from None
+    finally:
+        request.when_gone(None)
 
 
 def is_upgrade(request: Request) -> bool:

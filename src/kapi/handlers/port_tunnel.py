@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kapi import errors
 from kapi.handlers import frames_websocket as websocket
-from kapi.handlers.forward import NotUpgraded, run_either, status_error
+from kapi.handlers.forward import NotUpgraded, run_either, sent, status_error
 from kapi.messages import Pipe, Request, Response
 from kapi.outgoing.client import Answer, Call, Client
 from kapi.outgoing.dial import Endpoint
@@ -50,7 +50,7 @@ class PortTunnel:
             ],
         )
         try:
-            answer = await self._client.send(call)
+            answer = await sent(self._client, request, call)
         except AddressNotAllowed as error:
             raise errors.bad_request(str(error)) from error
         except OutgoingError as error:
