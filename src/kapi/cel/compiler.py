@@ -28,7 +28,7 @@ from kapi.cel.nodes import (
     Select,
 )
 from kapi.cel.types import StructType, Type, is_dyn
-from kapi.cel.values import NONE, EvalError, Optional, no_such_key, no_such_overload
+from kapi.cel.values import EvalError, no_such_key, no_such_overload
 
 Frame = list[Any]
 Run = Callable[[Frame], Any]
@@ -353,6 +353,3 @@ def _raw_field(holder: Run, declared: Type, name: str) -> tuple[Run, Type]:
 def dynamic(node: Node) -> bool:
     """Whether only the evaluation knows the type of a value."""
     return is_dyn(node.type) or node.type.kind in ("param", "null_type")
-
-
-__all__ = ["NONE", "Compiler", "Frame", "Optional", "Run"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kapi.cel import lexer, syntax_errors
+from kapi.cel import lexer
 from kapi.cel.lexer import (
     BYTES,
     END,
@@ -37,7 +37,6 @@ from kapi.cel.nodes import (
     Name,
     Node,
     Select,
-    qualified_name,
 )
 from kapi.cel.source import NOWHERE, CompileError, Issue
 
@@ -68,6 +67,8 @@ def parse(text: str, macros: Macros) -> Node:
         parser = _Parser(lexer.tokens(text), macros)
         tree = parser.whole()
     except (_Malformed, NotATokenError):
+        from kapi.cel import syntax_errors  # good texts do without it
+
         raise CompileError(text, syntax_errors.explain(text)) from None
     except RecursionError:
         words = f"expression recursion limit exceeded: {DEPTH_MAX}"
@@ -344,6 +345,3 @@ def _balanced(function: str, terms: list[Node], places: list[int]) -> Node:
         return Call(places[middle], function, None, [left, right])
 
     return build(0, len(places) - 1)
-
-
-__all__ = ["CODE_POINTS_MAX", "Macros", "parse", "qualified_name"]
