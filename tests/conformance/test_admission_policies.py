@@ -351,6 +351,55 @@ async def test_a_policy_for_a_custom_kind_and_its_old_object() -> None:
         assert told(refused) == "no less"
 
 
+# -- what is odd ----------------------------------------------------------------------------------
+
+ODD_RULES = (
+    "namespaceObject.metadata.creationTimestamp < timestamp('2090-01-01T00:00:00Z')",
+    "oldObject.x == 1",
+    "object.data['x'] == 1",
+    "[1, 2].map(x, x / 0).size() == 2",
+    "object.metadata.name.charAt(99) == ''",
+    "quantity(object.data.x).isGreaterThan(quantity('0'))",
+    "ip(object.data.x).family() == 4",
+    "authorizer.group('').resource('pods').fieldSelector('bad===').check('get').allowed()",
+    "(" * 60 + "true" + ")" * 60,
+)
+ODD_PATCHES = (
+    "[JSONPatch{}]",
+    "[JSONPatch{op: 'replace', path: '', value: 1}]",
+    "[JSONPatch{op: 'remove', path: '/metadata'}]",
+    "[JSONPatch{op: 'replace', path: '/metadata/namespace', value: 'kube-system'}]",
+    "[JSONPatch{op: 'replace', path: '/kind', value: 'Pod'}]",
+    "[JSONPatch{op: 'add', path: '/data', value: [1]}]",
+    "[JSONPatch{op: 'add', path: '/data', value: {1: 'x'}}]",
+    "[JSONPatch{op: 'add', path: '/data/t', value: type(1)}]",
+    "[JSONPatch{op: 'add', path: '/data/t', value: optional.none()}]",
+    "[JSONPatch{op: 'add', path: '/data/t', value: authorizer}]",
+)
+ODD_CONFIGURATIONS = (
+    "Object{data: 1}",
+    "Object{data: null}",
+    "Object{data: {1: 'x'}}",
+    "Object{data: {'a': 1}}",
+    "Object{kind: 'Pod'}",
+    "Object{metadata: Object.metadata{managedFields: []}}",
+)
+
+
+async def test_nothing_that_a_policy_says_makes_a_500() -> None:
+    specs = [("validating", rule(text)) for text in ODD_RULES]
+    specs += [("mutating", patches(text)) for text in ODD_PATCHES]
+    specs += [("mutating", applies(text)) for text in ODD_CONFIGURATIONS]
+    async with running() as run:
+        for i, (kind, spec) in enumerate(specs):
+            name = f"odd-{i}"
+            await bound(run, spec, kind=kind, name=name)
+            answer = await run.client("POST", MAPS, config_map(name, x="1"))
+            assert answer.status in (201, 400, 403, 422), (spec, answer.body)
+            await run.client.delete(f"{REG}/{kind}admissionpolicies/{name}")
+            await run.caught_up()
+
+
 # -- budgets --------------------------------------------------------------------------------------
 
 

@@ -16,8 +16,8 @@ from kapi.admission.plugin import Attributes
 from kapi.admission.rules import Place, called, namespace_of
 from kapi.authorization import authorizer as access
 from kapi.cel.lib_authorizer import Answer, Answers, Authorizer, Question, ResourceCheck, Unanswered
-from kapi.cel.program import Outcome
-from kapi.cel.values import EvalError, no_such_key
+from kapi.cel.program import Outcome, Program
+from kapi.cel.values import EvalError, no_such_key, no_such_overload
 from kapi.messages import UserInfo
 
 Json = dict[str, Any]
@@ -158,7 +158,7 @@ class Pass:
             return Result(None, f"compilation error: {expression.problem}")
         while True:
             try:
-                outcome = program.evaluate(self._values, limit=CALL_COST_MAX)
+                outcome = _evaluated(program, self._values)
                 break
             except Unanswered as e:
                 await self._ask(e.question)
@@ -176,6 +176,14 @@ class Pass:
             self.budget -= outcome.cost
         if self.budget < 0:
             raise OutOfBudget
+
+
+def _evaluated(program: Program, values: Mapping[str, Any]) -> Outcome:
+    """What is declared and what is there may differ: times of `namespaceObject` are texts."""
+    try:
+        return program.evaluate(values, limit=CALL_COST_MAX)
+    except (TypeError, AttributeError):
+        return Outcome(None, 0, no_such_overload())
 
 
 class Composed:
@@ -199,7 +207,7 @@ class Composed:
                 raise EvalError(
                     f'composited variable "{name}" fails to compile: {expression.problem}'
                 )
-            outcome = expression.program.evaluate(self._values, limit=CALL_COST_MAX)
+            outcome = _evaluated(expression.program, self._values)
             self._known[name] = outcome
             self._cost += outcome.cost
         if outcome.error is not None:
