@@ -15,10 +15,12 @@ from kapi.authorization.escalation import RbacEscalation
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
 from kapi.identity import Authority
+from kapi.image_reviews import reviewer
 from kapi.in_process import LateObjects
 from kapi.managedfields.manager import FieldManager
 from kapi.metrics import Metrics
 from kapi.options import Options
+from kapi.outgoing.client import Client
 from kapi.outgoing.hooks import HookClient
 from kapi.policy_parts import PolicyDependencies, policy_plugins
 from kapi.registry.policy_objects import PolicyKinds
@@ -40,6 +42,7 @@ class AdmissionDependencies:
     objects: LateObjects
     authority: Authority
     client: HookClient
+    outgoing: Client
     started: Callable[[], bool]
 
 
@@ -84,6 +87,7 @@ def build_admission(d: AdmissionDependencies) -> AdmissionChain:
             create=d.objects.create,
             resources_of=lambda group, kind: _resources(d.table, group, kind),
             write_quota=d.objects.write_quota,
+            image_review=lambda path: reviewer(d.outgoing, path),
             configuration=configuration.read(d.options.admission_control_config_file),
             extra=(RbacEscalation(d.authority.rbac, authorizer),),
             given={**policies, **webhooks},

@@ -157,6 +157,7 @@ class Server:
         fields = FieldManager(versions.decoders)
         authority = identity.build_authority(options, self._lister)
         listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
+        assert self._outside is not None, "the outside comes first"
         objects = LateObjects(options.housekeeping, self._lister("", "resourcequotas").list)
         who = identity.build_identity(
             options, clock, entropy, listers, objects.live, objects.label_secret
@@ -174,6 +175,7 @@ class Server:
                 objects=objects,
                 authority=authority,
                 client=self._hook_client(),
+                outgoing=self._outside.client,
                 started=lambda: bool(self._tasks),
             )
         )

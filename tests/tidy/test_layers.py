@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "registry",
         "filters handlers controllers kinds",
         "apiextensions aggregator",
-        "identity in_process certificates flag_files measures outside service_ranges",
+        "identity in_process certificates flag_files image_reviews measures outside service_ranges",
         "custom_kinds housekeeping stored_forms shown_options policy_parts webhook_parts",
         "stores admission_parts aggregation",
         "chain mux local_credentials option_parser",

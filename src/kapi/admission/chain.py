@@ -53,6 +53,7 @@ class PluginDependencies:
     # Plural, and whether namespaced, of what a kind (by its group) is served as.
     resources_of: Callable[[str, str], list[tuple[str, bool]]]
     write_quota: WriteStatus
+    image_review: Callable[[str], Any]  # kubeconfig file → who asks the server that it names
     extra: tuple[Plugin, ...] = ()  # after all that change, before those that refuse
     configuration: Mapping[str, Any] = field(default_factory=dict)  # by plugin name
     given: Mapping[str, Plugin] = field(default_factory=dict)  # plugins made elsewhere, by name

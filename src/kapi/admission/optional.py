@@ -32,6 +32,8 @@ class Dependencies(Protocol):
     @property
     def resources_of(self) -> Any: ...
     @property
+    def image_review(self) -> Any: ...
+    @property
     def configuration(self) -> Mapping[str, Any]: ...
 
 
@@ -84,6 +86,13 @@ def _always_pull(d: Dependencies) -> Plugin:
     return AlwaysPullImages()
 
 
+def _image_policy(d: Dependencies) -> Plugin:
+    from kapi.admission.image_policy import ImagePolicyWebhook, configure
+
+    settings = configure(d.configuration.get("ImagePolicyWebhook"))
+    return ImagePolicyWebhook(settings, d.image_review(settings.kubeconfig), d.clock)
+
+
 def _node_selector(d: Dependencies) -> Plugin:
     from kapi.admission.pod_node_selector import PodNodeSelector, configure
 
@@ -130,6 +139,7 @@ _MAKERS: Mapping[str, Callable[[Dependencies], Plugin]] = MappingProxyType(
         "LimitPodHardAntiAffinityTopology": _anti_affinity,
         "NodeRestriction": _node_restriction,
         "AlwaysPullImages": _always_pull,
+        "ImagePolicyWebhook": _image_policy,
         "PodNodeSelector": _node_selector,
         "PodTolerationRestriction": _tolerations,
         "EventRateLimit": _event_rate,
@@ -148,6 +158,18 @@ def _check_node_selector(part: Any) -> object:
     return configure(part)
 
 
+def _check_image_policy(part: Any) -> object:
+    from kapi.admission.configuration import ConfigurationError
+    from kapi.admission.image_policy import configure
+    from kapi.outgoing import kubeconfig
+
+    settings = configure(part)
+    try:
+        return kubeconfig.load(settings.kubeconfig)
+    except kubeconfig.KubeconfigError as error:
+        raise ConfigurationError(str(error)) from error
+
+
 def _check_tolerations(part: Any) -> object:
     from kapi.admission.toleration_restriction import configure
 
@@ -162,6 +184,7 @@ def _check_event_rate(part: Any) -> object:
 
 PARSERS: Mapping[str, Callable[[Any], object]] = MappingProxyType(
     {
+        "ImagePolicyWebhook": _check_image_policy,
         "PodNodeSelector": _check_node_selector,
         "PodTolerationRestriction": _check_tolerations,
         "EventRateLimit": _check_event_rate,

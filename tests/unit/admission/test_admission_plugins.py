@@ -475,6 +475,7 @@ class TestChain:
                 create=no_create,
                 resources_of=lambda group, kind: [],
                 write_quota=no_write,
+                image_review=lambda path: None,
             )
         )
         plugins: Iterable[Any] = (*chain._mutating, *chain._validating)

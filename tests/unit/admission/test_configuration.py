@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kapi.admission import order
+from kapi.admission import chain, order
 from kapi.admission.configuration import ConfigurationError, check, read
+from kapi.options import Options
 
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\n"
 
@@ -77,3 +78,9 @@ def test_what_is_on() -> None:
     assert "NodeDeclaredFeatureValidator" in names
     assert not {"Priority", "NodeRestriction", "PodGroupProtection"} & set(names)
     assert names == [place.name for place in order.ORDER if place.name in names]
+
+
+def test_plugins_that_do_nothing_are_named() -> None:
+    asked = ("JobValidation", "NodeRestriction", "PodGroupProtection", "Priority")
+    options = Options(enable_admission_plugins=asked)
+    assert chain.without_effect(options) == ["JobValidation", "PodGroupProtection"]
