@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
+from kapi.admission import kubeconfig
 from kapi.admission.image_policy import Review, ReviewError
-from kapi.outgoing import kubeconfig, words
+from kapi.outgoing import words
 from kapi.outgoing.client import Call, Client
 from kapi.outgoing.words import OutgoingError
 

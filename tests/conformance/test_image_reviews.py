@@ -11,8 +11,8 @@ import pytest
 from other_server import Asked, Authority, http, scripted, server_tls
 from server_harness import running
 
-from kapi.outgoing import kubeconfig
-from kapi.outgoing.kubeconfig import KubeconfigError
+from kapi.admission import kubeconfig
+from kapi.admission.kubeconfig import KubeconfigError
 
 Json = dict[str, Any]
 PODS = "/api/v1/namespaces/default/pods"

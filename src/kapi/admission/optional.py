@@ -159,9 +159,9 @@ def _check_node_selector(part: Any) -> object:
 
 
 def _check_image_policy(part: Any) -> object:
+    from kapi.admission import kubeconfig
     from kapi.admission.configuration import ConfigurationError
     from kapi.admission.image_policy import configure
-    from kapi.outgoing import kubeconfig
 
     settings = configure(part)
     try:
