@@ -1,7 +1,9 @@
-"""A kopf operator over ConfigMaps: finalizers, its notes in annotations, events, a clean end."""
+"""kopf operators, over ConfigMaps and over a kind of their own: finalizers, notes in annotations,
+status, daemons, events, a clean end."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,7 +20,7 @@ from kubernetes.client.exceptions import ApiException
 
 pytestmark = [pytest.mark.client, pytest.mark.timeout(60)]
 
-OPERATOR = Path(__file__).parent / "operator_of_config_maps.py"
+OPERATORS = Path(__file__).parent
 FINALIZER = "example.com/mirror"
 WAIT_SECONDS = 15.0
 
@@ -38,13 +40,13 @@ def namespace(core: Any, names: Iterator[str]) -> str:
     return name
 
 
-@pytest.fixture
-def operator(server: Serving, namespace: str, tmp_path: Path) -> Iterator[Path]:
+@contextlib.contextmanager
+def running(server: Serving, namespace: str, directory: Path, file: str) -> Iterator[Path]:
     """The running operator's log. It must end by SIGTERM with code 0, and with no errors told."""
-    log = tmp_path / "operator.log"
+    log = directory / "operator.log"
     command = [sys.executable, "-m", "kopf", "run", "--standalone", "--verbose"]
-    command += ["--namespace", namespace, str(OPERATOR)]
-    env = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HOME": str(tmp_path)}
+    command += ["--namespace", namespace, str(OPERATORS / file)]
+    env = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HOME": str(directory)}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env)
     try:
@@ -59,6 +61,12 @@ def operator(server: Serving, namespace: str, tmp_path: Path) -> Iterator[Path]:
     assert code == 0, told
     assert "[ERROR" not in told, told
     assert "Traceback" not in told, told
+
+
+@pytest.fixture
+def operator(server: Serving, namespace: str, tmp_path: Path) -> Iterator[Path]:
+    with running(server, namespace, tmp_path, "operator_of_config_maps.py") as log:
+        yield log
 
 
 def until(condition: Callable[[], Any]) -> Any:
@@ -120,3 +128,85 @@ def test_an_operator(core: Any, namespace: str, operator: Path) -> None:
     until(lambda: find(core.read_namespaced_config_map, "settings", namespace) is None)
     other = core.read_namespaced_config_map("other", namespace)
     assert (other.metadata.finalizers, other.metadata.annotations) == (None, None)
+
+
+BACKUPS: Any = {
+    "metadata": {"name": "backups.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "backups", "singular": "backup", "kind": "Backup"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "required": ["schedule"],
+                                "properties": {"schedule": {"type": "string"}},
+                                "x-kubernetes-validations": [
+                                    {
+                                        "rule": "self.schedule.startsWith('@')",
+                                        "message": "a schedule begins with @",
+                                    }
+                                ],
+                            },
+                            "status": {
+                                "type": "object",
+                                "properties": {
+                                    "phase": {"type": "string"},
+                                    "schedule": {"type": "string"},
+                                },
+                            },
+                        },
+                    }
+                },
+            }
+        ],
+    },
+}
+
+
+def test_an_operator_with_a_kind_of_its_own(
+    core: Any, server: Serving, namespace: str, tmp_path: Path
+) -> None:
+    extensions = client.ApiextensionsV1Api(core.api_client)
+    custom: Any = client.CustomObjectsApi(core.api_client)
+    kind = ("example.com", "v1", namespace, "backups")
+    extensions.create_custom_resource_definition(BACKUPS)
+
+    def read() -> Any:
+        return find(lambda name, _: custom.get_namespaced_custom_object(*kind, name), "nightly", "")
+
+    def status() -> Any:
+        return (read() or {}).get("status") or {}
+
+    try:
+        until(lambda: find(lambda *_: custom.list_namespaced_custom_object(*kind), "", ""))
+        with running(server, namespace, tmp_path, "operator_of_backups.py") as log:
+            until(lambda: "Initial authentication has finished" in log.read_text())
+            body: Any = {"apiVersion": "example.com/v1", "kind": "Backup"}
+            body |= {"metadata": {"name": "nightly"}, "spec": {"schedule": "@daily"}}
+            wrong = {**body, "spec": {"schedule": "daily"}}
+            with pytest.raises(ApiException) as refused:
+                custom.create_namespaced_custom_object(*kind, wrong)
+            assert "a schedule begins with @" in str(refused.value.body)
+            custom.create_namespaced_custom_object(*kind, body)
+            until(lambda: status() == {"phase": "Scheduled", "schedule": "@daily"})
+            until(lambda: "looking after it" in log.read_text())
+            assert read()["metadata"]["finalizers"] == ["example.com/backups"]
+            custom.patch_namespaced_custom_object(*kind, "nightly", {"spec": {"schedule": "@x"}})
+            until(lambda: status() == {"phase": "Rescheduled", "schedule": "@x"})
+            custom.delete_namespaced_custom_object(*kind, "nightly")
+            until(lambda: read() is None)
+            told = log.read_text()
+            assert "removed what was kept at @x" in told
+            assert "not any more" in told
+    finally:
+        extensions.delete_custom_resource_definition("backups.example.com")
