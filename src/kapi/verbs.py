@@ -219,7 +219,7 @@ class _Elsewhere:
         d, outside = self._d, self._d.outside
         forwarder = Forwarder(outside.client)
         connect = ConnectHandlers(
-            d.reader, outside.client, forwarder, outside.kubelets, self._authorize
+            d.reader, outside.client, forwarder, outside.kubelets, self._authorize, d.clock
         )
         proxies = Proxies(d.reader, forwarder, outside.services, outside.kubelets, d.entropy)
         return {

@@ -1,13 +1,12 @@
 """Servers beside the one under test, for real clients: in a thread with an event loop of its own.
 
 `kubelet` is a node's agent as far as kubectl sees it: logs that end or go on, commands that run
-over WebSocket, port-forwards that are accepted.
+over SPDY alone, port-forwards that are accepted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,12 +14,9 @@ from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
 from other_server import Asked, http, scripted
-
-from kapi.handlers import frames_websocket as websocket
+from spdy_kubelet import spdy_kubelet
 
 START_SECONDS = 10.0
-CHANNELS = "v5.channel.k8s.io"
-STDOUT, STDERR, ERROR = 1, 2, 3
 
 
 @contextmanager
@@ -65,38 +61,10 @@ async def kubelet(asked: Asked) -> None:
             await asyncio.sleep(0.3)
             await asked.chunk(b"later\n")
         await asked.chunk(b"")
-    elif kind in ("exec", "attach") and asked.header("Upgrade").lower() == "websocket":
-        await _run(asked, query.get("command", ["attached"]))
+    elif kind in ("exec", "attach"):
+        await spdy_kubelet(asked)
     elif kind == "portForward":
         await asked.switch("SPDY/3.1", "X-Stream-Protocol-Version: portforward.k8s.io\r\n")
         await asked.reader.read()
     else:
         await asked.answer(404, b"not here")
-
-
-async def _run(asked: Asked, command: list[str]) -> None:
-    assert CHANNELS in asked.header("Sec-WebSocket-Protocol"), asked.headers
-    key = websocket.accept_key(asked.header("Sec-WebSocket-Key"))
-    extra = f"Sec-WebSocket-Accept: {key}\r\nSec-WebSocket-Protocol: {CHANNELS}\r\n"
-    await asked.switch("websocket", extra)
-
-    def say(channel: int, data: bytes) -> None:
-        asked.writer.write(websocket.frame(bytes((channel,)) + data))
-
-    say(STDOUT, f"ran {' '.join(command)}\n".encode())
-    status: dict[str, object] = {"metadata": {}, "status": "Success"}
-    if command[0] == "false":
-        say(STDERR, b"went wrong\n")
-        causes = [{"reason": "ExitCode", "message": "3"}]
-        status = {
-            "metadata": {},
-            "status": "Failure",
-            "message": "command terminated with non-zero exit code",
-            "reason": "NonZeroExitCode",
-            "details": {"causes": causes},
-        }
-    say(ERROR, json.dumps(status).encode())
-    asked.writer.write(websocket.close_frame())
-    await asked.writer.drain()
-    await asked.reader.read(4096)
-    asked.writer.close()

@@ -208,6 +208,9 @@ def test_commands_run_through_websocket(shell: Terminal, pod: str) -> None:
     said = shell.kubectl(f"exec {pod} -- false", code=3)
     assert said.out == "ran false\n"
     assert said.err == "went wrong\ncommand terminated with exit code 3\n"
+    said = shell.kubectl(f"exec -i {pod} -- cat", stdin="one\ntwo\n" * 20_000)
+    assert said.out == "one\ntwo\n" * 20_000
+    assert "no such container" in shell.fails(f"exec {pod} -- refuse")
 
 
 def test_port_forward_is_taken_up(shell: Terminal, pod: str) -> None:

@@ -1,8 +1,9 @@
 """Logs of a pod, exec, attach and port-forward: checked here, answered by the kubelet of its node.
 
 The parameters are checked as the real server does; a pod without a node gets the real refusal.
-exec, attach and port-forward are upgrades (SPDY or WebSocket) that pass as tunnels of bytes;
-`port_tunnel.py` takes port-forwards that come through WebSocket.
+exec, attach and port-forward are upgrades (SPDY or WebSocket) that pass as tunnels of bytes. What
+comes through WebSocket for a kubelet that has not declared that it speaks it goes on as SPDY:
+`port_tunnel.py` takes port-forwards, `stream_translator.py` exec and attach.
 https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
 """
 
@@ -13,11 +14,13 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from kapi import errors
+from kapi.clock import Clock
 from kapi.handlers.decode import Json
 from kapi.handlers.forward import Forwarder, Forwarding, sent
 from kapi.handlers.kubelet_refusals import refusal
 from kapi.handlers.kubelets import Kubelets
 from kapi.handlers.port_tunnel import PortTunnel, is_tunnel
+from kapi.handlers.stream_translator import StreamTranslator, Wanted, is_translated
 from kapi.handlers.target import Target
 from kapi.messages import AnswerBroken, Query, Request, Response
 from kapi.outgoing.client import Answer, Call, Client, url_error
@@ -40,6 +43,7 @@ class ConnectHandlers:
         forwarder: Forwarder,
         kubelets: Kubelets,
         authorize: Authorize,
+        clock: Clock,
     ) -> None:
         self._reader = reader
         self._client = client
@@ -47,6 +51,7 @@ class ConnectHandlers:
         self._kubelets = kubelets
         self._authorize = authorize
         self._tunnel = PortTunnel(client)
+        self._translator = StreamTranslator(client, clock.sleep)
 
     async def _object(self, target: Target, name: str) -> Json:
         item = await self._reader.get(target.resource, target.namespace, name, Query(""))
@@ -95,11 +100,17 @@ class ConnectHandlers:
             parameters = _stream_parameters(request.query)
         if not pod["spec"].get("nodeName"):
             raise errors.bad_request(f"pod {target.name} does not have a host assigned")
-        endpoint = self._kubelets.of(pod["spec"]["nodeName"])
+        node = pod["spec"]["nodeName"]
+        endpoint = self._kubelets.of(node)
         self._kubelets.check(endpoint.host)
         query = _encoded(parameters)
-        if target.subresource_name == "portforward" and is_tunnel(request):
-            return await self._tunnel.open(request, endpoint, _with_query(path, parameters))
+        if request.websocket is not None and not self._kubelets.speaks_websocket(node):
+            where = _with_query(path, parameters)
+            if target.subresource_name == "portforward":
+                if is_tunnel(request):
+                    return await self._tunnel.open(request, endpoint, where)
+            elif is_translated(request):
+                return self._translator.open(request, endpoint, where, _wanted(request.query))
         forwarding = Forwarding(endpoint=endpoint, path=path, query=query, must_upgrade=True)
         return await self._forwarder.forward(request, forwarding)
 
@@ -125,11 +136,17 @@ def _flag(query: Query, name: str, *, default: bool = False) -> bool:
     return query.get(name).lower() not in ("false", "0")
 
 
+def _streams(query: Query) -> dict[str, bool]:
+    return {name: _flag(query, name, default=name in ("stdout", "stderr")) for name, _ in _STREAMS}
+
+
+def _wanted(query: Query) -> Wanted:
+    return Wanted(**_streams(query))
+
+
 def _stream_parameters(query: Query) -> Parameters:
-    out = []
-    for name, theirs in _STREAMS:
-        if _flag(query, name, default=name in ("stdout", "stderr")):
-            out.append((theirs, "1"))
+    streams = _streams(query)
+    out = [(theirs, "1") for name, theirs in _STREAMS if streams[name]]
     return out + [("command", word) for word in query.all("command")]
 
 

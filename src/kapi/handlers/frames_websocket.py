@@ -1,8 +1,9 @@
 """WebSocket frames on a raw connection, the server's side (RFC 6455): for tunnels that carry
 another protocol in binary messages.
 
-`port_tunnel.py` uses it. A message of the client may come in fragments; pings are answered; a
-frame beyond FRAME_BYTES_MAX, or one that breaks the rules, ends the connection.
+`port_tunnel.py` and `stream_translator.py` use it. A message of the client may come in fragments;
+pings are answered; a frame beyond FRAME_BYTES_MAX, or one that breaks the rules, ends the
+connection.
 """
 
 from __future__ import annotations
@@ -52,22 +53,45 @@ class Reader:
     async def read(self) -> bytes:
         """The payload of the next frame with one; b"" at the end. Raises BrokenFrame, OSError."""
         while True:
+            taken = await self._data()
+            if taken is None or taken[1]:
+                return taken[1] if taken is not None else b""
+
+    async def message(self) -> bytes:
+        """The next whole message that is not empty; b"" at the end. Raises BrokenFrame, OSError."""
+        message = b""
+        open_ = False
+        while (taken := await self._data()) is not None:
+            opcode, payload, last = taken
+            if open_ is not (opcode == _CONTINUATION):
+                raise BrokenFrame("a message that does not go on, or has not begun")
+            if len(message) + len(payload) > FRAME_BYTES_MAX:
+                raise BrokenFrame("message too large")
+            message += payload
+            open_ = not last
+            if last and message:
+                return message
+        return b""
+
+    async def _data(self) -> tuple[int, bytes, bool] | None:
+        """The next data frame, and whether its message ends with it; None at the end."""
+        while True:
             taken = self._take()
             if taken is None:
                 data = await self._pipe.read()
                 if not data:
-                    return b""
+                    return None
                 self._buffer += data
                 continue
-            opcode, payload = taken
+            opcode, payload, last = taken
             if opcode == _CLOSE:
-                return b""
+                return None
             if opcode == _PING:
                 await self._pipe.write(frame(payload, _PONG))
-            elif opcode in (_CONTINUATION, _TEXT, _BINARY) and payload:
-                return payload
+            elif opcode in (_CONTINUATION, _TEXT, _BINARY):
+                return opcode, payload, last
 
-    def _take(self) -> tuple[int, bytes] | None:
+    def _take(self) -> tuple[int, bytes, bool] | None:
         """One whole frame from the buffer."""
         data = self._buffer
         if len(data) < 2:
@@ -92,7 +116,7 @@ class Reader:
             return None
         payload = _unmasked(data[at + 4 : end], data[at : at + 4])
         self._buffer = data[end:]
-        return opcode, payload
+        return opcode, payload, bool(data[0] & 0x80)
 
 
 def _unmasked(data: bytes, mask: bytes) -> bytes:

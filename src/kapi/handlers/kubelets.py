@@ -17,6 +17,7 @@ from kapi.outgoing.tls import Tls
 
 Json = dict[str, Any]
 PORT = 10250  # where a node's status says nothing
+_WEBSOCKETS = "ExtendWebSocketsToKubelet"
 _HOST_NAME_LABEL = "kubernetes.io/hostname"
 
 
@@ -62,6 +63,11 @@ class Kubelets:
         endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
         port = endpoint.get("Port") or PORT
         return Endpoint(host, port, self._settings.tls(insecure=insecure), self.allowed)
+
+    def speaks_websocket(self, name: str) -> bool:
+        """Whether the node declares that its kubelet takes streams through WebSocket itself."""
+        status = (self._node(name) or {}).get("status") or {}
+        return _WEBSOCKETS in (status.get("declaredFeatures") or ())
 
     def check(self, host: str) -> None:
         """Raises ApiError 400 for an address that must not be called; a name is checked later."""
