@@ -1,7 +1,7 @@
 """A kubelet that runs commands over SPDY alone, for `other_server.http`.
 
-`SpdyKubelet` refuses every other upgrade. A `Command` gets the streams that the client has opened;
-`status` is what it leaves on the error stream.
+`spdy_kubelet` refuses every other upgrade, and one that was passed on from a client: only a server
+that translates gets anything run. A `Command` gets the streams that were opened.
 """
 
 from __future__ import annotations
@@ -135,13 +135,17 @@ COMMANDS: dict[str, Command] = {
 
 
 async def spdy_kubelet(asked: Asked) -> None:
-    """exec and attach; `refuse` and `away` do not even upgrade."""
+    """exec and attach; `refuse`, `away` and `silent` do not even upgrade."""
     words = parse_qs(urlsplit(asked.target).query).get("command", ["echo", "attached"])
-    if asked.header("Upgrade") != "SPDY/3.1" or asked.method != "POST":
+    passed_on = asked.header("X-Forwarded-For")
+    if passed_on or asked.header("Upgrade") != "SPDY/3.1" or asked.method != "POST":
         await asked.answer(400, b"only SPDY here", "text/plain")
         return
     if words[0] == "refuse":
         await asked.answer(500, b'{"kind":"Status","message":"no such container"}')
+        return
+    if words[0] == "silent":
+        await asked.reader.read()
         return
     if words[0] == "away":
         await asked.answer(302, b"", extra="Location: /elsewhere\r\n")

@@ -111,6 +111,10 @@ async def terminal(c: Cluster, path: str) -> AsyncIterator[Terminal]:
         answer.close()
 
 
+async def _true(value: object) -> bool:
+    return bool(value)
+
+
 async def test_output_and_the_end(tmp_path: Path) -> None:
     async with with_kubelet(tmp_path) as (c, _):
         async with terminal(c, "exec?command=echo&command=a") as t:
@@ -221,18 +225,28 @@ async def test_much_output_waits_for_a_slow_client(tmp_path: Path) -> None:
         assert (len(got[1]), got[3], code) == (64 * 65536, SUCCESS, 1000)
 
 
+async def test_a_server_that_stops_ends_what_goes_on(tmp_path: Path) -> None:
+    stdin = "exec?command=cat&stdin=true"
+    async with with_kubelet(tmp_path) as (c, _), terminal(c, stdin) as t:
+        await t.send(0, b"x")
+        assert await t.message() == (1, b"")
+        assert await t.message() == (1, b"x")
+        c.run.server.drain()
+        assert await t.rest() == ({}, 1001)
+
+
 async def test_a_client_that_leaves_ends_the_input(tmp_path: Path) -> None:
     async with with_kubelet(tmp_path) as (c, at):
+        async with terminal(c, "exec?command=silent&stdin=true") as t:
+            assert await t.message() == (1, b"")
+            await eventually(lambda: _true(at.tasks))
+        await eventually(lambda: _true(not at.tasks))  # nothing has run: it is given up
         async with terminal(c, "exec?command=cat&stdin=true") as t:
             await t.send(0, b"x")
             assert await t.message() == (1, b"")
             assert await t.message() == (1, b"x")
             assert at.tasks
-
-        async def ended() -> bool:
-            return not at.tasks
-
-        await eventually(ended)
+        await eventually(lambda: _true(not at.tasks))
 
 
 async def test_the_handshake_and_who_is_not_translated(tmp_path: Path) -> None:
