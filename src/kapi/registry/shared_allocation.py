@@ -130,11 +130,16 @@ class SharedAllocation:
         return Claim(self, obj, old)
 
     async def _own(self, obj: Json, known: set[str]) -> set[str]:
-        """Of the addresses that a new service asks for, those that are claimed for it: by another
-        try to make it, or by another server that makes it at this moment."""
+        """Of the addresses that a new service asks for and that the cache has, those it may have:
+        another server gave them back a moment ago, or they are claimed for it, by another try to
+        make it or by another server that makes it at this moment."""
         asked = [canonical(a) for a in service_addresses(obj["spec"])]
         reference = reference_to(obj["metadata"])
-        return {a for a in asked if a in known and await self._is_claimed(a, reference)}
+        return {a for a in asked if a in known and await self._is_open(a, reference)}
+
+    async def _is_open(self, name: str, reference: Json) -> bool:
+        found = await self._objects.get(GROUP, PLURAL, "", name)
+        return found is None or (found.get("spec") or {}).get("parentRef") == reference
 
     async def _still_lost(self, known: set[str]) -> set[str]:
         """The lost addresses that still have an object."""

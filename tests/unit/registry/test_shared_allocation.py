@@ -67,6 +67,7 @@ class Cluster:
         self.storage = MemoryStorage()
         self.network = ipaddress.ip_network(network)
         self.lags = lags
+        self.seen: list[str] = []  # what a cache that lags shows
         self.time = Time(NOW)
 
     def server(self, seed: int) -> SharedAllocation:
@@ -76,7 +77,7 @@ class Cluster:
             self.time,
             Entropy(seed),
             self.registry,
-            lambda: [] if self.lags else list(self.registry.addresses),
+            lambda: self.seen if self.lags else list(self.registry.addresses),
         )
 
     async def write(self, server: SharedAllocation, obj: Json, old: Json | None = None) -> Json:
@@ -156,6 +157,18 @@ async def test_what_another_has_is_refused() -> None:
     await cluster.write(cluster.server(1), service("a", clusterIP="10.0.0.9"))
     with pytest.raises(ApiError, match="provided IP is already allocated"):
         await cluster.write(cluster.server(2), service("b", clusterIP="10.0.0.9"))
+    assert list(cluster.registry.addresses) == ["10.0.0.9"]
+
+
+async def test_an_address_may_be_asked_for_as_soon_as_it_is_given_back() -> None:
+    """By another server, whose cache does not know it yet."""
+    cluster = Cluster(lags=True)
+    old = await cluster.write(cluster.server(1), service("a", clusterIP="10.0.0.9"))
+    cluster.seen = ["10.0.0.9"]
+    with pytest.raises(ApiError, match="provided IP is already allocated"):
+        await cluster.write(cluster.server(2), service("b", clusterIP="10.0.0.9"))
+    await cluster.server(1).after_delete(old)
+    await cluster.write(cluster.server(2), service("b", clusterIP="10.0.0.9"))
     assert list(cluster.registry.addresses) == ["10.0.0.9"]
 
 
