@@ -62,17 +62,6 @@ def _named(ref: Json, path: str, field: str, check: NameCheck) -> list[FieldErro
     return check(value, f"{path}.{field}") if value else [required(f"{path}.{field}")]
 
 
-def _with_secret(check: sources.Check, *fields: str) -> sources.Check:
-    """A source whose secret, where there is one, is named by these fields."""
-
-    def checked(source: Json, path: str) -> list[FieldError]:
-        out = check(source, path)
-        ref = source.get("secretRef")
-        return out if ref is None else out + sources.needs(ref, f"{path}.secretRef", *fields)
-
-    return checked
-
-
 def _glusterfs(source: Json, path: str) -> list[FieldError]:
     out = sources.needs(source, path, "endpoints", "path")
     namespace, where = source.get("endpointsNamespace"), f"{path}.endpointsNamespace"
@@ -82,11 +71,6 @@ def _glusterfs(source: Json, path: str) -> list[FieldError]:
     elif namespace is not None:
         out += checks.dns_label(namespace, where)
     return out
-
-
-def _storage_os(source: Json, path: str) -> list[FieldError]:
-    bare = {name: value for name, value in source.items() if name != "secretRef"}
-    return sources.storage_os(bare, path)
 
 
 def _azure_file(source: Json, path: str) -> list[FieldError]:
@@ -107,8 +91,8 @@ _SOURCES: Mapping[str, sources.Check] = {
     "rbd": sources.requires("monitors", "image"),
     "quobyte": sources.quobyte,
     "cephfs": sources.requires("monitors"),
-    "iscsi": _with_secret(sources.persistent_iscsi, "name"),
-    "cinder": _with_secret(sources.requires("volumeID"), "name", "namespace"),
+    "iscsi": sources.with_secret(sources.persistent_iscsi, "name"),
+    "cinder": sources.with_secret(sources.requires("volumeID"), "name", "namespace"),
     "fc": sources.fc,
     "flexVolume": sources.flex,
     "azureFile": _azure_file,
@@ -118,7 +102,7 @@ _SOURCES: Mapping[str, sources.Check] = {
     "portworxVolume": sources.requires("volumeID"),
     "scaleIO": sources.requires("gateway", "system", "volumeName"),
     "local": _local,
-    "storageos": _with_secret(_storage_os, "name", "namespace"),
+    "storageos": sources.with_secret(sources.storage_os, "name", "namespace"),
     "csi": _csi,
 }
 

@@ -67,12 +67,15 @@ def requires(*fields: str) -> Check:
     return lambda source, path: needs(source, path, *fields)
 
 
-def secret_ref(source: Json, path: str, field: str = "secretRef") -> Findings:
-    """A reference to a secret, where there is one, names it."""
-    ref = source.get(field)
-    if ref is not None and not ref.get("name"):
-        return [errors.required(f"{path}.{field}.name")]
-    return []
+def with_secret(check: Check, *fields: str) -> Check:
+    """A source whose reference to a secret, where there is one, has these fields."""
+
+    def checked(source: Json, path: str) -> Findings:
+        out = check(source, path)
+        secret = source.get("secretRef")
+        return out if secret is None else out + needs(secret, f"{path}.secretRef", *fields)
+
+    return checked
 
 
 def validate_key_to_path(item: Json, path: str) -> Findings:
@@ -204,10 +207,6 @@ def flocker(source: Json, path: str) -> Findings:
     return out
 
 
-def cinder(source: Json, path: str) -> Findings:
-    return needs(source, path, "volumeID") + secret_ref(source, path)
-
-
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*):[^:\[\]]*\Z")  # as net.SplitHostPort reads it
 
 
@@ -289,12 +288,13 @@ def storage_os(source: Json, path: str) -> Findings:
     )
     if namespace:
         out += checks.dns_label(namespace, f"{path}.volumeNamespace")
-    return out + secret_ref(source, path)
+    return out
 
 
 def csi(source: Json, path: str) -> Findings:
     out = claim_specs.validate_csi_driver_name(source.get("driver", ""), f"{path}.driver")
-    out += secret_ref(source, path, "nodePublishSecretRef")
+    if source.get("nodePublishSecretRef") is not None:
+        out += needs(source["nodePublishSecretRef"], f"{path}.nodePublishSecretRef", "name")
     secret = (source.get("nodePublishSecretRef") or {}).get("name")
     if secret:
         out += checks.dns_subdomain(secret, f"{path}.name")
