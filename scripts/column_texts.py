@@ -4,7 +4,7 @@
     scripts/column_texts.py --definitions FILE
 
 FILE is `_definitions.json` of the release in the package kubernetes-validate
-(kubernetes-json-schema/v1.37.0-local). The fields are those that `kinds/*.py` ask for by
+(kubernetes-json-schema/v1.37.0-local). The fields are those that `kinds/` asks for by
 `described(TYPE, FIELD)`; TYPE is made of literals and constants of the module.
 """
 
@@ -30,7 +30,7 @@ def text_of(node: ast.expr, constants: dict[str, str]) -> str | None:
 
 def wanted() -> set[tuple[str, str]]:
     out = set()
-    for path in sorted((ROOT / "kinds").glob("*.py")):
+    for path in sorted((ROOT / "kinds").rglob("*.py")):
         tree = ast.parse(path.read_text())
         constants: dict[str, str] = {}
         for node in tree.body:

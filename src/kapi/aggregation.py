@@ -20,7 +20,7 @@ from kapi.cacher.lister import Lister
 from kapi.clock import Clock
 from kapi.handlers.aside import Aside
 from kapi.in_process import InProcess
-from kapi.kinds.apiregistration import GROUP
+from kapi.kinds.server.apiregistration import GROUP
 from kapi.messages import Request, Response
 from kapi.options import Options
 from kapi.outside import Outside

@@ -31,7 +31,8 @@ from kapi.controllers.objects import Fixed
 from kapi.controllers.service_repair import ServiceRepair
 from kapi.controllers.upkeep import Upkeep
 from kapi.in_process import InProcess
-from kapi.kinds import apiextensions, apiregistration
+from kapi.kinds.definitions import apiextensions
+from kapi.kinds.server import apiregistration
 from kapi.options import Options
 from kapi.registry import list_options
 from kapi.registry.allocate import ServiceAllocation

@@ -16,8 +16,8 @@ from kapi.cacher.cacher import Cacher
 from kapi.clock import Clock
 from kapi.errors import ApiError
 from kapi.in_process import USER, InProcess
-from kapi.kinds.apiextensions import GROUP, PLURAL
 from kapi.kinds.catalog import Catalog
+from kapi.kinds.definitions.apiextensions import GROUP, PLURAL
 from kapi.managedfields.manager import FieldManager
 from kapi.registry.delete import Deleter, Deletion
 from kapi.registry.options import DeleteOptions

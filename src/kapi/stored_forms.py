@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from kapi.codec import json_format
 from kapi.codec.protobuf_format import MAGIC, BadEnvelope, ProtobufError, open_envelope, sealed
-from kapi.kinds.old_definitions import from_v1beta1
+from kapi.kinds.definitions.old_form import from_v1beta1
 from kapi.registry.resource import ResourceType, Version
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters

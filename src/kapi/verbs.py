@@ -32,9 +32,9 @@ from kapi.handlers.update import UpdateHandler
 from kapi.handlers.watch import WatchHandler
 from kapi.identity import Authority, Identity
 from kapi.in_process import InProcess
-from kapi.kinds import authentication, authorization
-from kapi.kinds import scale as scale_kind
+from kapi.kinds.access import authentication, authorization
 from kapi.kinds.catalog import Catalog
+from kapi.kinds.shared import scale as scale_kind
 from kapi.managedfields.manager import FieldManager
 from kapi.messages import Request, Response
 from kapi.metrics import Metrics

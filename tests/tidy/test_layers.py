@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping, Sequence
 
 from source_tree import Module, imports, package
 
@@ -47,9 +48,18 @@ SIDEWAYS = frozenset(
     )
 )
 
+# The rooms of a package, bottom first; its own modules stand above them all.
+ROOMS: Mapping[str, tuple[frozenset[str], ...]] = {
+    "kinds": (
+        frozenset(("shared",)),
+        frozenset(("network", "pods", "server")),
+        frozenset(("access", "cluster", "definitions", "devices", "storage", "workloads")),
+    ),
+}
 
-def level(part: str) -> int:
-    for i, names in enumerate(LAYERS):
+
+def level(part: str, layers: Sequence[frozenset[str]] = LAYERS) -> int:
+    for i, names in enumerate(layers):
         if part in names:
             return i
     raise AssertionError(f"{part} has no layer in {__file__}")
@@ -73,6 +83,30 @@ def test_no_module_imports_upwards_or_sideways() -> None:
             down = level(part) < level(module.part)
             if not down and (module.part, part) not in SIDEWAYS:
                 wrong.append(f"{module.shown} imports kapi.{part}")
+    assert not wrong, "\n".join(wrong)
+
+
+def rooms_imported(module: Module) -> set[str]:
+    """The rooms of its own package that a module imports."""
+    package_name = f"kapi.{module.part}"
+    rooms = {room for layer in ROOMS[module.part] for room in layer}
+    found = set()
+    for name in imports(module, at_run_time=True):
+        if name.startswith(f"{package_name}."):
+            found.add(name.split(".")[2])
+    return found & rooms
+
+
+def test_rooms_import_downwards() -> None:
+    wrong = []
+    for module in package():
+        room = module.name.split(".")[2] if module.name.count(".") > 2 else ""
+        if not room:
+            continue
+        layers = ROOMS[module.part]
+        for other in sorted(rooms_imported(module) - {room}):
+            if level(other, layers) >= level(room, layers):
+                wrong.append(f"{module.shown} imports {module.part}/{other}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -12,7 +12,7 @@ MODULE_LINES_MAX = 400
 TEST_MODULE_LINES_MAX = 800  # tables of cases
 FUNCTION_LINES_MAX = 70
 LINE_CHARS_MAX = 100
-FOLDER_LEVELS_MAX = 1  # below kapi
+FOLDER_LEVELS_MAX = 2  # below kapi: a package and its rooms
 
 LEFTOVERS = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK:")
 

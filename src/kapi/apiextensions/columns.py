@@ -11,8 +11,8 @@ from typing import Any
 
 from kapi.apiextensions.json_path import JsonPath, LookupFailed, PathError
 from kapi.codec import json_format
-from kapi.kinds import cells
-from kapi.kinds.cells import Cell
+from kapi.kinds.shared import cells
+from kapi.kinds.shared.cells import Cell
 from kapi.registry.go_text import go_text
 from kapi.registry.resource import Column
 from kapi.schema.scalars import parse_time

@@ -25,8 +25,8 @@ from kapi.apiextensions.serving import Blueprint, Surroundings
 from kapi.cacher.event import Event, Item
 from kapi.clock import Clock, rfc3339
 from kapi.errors import ApiError
-from kapi.kinds.apiextensions import GROUP, PLURAL
-from kapi.kinds.definition_conditions import (
+from kapi.kinds.definitions.apiextensions import GROUP, PLURAL
+from kapi.kinds.definitions.conditions import (
     CLEANUP,
     ESTABLISHED,
     NAMES_ACCEPTED,

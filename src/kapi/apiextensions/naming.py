@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kapi.errors import quote
-from kapi.kinds.definition_conditions import (
+from kapi.kinds.definitions.conditions import (
     ESTABLISHED,
     NAMES_ACCEPTED,
     approval,

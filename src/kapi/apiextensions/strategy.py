@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kapi.errors import FieldError, invalid_value, quote
-from kapi.kinds.bases import SPEC_AND_METADATA
+from kapi.kinds.shared.bases import SPEC_AND_METADATA
 from kapi.registry import embedded, names, object_meta
 from kapi.registry.resource import ScalePaths
 from kapi.registry.scale import NestedError, nested

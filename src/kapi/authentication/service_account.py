@@ -2,7 +2,7 @@
 `legacy_tokens.py`.
 
 A bound token names its account and, if bound, a Pod, Secret or Node, each by name and uid; it is
-good while all of them exist. `kinds/authentication.py` issues (serviceaccounts/token), the
+good while all of them exist. `kinds/access/authentication.py` issues (serviceaccounts/token), the
 authenticator union checks. Errors carry the real server's words, which TokenReview shows.
 https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens
 """

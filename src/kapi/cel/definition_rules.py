@@ -1,7 +1,7 @@
 """The rules in the schema of a definition: do they compile, what may they cost, may they look back?
 
-`RuleChecks` of `kinds/definition_schemas.py`. Rules of a part of the schema that is wrong otherwise
-are not looked at.
+`RuleChecks` of `kinds/definitions/schemas.py`. Rules of a part of the schema that is wrong
+otherwise are not looked at.
 """
 
 from __future__ import annotations

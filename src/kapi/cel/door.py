@@ -1,7 +1,7 @@
 """What others hold of the rules of custom kinds; the engine is imported with the first rule.
 
 `Rules` runs rules over objects (`schema/validation.py`), `DefinitionChecks` looks at the rules of a
-definition (`kinds/definition_schemas.py`). A server whose kinds have no rules never loads the
+definition (`kinds/definitions/schemas.py`). A server whose kinds have no rules never loads the
 engine.
 """
 

@@ -14,8 +14,9 @@ from typing import Any
 import orjson
 
 from kapi.cel.door import DefinitionChecks
-from kapi.kinds import apiextensions, groups
-from kapi.kinds.types import TypeTable
+from kapi.kinds import groups
+from kapi.kinds.definitions import apiextensions
+from kapi.kinds.shared.types import TypeTable
 from kapi.registry.resource import (
     GroupVersionKind,
     ResourceType,

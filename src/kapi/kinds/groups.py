@@ -9,68 +9,49 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from kapi.kinds import (
-    admissionregistration,
-    apiextensions,
-    apiregistration,
-    apps,
-    authentication,
-    autoscaling,
-    batch,
-    certificates,
-    coordination,
-    core_config,
-    core_nodes,
-    core_pods,
-    core_services,
-    core_storage,
-    device_conversions,
-    discovery,
-    events,
-    flowcontrol,
-    networking,
-    node,
-    pod_certificates,
-    policy,
-    rbac,
-    resource,
-    scheduling,
-    storage,
-    storagemigration,
-)
-from kapi.kinds.types import Defaults
+from kapi.kinds.access import authentication, certificates, pod_certificates, rbac
+from kapi.kinds.cluster import config, events, leases, nodes, priority_classes, runtime_classes
+from kapi.kinds.definitions import apiextensions
+from kapi.kinds.devices import conversions as device_conversions
+from kapi.kinds.devices import resource
+from kapi.kinds.network import discovery, networking, services
+from kapi.kinds.pods import pods
+from kapi.kinds.server import admissionregistration, apiregistration, flowcontrol, storagemigration
+from kapi.kinds.shared.types import Defaults
+from kapi.kinds.storage import classes, volumes
+from kapi.kinds.workloads import apps, autoscaling, batch, policy
 from kapi.registry.resource import Column, Convert
 from kapi.registry.strategy import Strategy
 
 Json = dict[str, Any]
 
 MODULES: tuple[ModuleType, ...] = (
-    admissionregistration,
-    apiextensions,
-    apiregistration,
+    pods,
     apps,
-    authentication,
     autoscaling,
     batch,
-    certificates,
-    coordination,
-    core_config,
-    core_nodes,
-    core_pods,
-    core_services,
-    core_storage,
-    device_conversions,
-    discovery,
-    events,
-    flowcontrol,
-    networking,
-    node,
-    pod_certificates,
     policy,
-    rbac,
+    discovery,
+    networking,
+    services,
+    classes,
+    volumes,
+    config,
+    events,
+    leases,
+    nodes,
+    priority_classes,
+    runtime_classes,
+    device_conversions,
     resource,
-    scheduling,
-    storage,
+    authentication,
+    certificates,
+    pod_certificates,
+    rbac,
+    apiextensions,
+    admissionregistration,
+    apiregistration,
+    flowcontrol,
     storagemigration,
 )
 

@@ -8,7 +8,7 @@ import pytest
 
 from kapi.admission.rules import Kind
 from kapi.admission.type_checking import kinds_of, warnings
-from kapi.kinds.types import TypeTable
+from kapi.kinds.shared.types import TypeTable
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kapi.errors import ApiError
-from kapi.kinds.types import TypeTable
+from kapi.kinds.shared.types import TypeTable
 from kapi.managedfields.apply import Apply, applied
 from kapi.managedfields.fieldset import FieldSet
 from kapi.managedfields.manager import Convert, FieldManager

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kapi.kinds.types import TypeTable
+from kapi.kinds.shared.types import TypeTable
 from kapi.managedfields import manager as module
 from kapi.managedfields.fieldset import FieldSet
 from kapi.managedfields.manager import Convert, FieldManager, default_manager

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kapi.kinds.types import TypeTable
+from kapi.kinds.shared.types import TypeTable
 from kapi.managedfields.fieldset import Node, union
 from kapi.managedfields.typed import ListItemError, MapWalker
 from kapi.managedfields.walkers import Walkers

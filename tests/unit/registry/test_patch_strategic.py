@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kapi.errors import ApiError
-from kapi.kinds.types import TypeTable
+from kapi.kinds.shared.types import TypeTable
 from kapi.registry.go_text import go_text
 from kapi.registry.strategic_merge import strategic_merge
 from kapi.schema.structural import Schema

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
 from kapi.codec import json_format
-from kapi.kinds import definition_structural
-from kapi.kinds.types import TypeTable
+from kapi.kinds.definitions import structural as definition_structural
+from kapi.kinds.shared.types import TypeTable
 from kapi.schema import custom_parsing, pruning_errors
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters

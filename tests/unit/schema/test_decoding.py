@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from kapi.codec import json_format
-from kapi.kinds.types import TypeTable
+from kapi.kinds.shared.types import TypeTable
 from kapi.schema.decoding import Decoders
 from kapi.schema.decoding_errors import strict_errors, type_error
 from kapi.schema.scalars import Mismatch, parse_duration, parse_time, spell_duration

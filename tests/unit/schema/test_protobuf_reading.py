@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from kapi.codec.protobuf_format import ProtobufError
-from kapi.kinds.types import TypeTable
+from kapi.kinds.shared.types import TypeTable
 from kapi.schema.decoding import Decoders
 from kapi.schema.protobuf_reading import Readers
 
