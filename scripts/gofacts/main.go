@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"strconv"
@@ -23,6 +24,7 @@ type entry struct {
 	Go     string  `json:"go"`               // the Go type's short name, as in errors: v1.Pod
 	Alias  string  `json:"alias,omitempty"`  // a named non-struct type: what it is
 	Fields []field `json:"fields,omitempty"` // of a struct, in its order
+	Introduced string `json:"introduced,omitempty"` // of a kind: the release that served it first, as 1.37
 }
 
 var out = map[string]*entry{}
@@ -62,9 +64,16 @@ func walk(t reflect.Type) {
 	if _, ok := out[n]; ok {
 		return
 	}
-	e := &entry{Go: t.String()}
+	e := &entry{Go: t.String(), Introduced: introduced(t)}
 	out[n] = e
 	e.Fields = fields(t)
+}
+
+func introduced(t reflect.Type) string {
+	known, ok := reflect.New(t).Interface().(interface{ APILifecycleIntroduced() (major, minor int) })
+	if !ok { return "" }
+	major, minor := known.APILifecycleIntroduced()
+	return fmt.Sprintf("%d.%d", major, minor)
 }
 
 func fields(t reflect.Type) (all []field) {

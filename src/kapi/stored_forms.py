@@ -1,9 +1,9 @@
 """What the real server keeps in etcd: the form of each value, by its key.
 
-Built-in kinds are messages of Protocol Buffers in their envelope, in the stored version; a few of
-them, and all custom kinds, are JSON with a line end. Both are read for every kind, in any version
-that is known. `storage/translation.py` calls this at the border of the store; made by `server.py`
-of the catalog.
+Built-in kinds are messages of Protocol Buffers in their envelope, in the version that the real
+server stores (`ResourceType.in_shared_store`); a few of them, and all custom kinds, are JSON with a
+line end. Both are read for every kind, in any version that is known. `storage/translation.py` calls
+this at the border of the store; made by `server.py` of the catalog.
 
 | kind | form | because |
 |---|---|---|
@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from kapi.codec import json_format
 from kapi.codec.protobuf_format import MAGIC, BadEnvelope, ProtobufError, open_envelope, sealed
-from kapi.kinds.definitions.old_form import from_v1beta1
-from kapi.registry.resource import ResourceType, Version
+from kapi.kinds.definitions import old_form
+from kapi.registry.resource import Convert, GroupVersionKind, ResourceType
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
 from kapi.schema.ordering import Orders
@@ -38,8 +38,11 @@ SchemaOf = Callable[[str, str], Schema | None]  # of a built-in kind, by apiVers
 ENCRYPTED: Final = b"k8s:enc:"
 ENCRYPTED_TEXT: Final = "identity transformer tried to read encrypted data"
 JSON: Final = "application/json"
+# Forms that are stored and not served, so that only a conversion knows them.
+_OLD: Final = {
+    (kind.api_version, kind.kind): convert for kind, (convert, _) in old_form.CONVERSIONS.items()
+}
 _JSON_GROUPS: Final = frozenset(("apiextensions.k8s.io", "apiregistration.k8s.io"))
-_OLD_DEFINITION: Final = ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition")
 
 
 class StoredForms:
@@ -68,18 +71,31 @@ class StoredForms:
 
     def encode(self, key: str, value: bytes) -> bytes:
         prefix = self._prefix(key)
-        if prefix in self._extra:
-            api_version, kind = self._extra[prefix]
-        else:
-            resource = self._resources.get(prefix)
-            if resource is None or resource.stored.group in _JSON_GROUPS:
-                return value + b"\n"
-            api_version, kind = resource.stored.api_version, resource.stored.kind
-        if self._json:
+        resource = self._resources.get(prefix)
+        if resource is not None:
+            return self._encoded(resource, value)
+        if prefix not in self._extra or self._json:
             return value + b"\n"
+        api_version, kind = self._extra[prefix]
+        return self._message(api_version, kind, json_format.loads(value))
+
+    def _encoded(self, resource: ResourceType, value: bytes) -> bytes:
+        kind = resource.in_shared_store
+        is_json = self._json or kind.group in _JSON_GROUPS
+        if kind == resource.stored:
+            if is_json:
+                return value + b"\n"
+            return self._message(kind.api_version, kind.kind, json_format.loads(value))
+        obj: Json = json_format.loads(value)
+        _, convert = _conversions(resource, kind)
+        obj = {**(obj if convert is None else convert(obj)), "apiVersion": kind.api_version}
+        if is_json:
+            return json_format.dumps(obj) + b"\n"
+        return self._message(kind.api_version, kind.kind, obj)
+
+    def _message(self, api_version: str, kind: str, obj: Json) -> bytes:
         schema = self._schema_of(api_version, kind)
         assert schema is not None, "a built-in kind has a schema"
-        obj: Json = json_format.loads(value)
         return sealed(api_version, kind, self._writers.write(schema, obj))
 
     # -- reading ----------------------------------------------------------------------------------
@@ -129,8 +145,9 @@ class StoredForms:
             head = (obj.get("apiVersion", ""), obj.get("kind", ""))
         except (json_format.JsonSyntaxError, AttributeError) as error:
             raise Corrupt(str(error)) from None
-        if head == _OLD_DEFINITION:
-            obj = from_v1beta1(obj)
+        convert = _OLD.get(head)
+        if convert is not None:
+            obj = convert(obj)
             head = (stored.api_version, stored.kind)
         schema = self._schema_of(*head)
         if schema is None:
@@ -143,11 +160,14 @@ class StoredForms:
         resource = self._resources.get(self._prefix(key))
         if resource is None or obj["apiVersion"] == resource.stored.api_version:
             return obj
-        version = _version(resource, obj["apiVersion"])
-        if version is None:
-            raise Corrupt(_unknown(obj["apiVersion"], obj["kind"]))
-        if version.to_stored is not None:
-            obj = version.to_stored(obj)
+        group, _, version = obj["apiVersion"].rpartition("/")
+        kind = GroupVersionKind(group, version, obj["kind"])
+        try:
+            convert, _ = _conversions(resource, kind)
+        except LookupError:
+            raise Corrupt(_unknown(obj["apiVersion"], obj["kind"])) from None
+        if convert is not None:
+            obj = convert(obj)
         head = {"kind": resource.stored.kind, "apiVersion": resource.stored.api_version}
         return {**head, **obj, **head}
 
@@ -161,8 +181,20 @@ class StoredForms:
         return key[start : key.find("/", end + 1)] if "/" in key[end + 1 :] else key[start:]
 
 
-def _version(resource: ResourceType, api_version: str) -> Version | None:
-    return next((v for v in resource.versions.values() if v.kind.api_version == api_version), None)
+def _conversions(
+    resource: ResourceType, kind: GroupVersionKind
+) -> tuple[Convert | None, Convert | None]:
+    """From a form into the one that is worked with, and back; None: only its name changes.
+
+    Raises LookupError.
+    """
+    known = old_form.CONVERSIONS.get(kind)
+    if known is not None:
+        return known
+    for version in resource.versions.values():
+        if version.kind == kind:
+            return version.to_stored, version.from_stored
+    raise LookupError(kind.api_version)
 
 
 def _unknown(api_version: str, kind: str) -> str:

@@ -8,12 +8,13 @@ import functools
 import orjson
 import pytest
 
-from kapi.codec.protobuf_format import MAGIC, open_envelope
+from kapi.codec.protobuf_format import MAGIC, open_envelope, sealed
 from kapi.kinds.catalog import Catalog
 from kapi.registry.resource import ResourceType
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
 from kapi.schema.ordering import Orders
+from kapi.schema.protobuf_writing import Writers
 from kapi.storage.interface import Corrupt
 from kapi.stored_forms import ENCRYPTED_TEXT, StoredForms
 from kapi.stores import EXTRA
@@ -67,12 +68,31 @@ def test_every_kind_there_and_back(media_type: str) -> None:
         assert made.decode(key_of(resource), stored) == value, resource.kind
         if media_type == PROTOBUF and resource.kind not in JSON_KINDS:
             envelope = open_envelope(stored)
-            assert (envelope.api_version, envelope.kind) == (
-                resource.stored.api_version,
-                resource.stored.kind,
-            )
+            kind = resource.in_shared_store
+            assert (envelope.api_version, envelope.kind) == (kind.api_version, kind.kind)
         else:
-            assert stored == value + b"\n"
+            assert stored.endswith(b"\n")
+            head = orjson.loads(stored)
+            assert head["apiVersion"] == resource.in_shared_store.api_version
+
+
+def test_what_an_older_kapi_stored_is_read() -> None:
+    """In the version that is worked with, of kinds that are stored in another one by now."""
+    moved = [r for r in resources() if r.in_shared_store != r.stored]
+    assert {r.kind for r in moved} == {
+        "ClusterTrustBundle",
+        "PodCertificateRequest",
+        "CustomResourceDefinition",
+    }
+    for resource in moved:
+        value = minimal(resource)
+        assert forms().decode(key_of(resource), value + b"\n") == value
+        if resource.kind not in JSON_KINDS:
+            stored = resource.stored
+            obj = Decoders().decode(resource.stored_schema(), orjson.loads(value))[0]
+            message = Writers().write(resource.stored_schema(), obj)
+            old = sealed(stored.api_version, stored.kind, message)
+            assert forms().decode(key_of(resource), old) == value
 
 
 def test_both_forms_are_read_whatever_is_written() -> None:
@@ -181,6 +201,79 @@ def test_old_definitions() -> None:
     }
     assert "validation" not in spec
     assert "preserveUnknownFields" not in spec
+
+
+COLUMN = {"name": "A", "type": "string", "priority": 1, "jsonPath": ".a"}
+SHARED = {
+    "schema": {"openAPIV3Schema": {"type": "object"}},
+    "subresources": {"status": {}},
+    "additionalPrinterColumns": [COLUMN],
+    "selectableFields": [{"jsonPath": ".spec.a"}],
+}
+
+
+def definition(*versions: dict[str, object]) -> bytes:
+    names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
+    hook = {"clientConfig": {"url": "https://x"}, "conversionReviewVersions": ["v1"]}
+    return orjson.dumps(
+        {
+            "kind": "CustomResourceDefinition",
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "metadata": META,
+            "spec": {
+                "group": "example.com",
+                "names": names,
+                "scope": "Namespaced",
+                "versions": versions,
+                "conversion": {"strategy": "Webhook", "webhook": hook},
+            },
+            "status": {"conditions": None, "acceptedNames": names, "storedVersions": ["v1"]},
+        }
+    )
+
+
+def test_definitions_are_stored_in_the_shorter_form() -> None:
+    key = "/registry/apiextensions.k8s.io/customresourcedefinitions/things.example.com"
+    one = {"name": "v1", "served": True, "storage": True, **SHARED}
+    two = {"name": "v2", "served": False, "storage": False, **SHARED}
+    value = definition(one, two)
+    spec = orjson.loads(forms().encode(key, value))["spec"]
+    assert list(spec) == [
+        "group", "version", "names", "scope", "validation", "subresources", "versions",
+        "additionalPrinterColumns", "selectableFields", "conversion", "preserveUnknownFields",
+    ]  # fmt: skip
+    assert spec["version"] == "v1"
+    assert spec["versions"] == [
+        {"name": "v1", "served": True, "storage": True},
+        {"name": "v2", "served": False, "storage": False},
+    ]
+    assert spec["additionalPrinterColumns"] == [
+        {"name": "A", "type": "string", "priority": 1, "JSONPath": ".a"}
+    ]
+    assert spec["conversion"] == {
+        "strategy": "Webhook",
+        "webhookClientConfig": {"url": "https://x"},
+        "conversionReviewVersions": ["v1"],
+    }
+    assert spec["preserveUnknownFields"] is False
+    again = forms().decode(key, forms().encode(key, value))
+    assert orjson.loads(again) == orjson.loads(value)
+
+
+def test_what_versions_do_not_share_stays_with_them() -> None:
+    key = "/registry/apiextensions.k8s.io/customresourcedefinitions/things.example.com"
+    one = {"name": "v1", "served": True, "storage": True, **SHARED}
+    two = {**one, "name": "v2", "storage": False, "schema": {}}
+    del two["subresources"]
+    value = definition(one, two)
+    spec = orjson.loads(forms().encode(key, value))["spec"]
+    assert "validation" not in spec
+    assert "subresources" not in spec
+    assert spec["versions"][0]["schema"] == SHARED["schema"]
+    assert spec["versions"][1]["schema"] == {}
+    assert spec["selectableFields"] == SHARED["selectableFields"]
+    again = orjson.loads(forms().decode(key, forms().encode(key, value)))["spec"]["versions"]
+    assert again == orjson.loads(forms().decode(key, value))["spec"]["versions"]
 
 
 @pytest.mark.parametrize(

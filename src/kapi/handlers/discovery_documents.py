@@ -125,7 +125,7 @@ def _api_resources(resource: ResourceType, version: Version) -> Iterator[Json]:
     if resource.categories:
         entry["categories"] = list(resource.categories)
     if "watch" in version.verbs:  # without storage there is nothing to watch
-        entry["storageVersionHash"] = storage_version_hash(resource.stored)
+        entry["storageVersionHash"] = storage_version_hash(resource.in_shared_store)
     yield entry
     for subresource in _subresources(resource, version):
         yield {

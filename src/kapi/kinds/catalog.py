@@ -15,7 +15,7 @@ import orjson
 
 from kapi.cel.door import DefinitionChecks
 from kapi.kinds import groups
-from kapi.kinds.definitions import apiextensions
+from kapi.kinds.definitions import apiextensions, old_form
 from kapi.kinds.shared.types import TypeTable
 from kapi.registry.resource import (
     GroupVersionKind,
@@ -42,11 +42,18 @@ _STORAGE_PREFIXES: Mapping[tuple[str, str], str] = {
         "customresourcedefinitions",
     ): "apiextensions.k8s.io/customresourcedefinitions",
 }
-# The stored version, where it is not the preferred one (seen in the storage version hashes).
+# The version that objects are kept in here, where it is not the preferred one.
 _STORED: Mapping[tuple[str, str], tuple[str, str]] = {
     ("resource.k8s.io", "devicetaintrules"): ("resource.k8s.io", "v1beta2"),
     ("storagemigration.k8s.io", "storageversionmigrations"): ("storagemigration.k8s.io", "v1beta1"),
     ("events.k8s.io", "events"): ("", "v1"),
+}
+# A version is stored one release after it came, so that the server before can read it.
+# https://kubernetes.io/docs/concepts/cluster-administration/compatibility-version/
+_COMPATIBLE_WITH = (1, 36)
+# Where another rule holds: the shorter form of definitions.
+_SHARED: Mapping[tuple[str, str], GroupVersionKind] = {
+    ("apiextensions.k8s.io", "customresourcedefinitions"): old_form.KIND,
 }
 # Kinds whose DELETE answers with the object that is gone.
 _RETURNS_DELETED = frozenset(
@@ -233,7 +240,18 @@ class Catalog:
             unknown_field=_UNKNOWN_FIELD.get(key, "field label not supported: {}"),
             generation=key in _GENERATION,
             returns_deleted=key in _RETURNS_DELETED,
+            shared=_SHARED.get(key) or self._shared(stored, entries),
         )
+
+    def _shared(self, stored: GroupVersionKind, entries: list[_Entry]) -> GroupVersionKind:
+        """What the real server stores: the best version that the release before knew."""
+        if stored.group != entries[0].group:  # served by two groups
+            return stored
+        for entry in entries if len(entries) > 1 else ():
+            name = type_name(stored.group, entry.version, stored.kind)
+            if self.types.introduced(name) <= _COMPATIBLE_WITH:
+                return GroupVersionKind(stored.group, entry.version, stored.kind)
+        return GroupVersionKind(stored.group, entries[0].version, stored.kind)
 
     def _version(self, entry: _Entry, stored: GroupVersionKind) -> Version:
         facts, group, version = entry.facts, entry.group, entry.version

@@ -92,7 +92,7 @@ class ResourceType:
     list_kind: str
     namespaced: bool
     versions: Mapping[str, Version]  # served ones, in order of preference
-    stored: GroupVersionKind  # the form in the store
+    stored: GroupVersionKind  # the form in the store, as this server works with it
     stored_schema: SchemaSource
     storage_prefix: str  # under the storage root: "pods", "apps/deployments", "services/specs"
     strategy: Strategy
@@ -119,6 +119,13 @@ class ResourceType:
     terminating: bool = False  # of a CRD that is deleted: nothing new is made
     renewed_after: int = 0
     conversions: Conversions | None = None  # of a CRD whose versions a webhook converts
+    # The form in a store that real servers share; None: as `stored`.
+    shared: GroupVersionKind | None = None
+
+    @property
+    def in_shared_store(self) -> GroupVersionKind:
+        """The version that the real server stores, which discovery's hash is of."""
+        return self.shared or self.stored
 
     @property
     def qualified(self) -> str:

@@ -91,6 +91,11 @@ class TypeTable:
     def __contains__(self, name: str) -> bool:
         return name in self._go
 
+    def introduced(self, name: str) -> tuple[int, int]:
+        """The release that first served a kind, by its Go type; (0, 0) if that is not known."""
+        major, _, minor = self._go.get(name).get("introduced", "0.0").partition(".")
+        return int(major), int(minor)
+
     def schema(self, name: str) -> Schema:
         """The schema of a Go type, as `io.k8s.api.core.v1.Pod`. Raises KeyError for an unknown
         one.
