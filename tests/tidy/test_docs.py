@@ -12,6 +12,7 @@ from source_tree import ROOT, imports, package
 
 # Distribution → module, where they differ.
 MODULES = {
+    "google-re2": "re2",
     "grpcio": "grpc",
     "pyyaml": "yaml",
     "pyjwt": "jwt",

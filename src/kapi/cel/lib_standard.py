@@ -13,7 +13,7 @@ from typing import Any
 
 from kapi import durations
 from kapi.cel.declarations import Library
-from kapi.cel.regex import find
+from kapi.cel.regex import compiled
 from kapi.cel.values import (
     INT_MAX,
     INT_MIN,
@@ -344,7 +344,7 @@ def type_value(value: Any) -> TypeValue:
 
 
 def matches(text: str, pattern: str) -> bool:
-    return find(pattern)(text) is not None
+    return compiled(pattern).matches(text)
 
 
 def _runs() -> dict[str, Any]:

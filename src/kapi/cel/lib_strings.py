@@ -5,6 +5,7 @@ Positions count characters. https://pkg.go.dev/github.com/google/cel-go/ext#Stri
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from kapi.cel.declarations import Library
@@ -107,21 +108,12 @@ def _join(items: list[Any], separator: str = "") -> str:
 
 
 def _find(text: str, pattern: str) -> str:
-    found = compiled(pattern).search(text)
-    return found.group() if found else ""
+    return compiled(pattern).find(text)
 
 
 def _find_all(text: str, pattern: str, count: int = -1) -> list[str]:
-    out: list[str] = []
-    last = -1
-    for found in compiled(pattern).finditer(text):
-        if 0 <= count <= len(out):
-            break
-        if found.end() == last and found.start() == last:
-            continue  # Go has no empty match right after another
-        out.append(found.group())
-        last = found.end()
-    return out
+    found = compiled(pattern).find_all(text)
+    return list(found if count < 0 else islice(found, count))
 
 
 def library() -> Library:

@@ -238,7 +238,7 @@ def format_of(schema: Schema) -> str:
 
 def matches(pattern: str, text: str) -> bool:
     try:
-        return compile_go(pattern).search(text) is not None
+        return compile_go(pattern).matches(text)
     except GoRegexError:  # of a definition older than the check for it
         return False
 
@@ -248,17 +248,17 @@ def _text(schema: Schema, c: Constraints) -> Valid | None:
     (least, most), pattern = _bounds(c.min_length, c.max_length), c.pattern
     if formatted is None and (least, most) == _ANY_SIZE and not pattern:
         return None
-    search = None
+    match = None
     if pattern:
         try:
-            search = compile_go(pattern).search
+            match = compile_go(pattern).matches
         except GoRegexError:
             return lambda value: False
 
     def valid(value: Any) -> bool:
         if not least <= len(value) <= most:
             return False
-        if search is not None and search(value) is None:
+        if match is not None and not match(value):
             return False
         return formatted is None or formatted(value)
 
