@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kapi import replicas
-from kapi.admission.quota_gate import QuotaGate
+from kapi.admission.quotas.gate import QuotaGate
 from kapi.aggregation import Aggregation
 from kapi.apiextensions.definitions import Definitions
 from kapi.cacher.cacher import Cacher

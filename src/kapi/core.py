@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from kapi import identity
 from kapi.admission.plugin import AdmissionChain
-from kapi.admission.quota_gate import QuotaGate
+from kapi.admission.quotas.gate import QuotaGate
 from kapi.in_process import InProcess
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager

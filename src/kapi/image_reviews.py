@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from kapi.admission import kubeconfig
-from kapi.admission.image_policy import Review, ReviewError
+from kapi.admission.pods.image_policy import Review, ReviewError
 from kapi.outgoing import words
 from kapi.outgoing.client import Call, Client
 from kapi.outgoing.words import OutgoingError

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from kapi import errors
-from kapi.admission.quota_gate import QuotaGate
+from kapi.admission.quotas.gate import QuotaGate
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
 from kapi.registry.applying import Applier

@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kapi.admission.matching import Matcher
 from kapi.admission.plugin import MutatingPlugin, ValidatingPlugin
-from kapi.admission.policy_metrics import PolicyMeter
-from kapi.admission.policy_plugins import (
+from kapi.admission.policies.metrics import PolicyMeter
+from kapi.admission.policies.plugins import (
     MUTATING,
     VALIDATING,
     Admits,
@@ -21,8 +20,9 @@ from kapi.admission.policy_plugins import (
     Validates,
     ValidatingAdmissionPolicy,
 )
-from kapi.admission.policy_source import PolicySource
-from kapi.admission.rules import GROUP
+from kapi.admission.policies.source import PolicySource
+from kapi.admission.requests.matching import Matcher
+from kapi.admission.requests.rules import GROUP
 from kapi.authorization.authorizer import Authorizer
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock
@@ -31,8 +31,8 @@ from kapi.registry.policy_objects import Live, Params, PolicyKinds
 from kapi.registry.resource import ResourceTable
 
 if TYPE_CHECKING:
-    from kapi.admission.policies import MutatingPolicy, ValidatingPolicy
-    from kapi.admission.policy_calls import Rooms
+    from kapi.admission.policies.calls import Rooms
+    from kapi.admission.policies.compiled import MutatingPolicy, ValidatingPolicy
 
 Json = dict[str, Any]
 
@@ -69,12 +69,12 @@ def policy_plugins(
     )
 
     def mutating_run() -> Admits:
-        from kapi.admission.mutating_policy import MutatingRun
+        from kapi.admission.policies.mutating import MutatingRun
 
         return MutatingRun(mutating, _rooms(d, kinds), kinds, _meter(d, "mutating"))
 
     def validating_run() -> Validates:
-        from kapi.admission.validating_policy import ValidatingRun
+        from kapi.admission.policies.validating import ValidatingRun
 
         return ValidatingRun(validating, _rooms(d, kinds), _meter(d, "validating"))
 
@@ -85,7 +85,7 @@ def policy_plugins(
 
 
 def _rooms(d: PolicyDependencies, kinds: PolicyKinds) -> Rooms:
-    from kapi.admission.policy_calls import Rooms
+    from kapi.admission.policies.calls import Rooms
 
     return Rooms(
         matcher=Matcher(d.lister("", "namespaces"), d.live, kinds),
@@ -100,12 +100,12 @@ def _meter(d: PolicyDependencies, kind: str) -> PolicyMeter:
 
 
 def _mutating_policy(policy: Json) -> MutatingPolicy:
-    from kapi.admission.policies import mutating_policy
+    from kapi.admission.policies.compiled import mutating_policy
 
     return mutating_policy(policy)
 
 
 def _validating_policy(policy: Json) -> ValidatingPolicy:
-    from kapi.admission.policies import validating_policy
+    from kapi.admission.policies.compiled import validating_policy
 
     return validating_policy(policy)

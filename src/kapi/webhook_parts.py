@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kapi.admission.hook_calls import Caller
-from kapi.admission.hooks import HookSource
-from kapi.admission.match_conditions import MatchConditions
-from kapi.admission.mutating_webhook import MutatingAdmissionWebhook
 from kapi.admission.plugin import MutatingPlugin, ValidatingPlugin
-from kapi.admission.rules import GROUP, Kinds
-from kapi.admission.validating_webhook import ValidatingAdmissionWebhook
+from kapi.admission.requests.rules import GROUP, Kinds
+from kapi.admission.webhooks.calls import Caller
+from kapi.admission.webhooks.hooks import HookSource
+from kapi.admission.webhooks.match_conditions import MatchConditions
+from kapi.admission.webhooks.mutating import MutatingAdmissionWebhook
+from kapi.admission.webhooks.validating import ValidatingAdmissionWebhook
 from kapi.authorization.authorizer import Authorizer
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy

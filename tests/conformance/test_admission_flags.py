@@ -138,7 +138,7 @@ async def test_a_kubelet_with_its_own_pods() -> None:
 
 @pytest.mark.parametrize(("user", "status"), [("approver", 403), ("admin", 200)])
 async def test_who_may_approve_certificates(user: str, status: int) -> None:
-    from test_certificate_plugins import request
+    from certificate_requests import request
 
     async with running() as run:
         client = run.client

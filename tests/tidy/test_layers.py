@@ -48,8 +48,12 @@ SIDEWAYS = frozenset(
     )
 )
 
-# The rooms of a package, bottom first; its own modules stand above them all.
+# The rooms of a package, bottom first.
 ROOMS: Mapping[str, tuple[frozenset[str], ...]] = {
+    "admission": (
+        frozenset(("certificates", "objects", "pod_security", "quotas", "requests")),
+        frozenset(("nodes", "pods", "policies", "webhooks")),
+    ),
     "kinds": (
         frozenset(("shared",)),
         frozenset(("network", "pods", "server")),

@@ -45,6 +45,13 @@ def test_every_folder_of_the_package_is_on_the_map() -> None:
     assert {a or b for a, b in on_map} == folders
 
 
+def test_every_room_has_its_row() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    for inner in {p.parent for p in SOURCE.glob("*/*/__init__.py")}:
+        table = text.partition(f"| room of `{inner.parent.name}/` |")[2].partition("\n\n")[0]
+        assert f"\n| `{inner.name}/` |" in table, inner
+
+
 def reasons() -> set[tuple[str, str]]:
     """Reason and code of every `ApiError(code, reason, …)` of the package."""
     found = set()

@@ -12,29 +12,30 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from kapi.admission import configuration, optional, order, pod_security_policy
-from kapi.admission.certificate_approval import CertificateApproval
-from kapi.admission.certificate_signing import CertificateSigning
-from kapi.admission.certificate_subject import CertificateSubjectRestriction
-from kapi.admission.claim_resize import ClaimResize
-from kapi.admission.default_ingress_class import DefaultIngressClass
-from kapi.admission.default_storage_class import DefaultStorageClass
-from kapi.admission.default_tolerations import DefaultTolerationSeconds
-from kapi.admission.limit_ranger import LimitRanger
+from kapi.admission import configuration, optional, order
+from kapi.admission.certificates.approval import CertificateApproval
+from kapi.admission.certificates.signing import CertificateSigning
+from kapi.admission.certificates.subject import CertificateSubjectRestriction
+from kapi.admission.certificates.trust_bundle_attest import ClusterTrustBundleAttest
 from kapi.admission.listers import Listers
-from kapi.admission.namespace_lifecycle import NamespaceLifecycle
-from kapi.admission.node_features import NodeDeclaredFeatureValidator
+from kapi.admission.nodes.features import NodeDeclaredFeatureValidator
+from kapi.admission.nodes.taint_nodes import TaintNodesByCondition
+from kapi.admission.objects.claim_resize import ClaimResize
+from kapi.admission.objects.default_ingress_class import DefaultIngressClass
+from kapi.admission.objects.default_storage_class import DefaultStorageClass
+from kapi.admission.objects.namespace_lifecycle import NamespaceLifecycle
+from kapi.admission.objects.storage_protection import StorageObjectInUseProtection
 from kapi.admission.plugin import AdmissionChain, MutatingPlugin, ValidatingPlugin
-from kapi.admission.pod_resize import PodResizeValidator
-from kapi.admission.pod_security import PodSecurity
-from kapi.admission.priority import Priority
-from kapi.admission.resource_quota import ResourceQuotaPlugin, WriteStatus
-from kapi.admission.runtime_class import RuntimeClassPlugin
-from kapi.admission.service_account import ServiceAccountPlugin
-from kapi.admission.storage_protection import StorageObjectInUseProtection
-from kapi.admission.taint_nodes import TaintNodesByCondition
-from kapi.admission.topology_labels import PodTopologyLabels
-from kapi.admission.trust_bundle_attest import ClusterTrustBundleAttest
+from kapi.admission.pod_security import policy as pod_security_policy
+from kapi.admission.pod_security.pod_security import PodSecurity
+from kapi.admission.pods.default_tolerations import DefaultTolerationSeconds
+from kapi.admission.pods.priority import Priority
+from kapi.admission.pods.resize import PodResizeValidator
+from kapi.admission.pods.runtime_class import RuntimeClassPlugin
+from kapi.admission.pods.service_account import ServiceAccountPlugin
+from kapi.admission.pods.topology_labels import PodTopologyLabels
+from kapi.admission.quotas.limit_ranger import LimitRanger
+from kapi.admission.quotas.resource_quota import ResourceQuotaPlugin, WriteStatus
 from kapi.clock import Clock, Entropy
 
 Json = dict[str, Any]

@@ -43,90 +43,90 @@ def make(name: str, d: Dependencies) -> Plugin:
 
 
 def _always_admit(d: Dependencies) -> Plugin:
-    from kapi.admission.always import AlwaysAdmit
+    from kapi.admission.objects.always import AlwaysAdmit
 
     return AlwaysAdmit()
 
 
 def _always_deny(d: Dependencies) -> Plugin:
-    from kapi.admission.always import AlwaysDeny
+    from kapi.admission.objects.always import AlwaysDeny
 
     return AlwaysDeny()
 
 
 def _autoprovision(d: Dependencies) -> Plugin:
-    from kapi.admission.namespace_autoprovision import NamespaceAutoProvision
+    from kapi.admission.objects.namespace_autoprovision import NamespaceAutoProvision
 
     return NamespaceAutoProvision(d.lister("", "namespaces"), d.create)
 
 
 def _exists(d: Dependencies) -> Plugin:
-    from kapi.admission.namespace_exists import NamespaceExists
+    from kapi.admission.objects.namespace_exists import NamespaceExists
 
     return NamespaceExists(d.lister("", "namespaces"), d.live)
 
 
 def _anti_affinity(d: Dependencies) -> Plugin:
-    from kapi.admission.anti_affinity import LimitPodHardAntiAffinityTopology
+    from kapi.admission.pods.anti_affinity import LimitPodHardAntiAffinityTopology
 
     return LimitPodHardAntiAffinityTopology()
 
 
 def _node_restriction(d: Dependencies) -> Plugin:
-    from kapi.admission.node_credentials import NodeCredentials
-    from kapi.admission.node_restriction import NodeRestriction
+    from kapi.admission.nodes.credentials import NodeCredentials
+    from kapi.admission.nodes.node_restriction import NodeRestriction
 
     credentials = NodeCredentials(d.lister, d.authorizer)
     return NodeRestriction(d.lister("", "pods"), d.lister("", "nodes"), credentials)
 
 
 def _always_pull(d: Dependencies) -> Plugin:
-    from kapi.admission.always_pull_images import AlwaysPullImages
+    from kapi.admission.pods.always_pull_images import AlwaysPullImages
 
     return AlwaysPullImages()
 
 
 def _image_policy(d: Dependencies) -> Plugin:
-    from kapi.admission.image_policy import ImagePolicyWebhook, configure
+    from kapi.admission.pods.image_policy import ImagePolicyWebhook, configure
 
     settings = configure(d.configuration.get("ImagePolicyWebhook"))
     return ImagePolicyWebhook(settings, d.image_review(settings.kubeconfig), d.clock)
 
 
 def _node_selector(d: Dependencies) -> Plugin:
-    from kapi.admission.pod_node_selector import PodNodeSelector, configure
+    from kapi.admission.pods.node_selector import PodNodeSelector, configure
 
     configured = configure(d.configuration.get("PodNodeSelector"))
     return PodNodeSelector(d.lister("", "namespaces"), d.live, configured)
 
 
 def _tolerations(d: Dependencies) -> Plugin:
-    from kapi.admission.toleration_restriction import PodTolerationRestriction, configure
+    from kapi.admission.pods.toleration_restriction import PodTolerationRestriction, configure
 
     settings = configure(d.configuration.get("PodTolerationRestriction"))
     return PodTolerationRestriction(d.lister("", "namespaces"), d.live, settings)
 
 
 def _event_rate(d: Dependencies) -> Plugin:
-    from kapi.admission.event_rate_limit import EventRateLimit, configure
+    from kapi.admission.objects.event_rate_limit import EventRateLimit, configure
 
     return EventRateLimit(configure(d.configuration.get("EventRateLimit")), d.clock)
 
 
 def _extended_resources(d: Dependencies) -> Plugin:
-    from kapi.admission.extended_resources import ExtendedResourceToleration
+    from kapi.admission.pods.extended_resources import ExtendedResourceToleration
 
     return ExtendedResourceToleration()
 
 
 def _owner_references(d: Dependencies) -> Plugin:
-    from kapi.admission.owner_references import OwnerReferencesPermissionEnforcement
+    from kapi.admission.objects.owner_references import OwnerReferencesPermissionEnforcement
 
     return OwnerReferencesPermissionEnforcement(d.authorizer, d.resources_of)
 
 
 def _external_ips(d: Dependencies) -> Plugin:
-    from kapi.admission.external_ips import DenyServiceExternalIPs
+    from kapi.admission.objects.external_ips import DenyServiceExternalIPs
 
     return DenyServiceExternalIPs()
 
@@ -153,7 +153,7 @@ NAMES = frozenset(_MAKERS)
 
 
 def _check_node_selector(part: Any) -> object:
-    from kapi.admission.pod_node_selector import configure
+    from kapi.admission.pods.node_selector import configure
 
     return configure(part)
 
@@ -161,7 +161,7 @@ def _check_node_selector(part: Any) -> object:
 def _check_image_policy(part: Any) -> object:
     from kapi.admission import kubeconfig
     from kapi.admission.configuration import ConfigurationError
-    from kapi.admission.image_policy import configure
+    from kapi.admission.pods.image_policy import configure
 
     settings = configure(part)
     try:
@@ -171,13 +171,13 @@ def _check_image_policy(part: Any) -> object:
 
 
 def _check_tolerations(part: Any) -> object:
-    from kapi.admission.toleration_restriction import configure
+    from kapi.admission.pods.toleration_restriction import configure
 
     return configure(part)
 
 
 def _check_event_rate(part: Any) -> object:
-    from kapi.admission.event_rate_limit import configure
+    from kapi.admission.objects.event_rate_limit import configure
 
     return configure(part)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kapi.admission.rules import GROUP, Kind
+from kapi.admission.requests.rules import GROUP, Kind
 from kapi.cacher.event import DELETED, Event, Item
 from kapi.housekeeping.feed import Feed
 from kapi.housekeeping.queue import WorkQueue
@@ -39,7 +39,7 @@ class PolicyTypes:
 
     async def sync(self, key: str) -> float | None:
         """Check a policy that was not checked since it changed."""
-        from kapi.admission import type_checking  # loads the compiler of expressions
+        from kapi.admission.policies import type_checking
 
         item = self._world.item(self._policies, "", key)
         if item is None:

@@ -1,6 +1,6 @@
 """What the objects of a namespace use of a quota, counted from the beginning.
 
-Called by `quotas.py`. Amounts are those that admission charges (`admission/quota_usage.py`); here
+Called by `quotas.py`. Amounts are those that admission charges (`admission/quotas/usage.py`); here
 they are summed up over what is there. What an object uses is remembered for as long as it stays as
 it is, so that a count of many objects looks into the changed ones only.
 https://kubernetes.io/docs/concepts/policy/resource-quotas/
@@ -12,8 +12,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kapi.admission.pod_usage import Sum
-from kapi.admission.quota_usage import Usage, in_scope, usage
+from kapi.admission.quotas.pod_usage import Sum
+from kapi.admission.quotas.usage import Usage, in_scope, usage
 from kapi.cacher.event import Item
 from kapi.clock import Clock
 from kapi.registry.resource import ResourceType

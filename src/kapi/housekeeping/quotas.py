@@ -2,7 +2,7 @@
 
 Admission charges what is created; what is deleted, what ends, and what somebody wrote into a status
 is seen here and leads to a count. A new quota is counted at once, other changes are gathered for a
-moment. While a namespace is counted its creates wait (`admission/quota_gate.py`).
+moment. While a namespace is counted its creates wait (`admission/quotas/gate.py`).
 https://kubernetes.io/docs/concepts/policy/resource-quotas/
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kapi.admission.quota_gate import QuotaGate
-from kapi.admission.quota_usage import Usage, usage
+from kapi.admission.quotas.gate import QuotaGate
+from kapi.admission.quotas.usage import Usage, usage
 from kapi.cacher.event import ADDED, DELETED, MODIFIED, Event, Item, Resource
 from kapi.cacher.resource_cache import ResourceCache
 from kapi.errors import ApiError

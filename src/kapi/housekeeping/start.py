@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from kapi.admission.quota_gate import QuotaGate
+from kapi.admission.quotas.gate import QuotaGate
 from kapi.cacher.cacher import Cacher
 from kapi.clock import Clock
 from kapi.housekeeping import (

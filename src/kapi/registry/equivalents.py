@@ -2,7 +2,7 @@
 done with objects: see them in another version, and patch them there.
 
 The same objects are served by resources that share a place in the store (events are two), in all
-their versions. Made by `server.py`; implements `kapi.admission.rules.Kinds`.
+their versions. Made by `server.py`; implements `kapi.admission.requests.rules.Kinds`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from kapi.admission.plugin import Attributes
-from kapi.admission.rules import Kind, PatchFailed, Place
+from kapi.admission.requests.rules import Kind, PatchFailed, Place
 from kapi.codec import json_format
 from kapi.codec.json_format import JsonSyntaxError
 from kapi.registry.conversion import ConversionFailed

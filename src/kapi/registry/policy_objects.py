@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
-from kapi.admission.rules import Kind, PatchFailed, Place
+from kapi.admission.requests.rules import Kind, PatchFailed, Place
 from kapi.managedfields.configuration import complaints
 from kapi.managedfields.elements import shown_path
 from kapi.managedfields.manager import FieldManager

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from kapi.admission.chain import PluginDependencies, default_plugins
-from kapi.admission.claim_resize import ClaimResize
-from kapi.admission.default_ingress_class import DefaultIngressClass
-from kapi.admission.default_storage_class import DefaultStorageClass
-from kapi.admission.default_tolerations import DefaultTolerationSeconds
-from kapi.admission.namespace_lifecycle import NamespaceLifecycle
+from kapi.admission.nodes.taint_nodes import TaintNodesByCondition
+from kapi.admission.objects.claim_resize import ClaimResize
+from kapi.admission.objects.default_ingress_class import DefaultIngressClass
+from kapi.admission.objects.default_storage_class import DefaultStorageClass
+from kapi.admission.objects.namespace_lifecycle import NamespaceLifecycle
+from kapi.admission.objects.storage_protection import StorageObjectInUseProtection
 from kapi.admission.plugin import Attributes
-from kapi.admission.priority import Priority
-from kapi.admission.runtime_class import RuntimeClassPlugin
-from kapi.admission.service_account import ServiceAccountPlugin
-from kapi.admission.storage_protection import StorageObjectInUseProtection
-from kapi.admission.taint_nodes import TaintNodesByCondition
+from kapi.admission.pods.default_tolerations import DefaultTolerationSeconds
+from kapi.admission.pods.priority import Priority
+from kapi.admission.pods.runtime_class import RuntimeClassPlugin
+from kapi.admission.pods.service_account import ServiceAccountPlugin
 from kapi.clock import Entropy
 from kapi.errors import ApiError
 from kapi.messages import UserInfo

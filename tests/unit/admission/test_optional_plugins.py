@@ -7,25 +7,25 @@ from typing import Any
 import pytest
 from admission_stage import Allowing, Objects, handled, passes, refusal, write
 
-from kapi.admission import toleration_restriction as tolerations
-from kapi.admission.always import AlwaysAdmit, AlwaysDeny
-from kapi.admission.always_pull_images import AlwaysPullImages
-from kapi.admission.anti_affinity import LimitPodHardAntiAffinityTopology
 from kapi.admission.configuration import ConfigurationError
-from kapi.admission.event_rate_limit import EventRateLimit, Limit
-from kapi.admission.event_rate_limit import configure as rate_limits
-from kapi.admission.extended_resources import ExtendedResourceToleration
-from kapi.admission.external_ips import DenyServiceExternalIPs
-from kapi.admission.namespace_autoprovision import NamespaceAutoProvision
-from kapi.admission.namespace_exists import NamespaceExists
-from kapi.admission.node_features import NodeDeclaredFeatureValidator
-from kapi.admission.owner_references import OwnerReferencesPermissionEnforcement
+from kapi.admission.nodes.features import NodeDeclaredFeatureValidator
+from kapi.admission.objects.always import AlwaysAdmit, AlwaysDeny
+from kapi.admission.objects.event_rate_limit import EventRateLimit, Limit
+from kapi.admission.objects.event_rate_limit import configure as rate_limits
+from kapi.admission.objects.external_ips import DenyServiceExternalIPs
+from kapi.admission.objects.namespace_autoprovision import NamespaceAutoProvision
+from kapi.admission.objects.namespace_exists import NamespaceExists
+from kapi.admission.objects.owner_references import OwnerReferencesPermissionEnforcement
 from kapi.admission.plugin import refused
-from kapi.admission.pod_node_selector import PodNodeSelector
-from kapi.admission.pod_node_selector import configure as node_selectors
-from kapi.admission.pod_resize import PodResizeValidator
-from kapi.admission.toleration_restriction import PodTolerationRestriction
-from kapi.admission.topology_labels import PodTopologyLabels
+from kapi.admission.pods import toleration_restriction as tolerations
+from kapi.admission.pods.always_pull_images import AlwaysPullImages
+from kapi.admission.pods.anti_affinity import LimitPodHardAntiAffinityTopology
+from kapi.admission.pods.extended_resources import ExtendedResourceToleration
+from kapi.admission.pods.node_selector import PodNodeSelector
+from kapi.admission.pods.node_selector import configure as node_selectors
+from kapi.admission.pods.resize import PodResizeValidator
+from kapi.admission.pods.toleration_restriction import PodTolerationRestriction
+from kapi.admission.pods.topology_labels import PodTopologyLabels
 from kapi.errors import ApiError, already_exists
 from kapi.messages import UserInfo
 

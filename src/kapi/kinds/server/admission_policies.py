@@ -26,7 +26,7 @@ from kapi.registry import names
 from kapi.registry.strategy import Context
 
 if TYPE_CHECKING:
-    from kapi.admission.expressions import Expression
+    from kapi.admission.requests.expressions import Expression
 
 Json = dict[str, Any]
 
@@ -93,7 +93,7 @@ class _Compiler:
     """Of the expressions of one policy, in their order."""
 
     def __init__(self, spec: Json) -> None:
-        from kapi.admission import expressions
+        from kapi.admission.requests import expressions
 
         self._types = expressions
         self.params = spec.get("paramKind") is not None

@@ -228,7 +228,7 @@ def match_conditions(
 
 
 def _condition(text: str, path: str, *, params: bool) -> list[FieldError]:
-    from kapi.admission import expressions  # few servers have any
+    from kapi.admission.requests import expressions
 
     where = expressions.environment(params=params, authorizer=True)
     out = expressions.compiled(text, where, expressions.CONDITION)

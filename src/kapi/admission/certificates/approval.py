@@ -1,0 +1,33 @@
+"""CertificateApproval: who approves or denies a request for a certificate may do so for its signer.
+
+https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#certificateapproval
+"""
+
+from __future__ import annotations
+
+from kapi.admission.certificates import signers
+from kapi.admission.plugin import Attributes, Operation, refused
+from kapi.authorization.authorizer import Authorizer
+from kapi.errors import quote
+
+
+class CertificateApproval:
+    name = "CertificateApproval"
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
+        return (operation, group, resource, subresource) == (
+            "UPDATE",
+            signers.GROUP,
+            signers.REQUESTS,
+            "approval",
+        )
+
+    async def validate(self, attributes: Attributes) -> None:
+        a = attributes
+        signer = ((a.old or {}).get("spec") or {}).get("signerName", "")
+        if not await signers.may(self._authorizer, a.user, "approve", signer):
+            text = f"user not permitted to approve requests with signerName {quote(signer)}"
+            raise refused(a, text)

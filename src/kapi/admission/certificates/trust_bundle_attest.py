@@ -1,0 +1,43 @@
+"""ClusterTrustBundleAttest: who publishes the roots of a signer may attest for it.
+
+https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#clustertrustbundleattest
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kapi.admission.certificates import signers
+from kapi.admission.plugin import Attributes, Operation, refused
+from kapi.authorization.authorizer import Authorizer
+from kapi.errors import quote
+
+Json = dict[str, Any]
+# What a garbage collector changes: such an update publishes nothing.
+_COLLECTION = ("ownerReferences", "finalizers", "managedFields", "resourceVersion", "generation")
+
+
+class ClusterTrustBundleAttest:
+    name = "ClusterTrustBundleAttest"
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
+        return operation in ("CREATE", "UPDATE") and (group, resource) == (
+            signers.GROUP,
+            "clustertrustbundles",
+        )
+
+    async def validate(self, attributes: Attributes) -> None:
+        a = attributes
+        signer = ((a.object or {}).get("spec") or {}).get("signerName", "")
+        if not signer or (a.old is not None and _rest(a.object) == _rest(a.old)):
+            return
+        if not await signers.may(self._authorizer, a.user, "attest", signer):
+            raise refused(a, f"user not permitted to attest for signerName {quote(signer)}")
+
+
+def _rest(obj: Json | None) -> Json:
+    meta = {k: v for k, v in (obj or {}).get("metadata", {}).items() if k not in _COLLECTION}
+    return {**(obj or {}), "metadata": meta}
