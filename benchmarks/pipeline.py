@@ -46,11 +46,11 @@ class Timed:
 
 
 async def measure() -> dict[str, float]:
-    from kapi import option_parser
     from kapi.clock import Entropy, SystemClock
     from kapi.handlers.decode import Decoder
     from kapi.managedfields.manager import FieldManager
     from kapi.messages import BytesBody, Headers, Peer, Query, Request, UserInfo
+    from kapi.options import parser as option_parser
     from kapi.registry.write import Writer
     from kapi.schema.defaulting import Defaulters
     from kapi.server import Server

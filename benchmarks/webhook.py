@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from kapi import certificates
+from kapi.credentials import certificates
 
 HOST = "127.0.0.1"
 

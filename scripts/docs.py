@@ -7,8 +7,8 @@ from pathlib import Path
 
 from kapi import features
 from kapi.metric_specs import PROCESS_SPECS, SPECS
-from kapi.option_parser import flag_name
-from kapi.options import DEFAULTS, FLAGS
+from kapi.options.parser import flag_name
+from kapi.options.table import DEFAULTS, FLAGS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -19,7 +19,7 @@ turns a switch on, `--flag=false` off; lists by comma or by repetition. `--confi
 same names from YAML. Flags marked *later* are parsed and checked, and have no effect yet: a
 warning at start names those given.
 
-Written by `make docs`; the table is `src/kapi/options.py`.
+Written by `make docs`; the table is `src/kapi/options/table.py`.
 
 | flag | value | default | what it does |
 |---|---|---|---|

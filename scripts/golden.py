@@ -38,7 +38,7 @@ TALLY = re.compile(r"^(\S+)\s+(\d+)/(\d+) steps equal", re.MULTILINE)
 
 def make_certificates(directory: Path) -> None:
     """One CA for everything, as PEM files."""
-    from kapi import certificates
+    from kapi.credentials import certificates
 
     now = time.time()
     ca = certificates.make_ca("golden", now)

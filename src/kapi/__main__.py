@@ -63,7 +63,7 @@ def _fail(problem: str, code: int = EXIT_FAILURE) -> int:
 
 
 def _serve(argv: Sequence[str]) -> int:
-    from kapi import option_parser
+    from kapi.options import parser as option_parser
 
     try:
         options = option_parser.parse(argv, os.environ)
@@ -83,7 +83,7 @@ def _serve(argv: Sequence[str]) -> int:
 
 def _directory(argv: Sequence[str], *switches: str) -> tuple[Path, Path, set[str]]:
     """The data directory, the kubeconfig, and which of the switches were given."""
-    from kapi import option_parser
+    from kapi.options import parser as option_parser
 
     given = {word for word in argv if word in switches}
     options = option_parser.parse([w for w in argv if w not in switches], os.environ)
@@ -97,7 +97,8 @@ def _directory(argv: Sequence[str], *switches: str) -> tuple[Path, Path, set[str
 
 
 def _kubeconfig(argv: Sequence[str]) -> int:
-    from kapi import local_credentials, option_parser
+    from kapi.credentials import local as local_credentials
+    from kapi.options import parser as option_parser
 
     try:
         _, path, given = _directory(argv, "--raw")
@@ -119,7 +120,7 @@ def _kubeconfig(argv: Sequence[str]) -> int:
 
 
 def _check(argv: Sequence[str]) -> int:
-    from kapi import option_parser
+    from kapi.options import parser as option_parser
 
     try:
         directory, _, _ = _directory(argv)
@@ -141,7 +142,7 @@ def _check(argv: Sequence[str]) -> int:
 
 
 def _snapshot(argv: Sequence[str]) -> int:
-    from kapi import option_parser
+    from kapi.options import parser as option_parser
 
     words = [word for word in argv[:2] if not word.startswith("-")]
     try:

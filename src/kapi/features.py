@@ -1,7 +1,7 @@
 """Feature gates: name, stage and default, as Kubernetes 1.37 has them; only gates that concern an
 API server.
 
-`options.py` parses `--feature-gates` against this table. A gate without effect here is kept
+`options/table.py` parses `--feature-gates` against this table. A gate without effect here is kept
 because the real server reports it (`kubernetes_feature_enabled`) and command lines name it;
 `effective` says which do something."""
 

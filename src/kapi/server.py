@@ -9,42 +9,45 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from kapi import background, errors, identity, replicas, service_ranges
-from kapi.admission_parts import AdmissionDependencies, build_admission
-from kapi.aggregation import Aggregation, build_aggregation
+from kapi import errors
 from kapi.apiextensions.conversion import Converter
+from kapi.assembly import identity, service_ranges
+from kapi.assembly.admission import AdmissionDependencies, build_admission
+from kapi.assembly.aggregation import Aggregation, build_aggregation
+from kapi.assembly.core import Core
+from kapi.assembly.custom_kinds import build_definitions, surroundings
+from kapi.assembly.measures import watch_parts
+from kapi.assembly.outside import Outside, build_outside
+from kapi.assembly.shown_options import bootstrap_settings
+from kapi.assembly.stores import open_store, translated
+from kapi.background import loops as background
+from kapi.background import replicas
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
 from kapi.cel.door import Rules
 from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
-from kapi.core import Core
-from kapi.custom_kinds import build_definitions, surroundings
 from kapi.filters.wait_group import WaitGroup
-from kapi.front import FrontDependencies, build_front
 from kapi.handlers.aside import Aside
 from kapi.handlers.health import Check
-from kapi.in_process import InProcess, LateObjects
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
-from kapi.measures import watch_parts
 from kapi.messages import Handler, Request, Response
 from kapi.metrics import Metrics
-from kapi.mux import Mux
-from kapi.options import Options
+from kapi.options.table import Options
 from kapi.outgoing.hooks import HookClient
-from kapi.outside import Outside, build_outside
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
+from kapi.registry.in_process import InProcess, LateObjects
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
+from kapi.routing.front import FrontDependencies, build_front
+from kapi.routing.mux import Mux
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
-from kapi.shown_options import bootstrap_settings
 from kapi.storage.interface import Storage
-from kapi.stores import open_store, translated
 
 
 class Server:

@@ -20,18 +20,20 @@ from typing import Any
 
 import uvloop
 
-from kapi import features, local_credentials, log, option_parser
+from kapi import features, log
 from kapi.admission import chain as admission
 from kapi.authentication.service_account_keys import KeyFileError
 from kapi.authentication.token_file import TokenFileError
 from kapi.clock import Clock, Entropy, SystemClock
+from kapi.credentials import local as local_credentials
+from kapi.credentials.local import Credentials
 from kapi.edge.asgi import App
 from kapi.edge.listener import AddressInUse, BadAddress, Listener, bind
 from kapi.edge.tls import TlsFiles, server_context
 from kapi.handlers.version import version_info
-from kapi.local_credentials import Credentials
 from kapi.metrics import Metrics
-from kapi.options import Options
+from kapi.options import parser as option_parser
+from kapi.options.table import Options
 from kapi.storage.interface import StorageError
 
 # Garbage is rare next to what the caches keep: look for it less often than the default of 700.

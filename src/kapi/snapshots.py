@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from kapi.assembly.stores import open_store, translated
 from kapi.clock import Clock, SystemClock
 from kapi.controllers import server_endpoints
 from kapi.kinds.catalog import Catalog
-from kapi.options import MEMORY, Options
+from kapi.options.table import MEMORY, Options
 from kapi.storage import keys, snapshot_file
 from kapi.storage.interface import (
     Record,
@@ -27,7 +28,6 @@ from kapi.storage.interface import (
 )
 from kapi.storage.snapshot_file import Head
 from kapi.storage.sqlite_snapshot import NotEmpty, SqliteSource, restore
-from kapi.stores import open_store, translated
 
 if TYPE_CHECKING:
     from kapi.storage.etcd import EtcdStorage

@@ -17,7 +17,7 @@ from time import time
 
 import pytest
 
-from kapi import certificates
+from kapi.credentials import certificates
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

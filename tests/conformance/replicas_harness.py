@@ -11,12 +11,12 @@ from typing import Any
 from etcd_process import one_member
 from server_harness import Running, running
 
+from kapi.assembly.stores import translated_by
 from kapi.clock import SystemClock
 from kapi.kinds.catalog import Catalog
 from kapi.storage.etcd import EtcdStorage
 from kapi.storage.etcd_client import EtcdSettings
 from kapi.storage.translation import TranslatedStorage
-from kapi.stores import translated_by
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 

@@ -23,7 +23,7 @@ import orjson
 from kapi.cacher import consistency
 from kapi.clock import Clock, Entropy, SystemClock
 from kapi.edge.asgi import App
-from kapi.options import Options
+from kapi.options.table import Options
 from kapi.server import Server
 from kapi.storage.interface import Storage
 from kapi.storage.memory import MemoryStorage

@@ -23,7 +23,7 @@ from etcd_process import free_ports, one_member
 from server_harness import eventually
 from server_process import TOKEN, Connection, Process, tls
 
-from kapi import certificates
+from kapi.credentials import certificates
 
 Json = dict[str, Any]
 APISERVER = os.environ.get("KAPI_BENCH_PEER_APISERVER", "")

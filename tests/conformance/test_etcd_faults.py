@@ -17,8 +17,8 @@ from server_harness import eventually
 from storage_story import LEASE, POD, Writes, collect
 from validators import check_watch, flat
 
-from kapi import certificates
 from kapi.clock import SystemClock
+from kapi.credentials import certificates
 from kapi.storage import etcd_messages as messages
 from kapi.storage.etcd import EtcdStorage
 from kapi.storage.etcd_client import EtcdFiles, EtcdSettings

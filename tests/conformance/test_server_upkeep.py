@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from server_harness import Client, eventually, running
 
+from kapi.assembly.shown_options import bootstrap_settings
 from kapi.clock import SystemClock
 from kapi.controllers import (
     default_service_range,
@@ -15,7 +16,6 @@ from kapi.controllers import (
     service_repair,
     upkeep,
 )
-from kapi.shown_options import bootstrap_settings
 
 Json = dict[str, Any]
 NETWORK = "/apis/networking.k8s.io/v1"

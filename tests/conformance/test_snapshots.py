@@ -12,15 +12,15 @@ import pytest
 from etcd_process import Etcd, one_member
 
 from kapi.__main__ import run
+from kapi.assembly.stores import open_store, translated
 from kapi.clock import SystemClock
 from kapi.kinds.catalog import Catalog
-from kapi.options import Options
+from kapi.options.table import Options
 from kapi.storage import keys
 from kapi.storage.check import check_file
 from kapi.storage.interface import Record, Storage
 from kapi.storage.snapshot_file import Head, write
 from kapi.storage.sqlite import SqliteStorage
-from kapi.stores import open_store, translated
 
 MAP = '{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"name":"{}","namespace":"d"}}}}'
 OLD, CHANGED, GONE = (f"{keys.ROOT}configmaps/d/{name}" for name in ("old", "changed", "gone"))

@@ -9,7 +9,7 @@ import pytest
 from server_harness import Running, running
 from webhook_server import allow, configuration, patch, webhooks
 
-from kapi import certificates
+from kapi.credentials import certificates
 
 Json = dict[str, Any]
 PODS = "/api/v1/namespaces/default/pods"

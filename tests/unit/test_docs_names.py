@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 
 def filters_in_order() -> list[str]:
     """The names in the list of `build_chain`."""
-    tree = ast.parse((SOURCE / "chain.py").read_text())
+    tree = ast.parse((SOURCE / "routing" / "chain.py").read_text())
     listed = next(
         node.value
         for node in ast.walk(tree)

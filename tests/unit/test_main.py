@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import kapi
-from kapi.option_parser import flag_name
-from kapi.options import DEFAULTS, FLAGS
+from kapi.options.parser import flag_name
+from kapi.options.table import DEFAULTS, FLAGS
 
 # Runs the command line with a server that answers at once; /watch streams until the shutdown, /slow
 # takes 0.3 s, /stuck never answers.

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kapi import certificates, durations, features, flags
-from kapi.flags import PortRange
-from kapi.option_parser import HelpWanted, UsageError, flag_name, parse, usage, without_effect
-from kapi.options import CONTROLLERS, DEFAULTS, FLAGS, Options
+from kapi import durations, features
+from kapi.credentials import certificates
+from kapi.options import flags
+from kapi.options.flags import PortRange
+from kapi.options.parser import HelpWanted, UsageError, flag_name, parse, usage, without_effect
+from kapi.options.table import CONTROLLERS, DEFAULTS, FLAGS, Options
 
 ENV = {"HOME": "/home/me"}
 

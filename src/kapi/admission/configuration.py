@@ -2,7 +2,7 @@
 
 The file is an AdmissionConfiguration, whose plugins have their part inline or in files of their
 own; paths are relative to the file. Two plugins may also have the whole file for themselves, in the
-old form without a version. `option_parser.py` reads it to complain early, `server.py` to use it.
+old form without a version. `options/parser.py` reads it to complain early, `server.py` to use it.
 https://kubernetes.io/docs/reference/config-api/apiserver-config.v1/
 """
 

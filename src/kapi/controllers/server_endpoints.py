@@ -5,7 +5,7 @@ Each server writes a key with its address and lets it end by itself unless it is
 the Endpoints and the EndpointSlice, so that who dies is gone from them within `LEASE_S`. A server
 that stops takes its key away first.
 
-`background.py` runs one `ServerEndpoints`; the store must end keys under `LEASES` by itself.
+`background/loops.py` runs one `ServerEndpoints`; the store must end keys under `LEASES` by itself.
 https://github.com/kubernetes/kubernetes/blob/master/pkg/controlplane/reconcilers/lease.go
 """
 

@@ -1,6 +1,6 @@
 """Which controllers there are, and of what: READ HERE what `--controllers` switches on.
 
-Called by `background.py`. Nothing of this package is imported where none is wanted.
+Called by `background/loops.py`. Nothing of this package is imported where none is wanted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kapi.housekeeping import (
 from kapi.housekeeping.feed import Feed
 from kapi.housekeeping.runner import Controller
 from kapi.housekeeping.world import MANAGER, World, account
-from kapi.in_process import InProcess
+from kapi.registry.in_process import InProcess
 from kapi.registry.resource import ResourceTable
 
 API_SERVICES = ("apiregistration.k8s.io", "apiservices")

@@ -14,8 +14,8 @@ from kapi.cacher.cacher import Cacher
 from kapi.cacher.event import Item
 from kapi.cacher.timers import Timers
 from kapi.clock import Clock
-from kapi.in_process import InProcess
 from kapi.messages import UserInfo
+from kapi.registry.in_process import InProcess
 from kapi.registry.resource import ResourceTable, ResourceType
 
 Json = dict[str, Any]

@@ -23,7 +23,7 @@ from kapi.admission.pods.service_account import ServiceAccountPlugin
 from kapi.clock import Entropy
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
-from kapi.options import Options
+from kapi.options.table import Options
 
 Json = dict[str, Any]
 

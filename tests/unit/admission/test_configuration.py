@@ -8,7 +8,7 @@ import pytest
 
 from kapi.admission import chain, order
 from kapi.admission.configuration import ConfigurationError, check, read
-from kapi.options import Options
+from kapi.options.table import Options
 
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\n"
 

@@ -10,8 +10,8 @@ import h2.config
 import h2.connection
 import h2.events
 
-from kapi import certificates
 from kapi.clock import SystemClock
+from kapi.credentials import certificates
 from kapi.edge.asgi import App
 from kapi.edge.listener import Listener, bind
 from kapi.edge.tls import TlsFiles, server_context

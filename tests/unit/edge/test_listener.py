@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kapi import certificates
 from kapi.clock import SystemClock
+from kapi.credentials import certificates
 from kapi.edge import protocol
 from kapi.edge.asgi import App
 from kapi.edge.listener import AddressInUse, BadAddress, Listener, bind

@@ -3,7 +3,7 @@ stored: the real server writes definitions in this version, since it can be shor
 
 There, what all versions share stands once, beside them; in v1 it is given to each. Fields come in
 the order of the Go types, both ways, so that no other step has to arrange them. Called by
-`stored_forms.py`.
+`assembly/stored_forms.py`.
 https://github.com/kubernetes/apiextensions-apiserver/blob/master/pkg/apis/apiextensions/v1beta1/types.go
 """
 

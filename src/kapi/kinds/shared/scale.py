@@ -1,5 +1,5 @@
 """Printer columns of a Scale, whatever it is the scale of. Handed to `handlers/scale.py` by
-`verbs.py`."""
+`routing/verbs.py`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Asks the image policy server, named by a kubeconfig file, about images.
 
-Made by `admission_parts.py` for the admission plugin ImagePolicyWebhook.
+Made by `admission.py` for the admission plugin ImagePolicyWebhook.
 """
 
 from __future__ import annotations

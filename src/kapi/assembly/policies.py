@@ -1,6 +1,6 @@
 """Puts admission policies into a server: their two plugins.
 
-Called by `admission_parts.py`, by constructor arguments only. What compiles and evaluates
+Called by `admission.py`, by constructor arguments only. What compiles and evaluates
 expressions is loaded when it is needed for the first time.
 """
 

@@ -2,7 +2,7 @@
 
 Names and meanings are kube-apiserver's
 (https://kubernetes.io/docs/reference/command-line-tools-reference/ kube-apiserver/); those of
-kapi alone say so. `option_parser.py` makes an `Options` of a command line, the docs are made of
+kapi alone say so. `parser.py` makes an `Options` of a command line, the docs are made of
 this table. A flag marked `later` is parsed and checked, and has no effect yet: a start-up warning
 names those that were given. Durations are seconds."""
 
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-from kapi import features, flags
+from kapi import features
 from kapi.edge.tls import CIPHERS, CIPHERS_13, VERSIONS
-from kapi.flags import Kind, PortRange, Rule, at_least, between, never, one_of
+from kapi.options import flags
+from kapi.options.flags import Kind, PortRange, Rule, at_least, between, never, one_of
 
 MEMORY = ":memory:"  # as --data-dir: keep nothing
 AUTHORIZATION_MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node", "ABAC", "Webhook")

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from kapi import log
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
-from kapi.options import Options
+from kapi.options.table import Options
 from kapi.registry.allocate import ServiceAllocation
 from kapi.registry.ip_objects import GROUP, PLURAL
 from kapi.registry.port_range import PortRange

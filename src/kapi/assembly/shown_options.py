@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from kapi import identity
+from kapi.assembly import identity
 from kapi.controllers import fixed_objects
 from kapi.handlers.openid import openid_paths
 from kapi.messages import Handler
-from kapi.options import Options
+from kapi.options.table import Options
 
 
 def bootstrap_settings(options: Options) -> fixed_objects.Settings:

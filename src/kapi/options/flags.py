@@ -1,9 +1,9 @@
 """What the text of a flag may be: one `Kind` for each sort of value, with its parser and its name
 in help texts.
 
-`options.py` declares flags with these. A parser takes the text (for lists, each occurrence) and
+`table.py` declares flags with these. A parser takes the text (for lists, each occurrence) and
 raises ValueError with words that complete `invalid argument "x" for "--flag": …`. Nothing here
-reads a file: that is `flag_files.py`."""
+reads a file: that is `files.py`."""
 
 from __future__ import annotations
 

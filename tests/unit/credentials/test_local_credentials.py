@@ -13,9 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from kapi import certificates, local_credentials
-from kapi.local_credentials import CredentialsError, prepare
-from kapi.options import MEMORY, Options
+from kapi.credentials import certificates
+from kapi.credentials import local as local_credentials
+from kapi.credentials.local import CredentialsError, prepare
+from kapi.options.table import MEMORY, Options
 
 NOW = time.time()
 

@@ -1,6 +1,6 @@
 """The loops of a server that shares its store with others: who lives, what is leaked, what is old.
 
-`background.py` starts them in the place of what a server alone does.
+`loops.py` starts them in the place of what a server alone does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kapi.controllers.objects import Objects
 from kapi.controllers.server_endpoints import ServerEndpoints
 from kapi.errors import ApiError
 from kapi.handlers.health import Check
-from kapi.options import Options
+from kapi.options.table import Options
 from kapi.registry.shared_allocation import SharedAllocation
 from kapi.storage.interface import Storage, StorageError
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kapi.aggregation import Aggregation
+from kapi.assembly.aggregation import Aggregation
+from kapi.assembly.core import Core
+from kapi.assembly.measures import MeasuredAuthenticator, MeasuredAuthorizer
+from kapi.assembly.outside import Outside
+from kapi.assembly.shown_options import openid
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
-from kapi.chain import Dependencies, build_chain
 from kapi.clock import Clock, Entropy
-from kapi.core import Core
 from kapi.filters.wait_group import WaitGroup
 from kapi.flowcontrol.flow_schema import Classifier
 from kapi.handlers.aside import Aside
@@ -22,15 +24,13 @@ from kapi.handlers.encoder import Encoder
 from kapi.handlers.health import Check, Health, always_well
 from kapi.handlers.openapi import OpenApi
 from kapi.handlers.root_paths import Served, root_paths
-from kapi.measures import MeasuredAuthenticator, MeasuredAuthorizer
 from kapi.messages import Handler
 from kapi.metrics import Metrics
-from kapi.mux import Mux
-from kapi.options import Options
-from kapi.outside import Outside
+from kapi.options.table import Options
 from kapi.registry.resource import ResourceTable
-from kapi.shown_options import openid
-from kapi.verbs import VerbDependencies, build_verbs
+from kapi.routing.chain import Dependencies, build_chain
+from kapi.routing.mux import Mux
+from kapi.routing.verbs import VerbDependencies, build_verbs
 
 _FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kapi.options import MEMORY, Options
+from kapi.options.table import MEMORY, Options
 
 RENEW_SECONDS = 30 * 86400  # a leaf with less life than this is made anew at start
 ADMIN_USER = "kubernetes-admin"
@@ -203,7 +203,7 @@ class _Store:
     def ensure_ca(self) -> None:
         if self._has("ca.crt", "ca.key"):
             return
-        from kapi import certificates
+        from kapi.credentials import certificates
 
         self._made = {}  # no leaf of an older CA is good
         (self._directory / "made.json").unlink(missing_ok=True)
@@ -219,7 +219,7 @@ class _Store:
             and self._has(f"{name}.crt", f"{name}.key")
         ):
             return
-        from kapi import certificates
+        from kapi.credentials import certificates
 
         ca = certificates.Pair(self._read("ca.crt"), self._read("ca.key"))
         if name == "admin":
@@ -235,7 +235,7 @@ class _Store:
     def ensure_token_key(self) -> None:
         if self._has("sa.key", "sa.pub"):
             return
-        from kapi import certificates
+        from kapi.credentials import certificates
 
         key = self._read("sa.key") if self._has("sa.key") else certificates.make_token_key()
         write_private(self._directory / "sa.key", key)

@@ -1,7 +1,7 @@
 """Puts `aggregator/` into a server: what serves group versions of others, and what tends them.
 
-Called by `server.py` once the core is built; `background.py` runs the loop, `front.py` hands the
-rest to the mux, discovery and OpenAPI.
+Called by `server.py` once the core is built; `background/loops.py` runs the loop,
+`routing/front.py` hands the rest to the mux, discovery and OpenAPI.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from kapi.aggregator.front_proxy import Credentials
 from kapi.aggregator.registration import Registration
 from kapi.aggregator.remote_documents import RemoteDocuments
 from kapi.aggregator.tending import Tending
+from kapi.assembly.outside import Outside
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock
 from kapi.handlers.aside import Aside
-from kapi.in_process import InProcess
 from kapi.kinds.server.apiregistration import GROUP
 from kapi.messages import Request, Response
-from kapi.options import Options
-from kapi.outside import Outside
+from kapi.options.table import Options
+from kapi.registry.in_process import InProcess
 
 if TYPE_CHECKING:
     from kapi.aggregator.proxy import AggregatorProxy

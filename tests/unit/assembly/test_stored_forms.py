@@ -8,6 +8,8 @@ import functools
 import orjson
 import pytest
 
+from kapi.assembly.stored_forms import ENCRYPTED_TEXT, StoredForms
+from kapi.assembly.stores import EXTRA
 from kapi.codec.protobuf_format import MAGIC, open_envelope, sealed
 from kapi.kinds.catalog import Catalog
 from kapi.registry.resource import ResourceType
@@ -16,8 +18,6 @@ from kapi.schema.defaulting import Defaulters
 from kapi.schema.ordering import Orders
 from kapi.schema.protobuf_writing import Writers
 from kapi.storage.interface import Corrupt
-from kapi.stored_forms import ENCRYPTED_TEXT, StoredForms
-from kapi.stores import EXTRA
 
 PROTOBUF, JSON = "application/vnd.kubernetes.protobuf", "application/json"
 META = {

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kapi.assembly.stored_forms import StoredForms
 from kapi.clock import Clock
 from kapi.controllers import server_endpoints
 from kapi.kinds.catalog import Catalog
-from kapi.options import MEMORY, Options
+from kapi.options.table import MEMORY, Options
 from kapi.storage import keys
 from kapi.storage.interface import Storage, StorageError
 from kapi.storage.memory import MemoryStorage
 from kapi.storage.translation import TranslatedStorage
-from kapi.stored_forms import StoredForms
 
 # What is stored without being served: (storage prefix, apiVersion, kind).
 EXTRA = (("masterleases", "v1", "Endpoints"), ("ranges", "v1", "RangeAllocation"))

@@ -1,6 +1,6 @@
 """What a start makes before there are handlers: registry, identity and admission in one record.
 
-`server.py` fills it, `front.py` builds handlers from it.
+`server.py` fills it, `routing/front.py` builds handlers from it.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from kapi import identity
 from kapi.admission.plugin import AdmissionChain
 from kapi.admission.quotas.gate import QuotaGate
-from kapi.in_process import InProcess
+from kapi.assembly import identity
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
 from kapi.registry.allocate import ServiceAllocation
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
+from kapi.registry.in_process import InProcess
 from kapi.registry.read import Reader
 from kapi.registry.shared_allocation import SharedAllocation
 from kapi.registry.versions import Versions

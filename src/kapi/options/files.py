@@ -1,7 +1,7 @@
 """Checks at start that files named by flags exist and hold what they should, so that a typo costs
 one line.
 
-Called by `option_parser.py` for every such flag that was given, also for those without effect
+Called by `parser.py` for every such flag that was given, also for those without effect
 yet."""
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kapi import features, flag_files
+from kapi import features
 from kapi.admission import order
-from kapi.options import CONTROLLERS, DEFAULTS, FLAGS, Flag, Options
+from kapi.options import files as flag_files
+from kapi.options.table import CONTROLLERS, DEFAULTS, FLAGS, Flag, Options
 
 _SHORT = {"-v": "v"}
 _PAIRS = (

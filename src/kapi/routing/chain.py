@@ -29,7 +29,7 @@ from kapi.filters.warning import with_warnings
 from kapi.flowcontrol.flow_schema import Classifier
 from kapi.messages import Handler
 from kapi.metrics import Metrics
-from kapi.options import Options
+from kapi.options.table import Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from kapi.admission import configuration
 from kapi.admission.chain import PluginDependencies, default_plugins
 from kapi.admission.plugin import AdmissionChain
+from kapi.assembly.identity import Authority
+from kapi.assembly.image_reviews import reviewer
+from kapi.assembly.policies import PolicyDependencies, policy_plugins
+from kapi.assembly.webhooks import WebhookDependencies, webhook_plugins
 from kapi.authorization.escalation import RbacEscalation
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
-from kapi.identity import Authority
-from kapi.image_reviews import reviewer
-from kapi.in_process import LateObjects
 from kapi.managedfields.manager import FieldManager
 from kapi.metrics import Metrics
-from kapi.options import Options
+from kapi.options.table import Options
 from kapi.outgoing.client import Client
 from kapi.outgoing.hooks import HookClient
-from kapi.policy_parts import PolicyDependencies, policy_plugins
+from kapi.registry.in_process import LateObjects
 from kapi.registry.policy_objects import PolicyKinds
 from kapi.registry.resource import ResourceTable
 from kapi.registry.versions import Versions
-from kapi.webhook_parts import WebhookDependencies, webhook_plugins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ from kapi.authorization.rbac_rules import Rule
 from kapi.cacher.lister import Lister as CacheLister
 from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
-from kapi.options import Options
+from kapi.options.table import Options
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 

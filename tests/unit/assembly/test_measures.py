@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+from kapi.assembly.measures import MeasuredAuthenticator, MeasuredAuthorizer, watch_parts
 from kapi.authentication.authenticator import InvalidCredentials
 from kapi.authorization.authorizer import Attributes, Decision
 from kapi.clock import SystemClock
-from kapi.measures import MeasuredAuthenticator, MeasuredAuthorizer, watch_parts
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request, UserInfo
 from kapi.metrics import Metrics
 

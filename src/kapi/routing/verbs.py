@@ -9,6 +9,8 @@ from typing import Any
 
 from kapi import errors
 from kapi.admission.plugin import AdmissionChain
+from kapi.assembly.identity import Authority, Identity
+from kapi.assembly.outside import Outside
 from kapi.authorization.authorizer import Decision, refusal
 from kapi.clock import Clock, Entropy
 from kapi.filters.authorization import attributes
@@ -30,23 +32,21 @@ from kapi.handlers.scale import ScaleHandler
 from kapi.handlers.target import Target
 from kapi.handlers.update import UpdateHandler
 from kapi.handlers.watch import WatchHandler
-from kapi.identity import Authority, Identity
-from kapi.in_process import InProcess
 from kapi.kinds.access import authentication, authorization
 from kapi.kinds.catalog import Catalog
 from kapi.kinds.shared import scale as scale_kind
 from kapi.managedfields.manager import FieldManager
 from kapi.messages import Request, Response
 from kapi.metrics import Metrics
-from kapi.mux import ResourceHandler, SubresourceHandlers
-from kapi.options import Options
-from kapi.outside import Outside
+from kapi.options.table import Options
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
+from kapi.registry.in_process import InProcess
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
+from kapi.routing.mux import ResourceHandler, SubresourceHandlers
 
 Authorize = Callable[[Request, Target, str], Awaitable[None]]
 

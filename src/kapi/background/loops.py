@@ -14,10 +14,11 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kapi import replicas
 from kapi.admission.quotas.gate import QuotaGate
-from kapi.aggregation import Aggregation
 from kapi.apiextensions.definitions import Definitions
+from kapi.assembly.aggregation import Aggregation
+from kapi.assembly.shown_options import bootstrap_settings
+from kapi.background import replicas
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
@@ -30,16 +31,15 @@ from kapi.controllers.identity_lease import IdentityLease
 from kapi.controllers.objects import Fixed
 from kapi.controllers.service_repair import ServiceRepair
 from kapi.controllers.upkeep import Upkeep
-from kapi.in_process import InProcess
 from kapi.kinds.definitions import apiextensions
 from kapi.kinds.server import apiregistration
-from kapi.options import Options
+from kapi.options.table import Options
 from kapi.registry import list_options
 from kapi.registry.allocate import ServiceAllocation
+from kapi.registry.in_process import InProcess
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
 from kapi.registry.shared_allocation import SharedAllocation
-from kapi.shown_options import bootstrap_settings
 from kapi.storage.compaction import Compactor
 from kapi.storage.interface import Storage
 

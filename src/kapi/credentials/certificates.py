@@ -1,6 +1,6 @@
 """Keys and certificates of kapi's own making: PEM bytes in, PEM bytes out, no files.
 
-`local_credentials.py` calls it when something is missing; importing it costs what `cryptography`
+`local.py` calls it when something is missing; importing it costs what `cryptography`
 costs. TLS keys are ECDSA P-256; the key of service-account tokens is RSA 2048, as clients of its
 published form expect."""
 

@@ -1,6 +1,6 @@
 """Puts `apiextensions/` into a server: what following the definitions does to it.
 
-Called by `server.py` once the core is built; `background.py` runs the loop.
+Called by `server.py` once the core is built; `background/loops.py` runs the loop.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from kapi.apiextensions.strategy import Checks
 from kapi.cacher.cacher import Cacher
 from kapi.clock import Clock
 from kapi.errors import ApiError
-from kapi.in_process import USER, InProcess
 from kapi.kinds.catalog import Catalog
 from kapi.kinds.definitions.apiextensions import GROUP, PLURAL
 from kapi.managedfields.manager import FieldManager
 from kapi.registry.delete import Deleter, Deletion
+from kapi.registry.in_process import USER, InProcess
 from kapi.registry.options import DeleteOptions
 from kapi.registry.resource import ResourceTable, ResourceType, Version
 from kapi.registry.storing import storage_call
