@@ -300,7 +300,7 @@ class Decoder:
         if suspect and field_validation != "Ignore":
             exact = json_format.loads_exact(document.text) if exact is None else exact
             found = strict_errors(schema, exact)
-            refused = [*document.before, *_yaml_complaints(document), *found]
+            refused = [*document.before, *yaml_complaints(document), *found]
             if field_validation == "Strict" and refused:
                 raise self._unreadable(kind, "strict decoding error: " + ", ".join(refused))
             for text in (*document.before, *document.complaints, *found):
@@ -348,7 +348,8 @@ def _any_case(value: Json, name: str) -> Any:
     return found[-1] if found else ""
 
 
-def _yaml_complaints(document: Document) -> list[str]:
+def yaml_complaints(document: Document) -> list[str]:
+    """What YAML says twice, as one text of the strict reader; empty if nothing."""
     if not document.complaints:
         return []
     return ["yaml: unmarshal errors:\n  " + "\n  ".join(document.complaints)]

@@ -29,6 +29,7 @@ from kapi.schema.openapi import (
     V3_REF,
     Definitions,
     deeply_ordered,
+    for_old_clients,
     from_structural,
     has_descriptions,
     ordered,
@@ -162,8 +163,10 @@ class Documents:
     def _small(self, paths: Json) -> Json:
         return _v3_document(paths, self._definitions.closure((), also=(paths,)), custom=False)
 
-    def _resources(self, resources: Resources) -> tuple[Json, Json, list[str]]:
-        """Paths, schemas of what is not built in, and the names of what is."""
+    def _resources(
+        self, resources: Resources, *, old: bool = False
+    ) -> tuple[Json, Json, list[str]]:
+        """Paths, schemas of what is not built in, and the names of what is; `old` for v2."""
         paths: Json = {}
         schemas: Json = {}
         names: list[str] = []
@@ -171,7 +174,7 @@ class Documents:
             name = self._built_in(resource, version)
             if name is None:
                 name = custom_name(version)
-                schemas.update(self._custom_schemas(name, resource, version))
+                schemas.update(self._custom_schemas(name, resource, version, old=old))
             else:
                 names += [name, f"{name}List"]
             subresources = {}
@@ -183,7 +186,9 @@ class Documents:
             paths.update(Paths(resource, version, Names(name, f"{name}List", subresources)).build())
         return paths, schemas, names
 
-    def _custom_schemas(self, name: str, resource: ResourceType, version: Version) -> Json:
+    def _custom_schemas(
+        self, name: str, resource: ResourceType, version: Version, *, old: bool
+    ) -> Json:
         """A kind that is not built in, and its list; what all kinds share has their prose."""
         gvk = version.kind
         prose = self._prose_of("io.k8s.api.apps.v1.Deployment")
@@ -191,17 +196,15 @@ class Documents:
             "apiVersion": _described(prose, "apiVersion", type="string"),
             "kind": _described(prose, "kind", type="string"),
         }
-        schema = deeply_ordered(_custom_schema(version))
-        meta = [{"$ref": V3_REF + OBJECT_META}]
-        schema["properties"] = dict(
-            sorted(
-                {
-                    **schema.get("properties", {}),
-                    **base,
-                    "metadata": _described(prose, "metadata", allOf=meta),
-                }.items()
-            )
-        )
+        schema = deeply_ordered(_custom_schema(version, old=old))
+        if not (old and _open(version)):  # of which v2 can only say: an object
+            meta = [{"$ref": V3_REF + OBJECT_META}]
+            members = {
+                **schema.get("properties", {}),
+                **base,
+                "metadata": _described(prose, "metadata", allOf=meta),
+            }
+            schema["properties"] = {name: members[name] for name in sorted(members)}
         schema.setdefault("type", "object")
         schema["x-kubernetes-group-version-kind"] = _kinds(gvk.group, gvk.kind, gvk.version)
         prose = self._prose_of("io.k8s.api.core.v1.PodList")
@@ -248,10 +251,11 @@ class Documents:
             if group:
                 paths.update(paths_of.group_paths(group))
             for version, resources in versions.items():
-                found, own, _ = self._resources(resources)
+                found, own, _ = self._resources(resources, old=True)
                 paths.update(paths_of.version_paths(group, version))
                 paths.update(found)
                 schemas.update(own)
+        custom = set(schemas)
         schemas.update(
             self._definitions.closure(self._definitions.all_names(), also=(paths, schemas))
         )
@@ -259,7 +263,9 @@ class Documents:
             "swagger": "2.0",
             "info": INFO,
             "paths": {path: v2_path(paths[path]) for path in sorted(paths)},
-            "definitions": {name: to_v2(schemas[name]) for name in sorted(schemas)},
+            "definitions": {
+                name: to_v2(schemas[name], defaults=name in custom) for name in sorted(schemas)
+            },
             "securityDefinitions": {"BearerToken": _TOKEN},
             "security": [{"BearerToken": []}],
         }
@@ -304,26 +310,40 @@ def custom_name(version: Version) -> str:
     return f"{reverse}.{gvk.version}.{gvk.kind}"
 
 
-def _custom_schema(version: Version) -> Json:
+def _custom_schema(version: Version, *, old: bool = False) -> Json:
+    """What its definition says of a kind; `old` for clients of v2."""
     if version.openapi is not None:
-        given: Json = with_embedded_fields(version.openapi())
+        own = version.openapi()
+        given: Json = with_embedded_fields(for_old_clients(own) if old else own, closed_only=old)
         return given
     return from_structural(version.schema(), root=True)
 
 
-def with_embedded_fields(schema: Any) -> Any:
+def _open(version: Version) -> bool:
+    """Whether fields may stand at the root that nobody names."""
+    given: Json = version.openapi() if version.openapi is not None else {}
+    return given.get("x-kubernetes-preserve-unknown-fields") is True
+
+
+def with_embedded_fields(schema: Any, *, closed_only: bool = False) -> Any:
     """The schema, with the fields that every resource has wherever one may stand within another
-    (`x-kubernetes-embedded-resource`). What is given is not changed.
+    (`x-kubernetes-embedded-resource`). What is given is not changed. `closed_only`: but where
+    fields may stand that nobody names, for clients that take a list for complete.
     """
     if not isinstance(schema, dict):
         return schema
     out = dict(schema)
+
+    def within(child: Any) -> Any:
+        return with_embedded_fields(child, closed_only=closed_only)
+
     if "properties" in out:
-        out["properties"] = {n: with_embedded_fields(c) for n, c in out["properties"].items()}
+        out["properties"] = {n: within(c) for n, c in out["properties"].items()}
     for key in ("items", "additionalProperties"):
         if key in out:
-            out[key] = with_embedded_fields(out[key])
-    if out.get("x-kubernetes-embedded-resource") is True:
+            out[key] = within(out[key])
+    open_ = closed_only and out.get("x-kubernetes-preserve-unknown-fields") is True
+    if out.get("x-kubernetes-embedded-resource") is True and not open_:
         texts = {
             "apiVersion": "apiVersion defines the versioned schema of this representation of an "
             f"object. More info: {_CONVENTIONS}#resources",

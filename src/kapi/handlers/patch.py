@@ -16,7 +16,7 @@ from kapi.codec import json_format
 from kapi.codec.json_format import JsonSyntaxError
 from kapi.codec.negotiate import PatchFormat, patch_format
 from kapi.errors import ApiError
-from kapi.handlers.decode import Decoder, Document, parse, read_body
+from kapi.handlers.decode import Decoder, Document, parse, read_body, yaml_complaints
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.handlers.update import Authorize
@@ -63,12 +63,15 @@ class PatchHandler:
             request.query, "PatchOptions", patch_type="apply" if form == "apply" else form
         )
         patch = await self._decoder.aside.run(len(data), lambda: parse_patch(data, form))
+        if form == "apply" and options.field_validation not in ("Strict", "Ignore"):
+            for complaint in patch.complaints:
+                request.warn(complaint)
         kind, schema = target.version.kind, target.version.schema()
         manager = manager_name(request, options.field_manager)
 
         def propose(current: Json | None) -> Json:
             if form == "apply":
-                return self._applier.proposal(
+                applied = self._applier.proposal(
                     target.resource,
                     target.version,
                     target.subresource_name,
@@ -77,6 +80,9 @@ class PatchHandler:
                     force=options.force,
                     current=current,
                 )
+                if options.field_validation == "Strict":  # told last, as the real server does
+                    refuse_repeated(patch)
+                return applied
             assert current is not None
             return self.patched(request, kind, schema, form, patch, options, current)
 
@@ -154,6 +160,14 @@ def _text(patched: Any) -> bytes:
     except (orjson.JSONEncodeError, JsonSyntaxError):
         raise unprocessable() from None
     return text
+
+
+def refuse_repeated(patch: Document) -> None:
+    """Raises ApiError 400 for a configuration that says a key twice."""
+    for words in yaml_complaints(patch):
+        raise errors.bad_request(
+            f"error strict decoding YAML: error converting YAML to JSON: {words}"
+        )
 
 
 def parse_patch(data: bytes, form: PatchFormat) -> Document:

@@ -308,20 +308,63 @@ def _extensions(schema: Schema, out: Json) -> None:
 _V3_ONLY = ("default", "nullable", "oneOf", "anyOf", "not")
 
 
-def to_v2(schema: Json) -> Json:
-    """A v3 schema in v2 form: plain references, no unions, no defaults."""
+def to_v2(schema: Json, *, defaults: bool = False) -> Json:
+    """A v3 schema in v2 form: plain references, no unions, and `defaults` only if asked for."""
     out: Json = {}
     for key, value in schema.items():
         if key == "$ref":
             out[key] = value.replace(V3_REF, V2_REF)
         elif key == "properties":
-            out[key] = {name: to_v2(child) for name, child in value.items()}
+            out[key] = {name: to_v2(child, defaults=defaults) for name, child in value.items()}
         elif key in ("items", "additionalProperties") and isinstance(value, dict):
-            out[key] = to_v2(value)
+            out[key] = to_v2(value, defaults=defaults)
         elif key == "allOf" and len(value) == 1 and "$ref" in value[0]:
             out["$ref"] = value[0]["$ref"].replace(V3_REF, V2_REF)
-        elif key not in (*_V3_ONLY, "allOf"):
+        elif key not in (*_V3_ONLY, "allOf") or (defaults and key == "default"):
             out[key] = value
     if "oneOf" in schema and "type" not in schema:
         out["type"] = "string"  # quantities, and numbers that may be names
     return ordered(out)
+
+
+def for_old_clients(schema: Json) -> Json:
+    """A schema that a user wrote, still in v3 form, without what clients of v2 cannot read: unions
+    and junctors, types of what may be null, and members beside fields that nobody names. Defaults
+    stay, unlike those of built-in types.
+    """
+    if schema.get("x-kubernetes-preserve-unknown-fields") is True:  # they forbid what is not listed
+        return {"type": "object"}
+    return _for_old_clients(schema)
+
+
+_JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
+
+
+def _for_old_clients(schema: Json) -> Json:
+    out = {key: value for key, value in schema.items() if key not in (*_JUNCTORS, "nullable")}
+    keeps = schema.get("x-kubernetes-preserve-unknown-fields") is True
+    untyped = schema.get("nullable") is True
+    if untyped or keeps:
+        out.pop("items", None)
+        out.pop("properties", None)
+    if untyped or (out.get("type") == "array" and "items" not in out):
+        out.pop("type", None)
+    if keeps and out.get("type") == "object":
+        del out["type"]
+    members: Json = out.get("properties", {})
+    required = [name for name in out.get("required", ()) if not _nullable(members.get(name))]
+    values = out.get("additionalProperties")
+    out.pop("required", None)
+    if required and not _nullable(values):
+        out["required"] = required
+    if members:
+        out["properties"] = {name: _for_old_clients(child) for name, child in members.items()}
+    if isinstance(out.get("items"), dict):
+        out["items"] = _for_old_clients(out["items"])
+    if isinstance(values, dict):
+        out["additionalProperties"] = _for_old_clients(values)
+    return out
+
+
+def _nullable(schema: Any) -> bool:
+    return isinstance(schema, dict) and schema.get("nullable") is True
