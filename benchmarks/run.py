@@ -24,11 +24,12 @@ from pathlib import Path
 
 import uvloop
 from kinds import KIND_ROWS
+from messages import MESSAGE_ROWS
 from report import Report
 from rows import LAST_ROWS, ROUNDS, ROWS, Result, Round, Row
 from targets import Failed, Kapi, KapiOnEtcd, Peer, Target
 
-ALL_ROWS = (*ROWS, *KIND_ROWS, *LAST_ROWS)
+ALL_ROWS = (*ROWS, *MESSAGE_ROWS, *KIND_ROWS, *LAST_ROWS)
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SECONDS = 1.2

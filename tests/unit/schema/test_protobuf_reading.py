@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -15,13 +17,25 @@ from kapi.schema.decoding import Decoders
 from kapi.schema.protobuf_reading import Readers
 
 TYPES = TypeTable()
-READERS = Readers(Decoders())
+READERS = Readers(Decoders(), straight_after=0)
+SLOW = Readers(Decoders(), straight_after=1 << 30)
 CORE = "io.k8s.api.core.v1."
 CRD = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 
 
 def read(name: str, raw: bytes) -> Any:
-    return READERS.read(TYPES.schema(name if "." in name else CORE + name), raw)
+    """What a message is; both ways to read it agree."""
+    schema = TYPES.schema(name if "." in name else CORE + name)
+    try:
+        fast, words = READERS.read(schema, raw), ""
+    except ProtobufError as error:
+        fast, words = None, str(error)
+    if words:
+        with pytest.raises(ProtobufError, match=f"^{re.escape(words)}$"):
+            SLOW.read(schema, raw)
+        raise ProtobufError(words)
+    assert orjson.dumps(fast) == orjson.dumps(SLOW.read(schema, raw))  # in the same order, too
+    return fast
 
 
 # A message written down: numbers, texts, nested messages, by field number, in order.
@@ -80,6 +94,12 @@ def test_the_last_counts_messages_merge_keys_repeat() -> None:
         "data": {"k": "2"},
         "immutable": False,
     }
+
+
+def test_a_message_that_comes_again_grows_lists_it_did_not_have() -> None:
+    raw = message((2, message()), (2, message((1, message((1, "d"), (2, "n"))))))
+    drivers = read("io.k8s.api.storage.v1.CSINode", raw)["spec"]["drivers"]
+    assert drivers == [{"name": "d", "nodeID": "n", "topologyKeys": None}]
 
 
 def test_inlined_messages_stand_among_the_others() -> None:
