@@ -111,12 +111,7 @@ class Message:
     def read(self, data: bytes, at: int, end: int, into: Json | None) -> Json:
         """The object in data[at:end], merged into another one. Raises ProtobufError."""
         short, fields = self.short, self.fields
-        out: Json = {}
-        if into is not None:
-            out = into
-            for name, _ in self.always:  # what was printed of absent lists and maps
-                if out.get(name, out) is None:
-                    del out[name]
+        out: Json = {} if into is None else self._again(into)
         disorder = False
         while at < end:
             tag = data[at]
@@ -180,6 +175,13 @@ class Message:
         if self.inlined:
             return out
         return self._finished(out) if disorder or into is not None else self.finished(out)
+
+    def _again(self, out: Json) -> Json:
+        """An object that was read, before more is: without what absent lists and maps print."""
+        for name, _ in self.always:
+            if out.get(name, out) is None:
+                del out[name]
+        return out
 
     def finished(self, out: Json) -> Json:
         """An object whose maps are in order, with what is always there, in its order."""
