@@ -126,9 +126,8 @@ class Server:
         probe = replicas.probe_of(storage, self.options, self.clock)
         front = self._front(core, cacher, outside, aggregation, replicas.checks(probe))
         self.handler, self._mux = build_front(front)
-        await fixed_objects.bootstrap(
-            core.in_process, fixed_objects.load(), bootstrap_settings(self.options), self.clock
-        )
+        fixed, settings = fixed_objects.load(), bootstrap_settings(self.options)
+        await fixed_objects.bootstrap(core.in_process, fixed, settings, self.clock)
         await self._settle(storage, cacher)
         await core.restore_addresses()
         await self._settle(storage, cacher)
@@ -144,6 +143,7 @@ class Server:
                 reader=core.reader,
                 in_process=core.in_process,
                 quota_gate=core.quota_gate,
+                fixed=fixed,
                 definitions=definitions,
                 aggregation=aggregation,
                 allocation=core.allocation,

@@ -61,6 +61,7 @@ class Dependencies:
     reader: Reader
     in_process: InProcess
     quota_gate: QuotaGate | None
+    fixed: fixed_objects.Bootstrap  # what every server holds
     definitions: Definitions
     aggregation: Aggregation
     allocation: ServiceAllocation | SharedAllocation
@@ -134,10 +135,8 @@ def _identity(d: Dependencies) -> IdentityLease:
 
 
 async def _upkeep(d: Dependencies) -> None:
-    data = fixed_objects.load()
-
     def wanted() -> list[Fixed]:
-        return fixed_objects.kept(data, bootstrap_settings(d.options), d.clock)
+        return fixed_objects.kept(d.fixed, bootstrap_settings(d.options), d.clock)
 
     def lister(group: str, plural: str) -> Lister:
         return Lister(d.cacher, d.resource(group, plural))

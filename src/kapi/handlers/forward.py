@@ -77,6 +77,21 @@ class Forwarding:
         return f"{path}?{self.query}" if self.query else path
 
 
+def spdy_call(endpoint: Endpoint, target: str, versions: Iterable[str]) -> Call:
+    """Asks a kubelet for streams over SPDY, in the first of the versions that it knows."""
+    return Call(
+        method="POST",
+        target=target,
+        endpoint=endpoint,
+        endless=True,
+        headers=[
+            ("Connection", "Upgrade"),
+            ("Upgrade", "SPDY/3.1"),
+            *(("X-Stream-Protocol-Version", version) for version in versions),
+        ],
+    )
+
+
 class Forwarder:
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -28,6 +28,16 @@ def accept_key(key: str) -> str:
     return base64.b64encode(digest).decode()
 
 
+def accepted(key: str, protocol: str) -> list[tuple[str, str]]:
+    """The headers of a 101: the client's key is answered, a protocol chosen."""
+    return [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Accept", accept_key(key)),
+        ("Sec-WebSocket-Protocol", protocol),
+    ]
+
+
 def frame(data: bytes, opcode: int = _BINARY) -> bytes:
     size = len(data)
     if size < 126:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from kapi import errors
 from kapi.handlers import frames_websocket as websocket
-from kapi.handlers.forward import NotUpgraded, run_either, sent, status_error
+from kapi.handlers.forward import NotUpgraded, run_either, sent, spdy_call, status_error
 from kapi.messages import Pipe, Request, Response
-from kapi.outgoing.client import Answer, Call, Client
+from kapi.outgoing.client import Answer, Client
 from kapi.outgoing.dial import Endpoint
 from kapi.outgoing.words import AddressNotAllowed, OutgoingError
 
@@ -38,17 +38,7 @@ class PortTunnel:
             raise errors.bad_request(f"unable to negotiate protocol: client supports [{offered}]")
         if not request.can_tunnel:
             return status_error(NotUpgraded("request connection cannot be hijacked"))
-        call = Call(
-            method="POST",
-            target=target,
-            endpoint=endpoint,
-            endless=True,
-            headers=[
-                ("Connection", "Upgrade"),
-                ("Upgrade", "SPDY/3.1"),
-                ("X-Stream-Protocol-Version", PORT_FORWARD),
-            ],
-        )
+        call = spdy_call(endpoint, target, (PORT_FORWARD,))
         try:
             answer = await sent(self._client, request, call)
         except AddressNotAllowed as error:
@@ -63,12 +53,7 @@ class PortTunnel:
                 text = str(error)
             return status_error(NotUpgraded(f"unable to upgrade streaming request: {text}"))
         key = request.headers.get("sec-websocket-key")
-        headers = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Accept", websocket.accept_key(key)),
-            ("Sec-WebSocket-Protocol", chosen),
-        ]
+        headers = websocket.accepted(key, chosen)
 
         async def run(pipe: Pipe) -> None:
             await _carry(pipe, answer)

@@ -20,7 +20,7 @@ from typing import Any
 from kapi import errors
 from kapi.codec import json_format
 from kapi.handlers import frames_websocket as websocket
-from kapi.handlers.forward import NotUpgraded, status_error
+from kapi.handlers.forward import NotUpgraded, spdy_call, status_error
 from kapi.handlers.remote_streams import RemoteStreams, StreamsFailed
 from kapi.messages import Pipe, Request, Response
 from kapi.outgoing.client import Answer, Call, Client, url_error
@@ -75,27 +75,9 @@ class StreamTranslator:
             return refusal
         if not request.can_tunnel:
             return status_error(NotUpgraded("request connection cannot be hijacked"))
-        call = Call(
-            method="POST",
-            target=target,
-            endpoint=endpoint,
-            endless=True,
-            headers=[
-                ("Connection", "Upgrade"),
-                ("Upgrade", "SPDY/3.1"),
-                *(("X-Stream-Protocol-Version", version) for version in VERSIONS),
-            ],
-        )
+        call = spdy_call(endpoint, target, VERSIONS)
         key = request.headers.get("sec-websocket-key")
-        headers = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            (
-                "Sec-WebSocket-Accept",
-                websocket.accept_key(key),
-            ),
-            ("Sec-WebSocket-Protocol", V5),
-        ]
+        headers = websocket.accepted(key, V5)
 
         async def run(pipe: Pipe) -> None:
             await _Session(pipe, self._client, call, wanted, self._sleep).run()

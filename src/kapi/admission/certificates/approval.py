@@ -6,9 +6,8 @@ https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#c
 from __future__ import annotations
 
 from kapi.admission.certificates import signers
-from kapi.admission.plugin import Attributes, Operation, refused
+from kapi.admission.plugin import Attributes, Operation
 from kapi.authorization.authorizer import Authorizer
-from kapi.errors import quote
 
 
 class CertificateApproval:
@@ -28,6 +27,4 @@ class CertificateApproval:
     async def validate(self, attributes: Attributes) -> None:
         a = attributes
         signer = ((a.old or {}).get("spec") or {}).get("signerName", "")
-        if not await signers.may(self._authorizer, a.user, "approve", signer):
-            text = f"user not permitted to approve requests with signerName {quote(signer)}"
-            raise refused(a, text)
+        await signers.require(self._authorizer, a, "approve", signer, "approve requests with")

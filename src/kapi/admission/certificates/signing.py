@@ -7,9 +7,8 @@ https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#c
 from __future__ import annotations
 
 from kapi.admission.certificates import signers
-from kapi.admission.plugin import Attributes, Operation, refused
+from kapi.admission.plugin import Attributes, Operation
 from kapi.authorization.authorizer import Authorizer
-from kapi.errors import quote
 
 
 class CertificateSigning:
@@ -32,6 +31,4 @@ class CertificateSigning:
         if all(old.get(f) == new.get(f) for f in ("certificate", "conditions")):
             return
         signer = ((a.old or {}).get("spec") or {}).get("signerName", "")
-        if not await signers.may(self._authorizer, a.user, "sign", signer):
-            text = f"user not permitted to sign requests with signerName {quote(signer)}"
-            raise refused(a, text)
+        await signers.require(self._authorizer, a, "sign", signer, "sign requests with")

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from kapi.admission.certificates import signers
-from kapi.admission.plugin import Attributes, Operation, refused
+from kapi.admission.plugin import Attributes, Operation
 from kapi.authorization.authorizer import Authorizer
-from kapi.errors import quote
 
 Json = dict[str, Any]
 # What a garbage collector changes: such an update publishes nothing.
@@ -34,8 +33,7 @@ class ClusterTrustBundleAttest:
         signer = ((a.object or {}).get("spec") or {}).get("signerName", "")
         if not signer or (a.old is not None and _rest(a.object) == _rest(a.old)):
             return
-        if not await signers.may(self._authorizer, a.user, "attest", signer):
-            raise refused(a, f"user not permitted to attest for signerName {quote(signer)}")
+        await signers.require(self._authorizer, a, "attest", signer, "attest for")
 
 
 def _rest(obj: Json | None) -> Json:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kapi.admission.plugin import Attributes, Operation, refused
+from kapi.admission.plugin import Attributes, refused
+from kapi.admission.pods.written_pods import OfWrittenPods
 from kapi.errors import not_supported
 
 Json = dict[str, Any]
@@ -16,15 +17,8 @@ ALWAYS = "Always"
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 
-class AlwaysPullImages:
+class AlwaysPullImages(OfWrittenPods):
     name = "AlwaysPullImages"
-
-    def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
-        return operation in ("CREATE", "UPDATE") and (group, resource, subresource) == (
-            "",
-            "pods",
-            "",
-        )
 
     async def admit(self, attributes: Attributes) -> None:
         a = attributes

@@ -5,20 +5,14 @@ https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#l
 
 from __future__ import annotations
 
-from kapi.admission.plugin import Attributes, Operation, refused
+from kapi.admission.plugin import Attributes, refused
+from kapi.admission.pods.written_pods import OfWrittenPods
 
 HOSTNAME = "kubernetes.io/hostname"
 
 
-class LimitPodHardAntiAffinityTopology:
+class LimitPodHardAntiAffinityTopology(OfWrittenPods):
     name = "LimitPodHardAntiAffinityTopology"
-
-    def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
-        return operation in ("CREATE", "UPDATE") and (group, resource, subresource) == (
-            "",
-            "pods",
-            "",
-        )
 
     async def validate(self, attributes: Attributes) -> None:
         spec = (attributes.object or {}).get("spec") or {}

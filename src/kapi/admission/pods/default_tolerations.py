@@ -7,25 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.plugin import Attributes
+from kapi.admission.pods.written_pods import OfWrittenPods
 
 Json = dict[str, Any]
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 
 
-class DefaultTolerationSeconds:
+class DefaultTolerationSeconds(OfWrittenPods):
     name = "DefaultTolerationSeconds"
 
     def __init__(self, not_ready_s: int, unreachable_s: int) -> None:
         self._seconds = ((NOT_READY, not_ready_s), (UNREACHABLE, unreachable_s))
-
-    def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
-        return operation in ("CREATE", "UPDATE") and (group, resource, subresource) == (
-            "",
-            "pods",
-            "",
-        )
 
     async def admit(self, attributes: Attributes) -> None:
         assert attributes.object is not None

@@ -7,20 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from kapi.admission.plugin import Attributes, Operation
+from kapi.admission.plugin import Attributes
+from kapi.admission.pods.written_pods import OfWrittenPods
 
 Json = dict[str, Any]
 
 
-class ExtendedResourceToleration:
+class ExtendedResourceToleration(OfWrittenPods):
     name = "ExtendedResourceToleration"
-
-    def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
-        return operation in ("CREATE", "UPDATE") and (group, resource, subresource) == (
-            "",
-            "pods",
-            "",
-        )
 
     async def admit(self, attributes: Attributes) -> None:
         assert attributes.object is not None

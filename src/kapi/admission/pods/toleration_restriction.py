@@ -15,7 +15,8 @@ import orjson
 from kapi import errors
 from kapi.admission.configuration import ConfigurationError, typed
 from kapi.admission.listers import Lister
-from kapi.admission.plugin import Attributes, Operation, refused
+from kapi.admission.plugin import Attributes, refused
+from kapi.admission.pods.written_pods import OfWrittenPods
 
 Json = dict[str, Any]
 Live = Callable[[str, str, str], Awaitable[Json | None]]
@@ -45,20 +46,13 @@ def configure(part: Any) -> Settings:
     return Settings(tuple(found.get("default") or ()), tuple(found.get("whitelist") or ()))
 
 
-class PodTolerationRestriction:
+class PodTolerationRestriction(OfWrittenPods):
     name = "PodTolerationRestriction"
 
     def __init__(self, namespaces: Lister, live: Live, settings: Settings) -> None:
         self._namespaces = namespaces
         self._live = live
         self._settings = settings
-
-    def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
-        return operation in ("CREATE", "UPDATE") and (group, resource, subresource) == (
-            "",
-            "pods",
-            "",
-        )
 
     async def admit(self, attributes: Attributes) -> None:
         a = attributes
