@@ -49,6 +49,9 @@ from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
 from kapi.storage.interface import Storage
 
+# How long a start waits until the cache has what it wrote, in seconds.
+SETTLE_S = 3.0
+
 
 class Server:
     """One API server in one event loop. `handler` serves once `start` has returned."""
@@ -128,9 +131,9 @@ class Server:
         self.handler, self._mux = build_front(front)
         fixed, settings = fixed_objects.load(), bootstrap_settings(self.options)
         await fixed_objects.bootstrap(core.in_process, fixed, settings, self.clock)
-        await self._settle(storage, cacher)
+        await cacher.caught_up(SETTLE_S)
         await core.restore_addresses()
-        await self._settle(storage, cacher)
+        await cacher.caught_up(SETTLE_S)
         watch_parts(self.metrics, cacher, storage)
         self._tasks = await background.start(
             background.Dependencies(
@@ -230,10 +233,6 @@ class Server:
             store_checks=store_checks,
             stopping=lambda: self.stopping,
         )
-
-    async def _settle(self, storage: Storage, cacher: Cacher) -> None:
-        """The cache has all that the start wrote."""
-        await cacher.wait_until(await storage.current_revision(), 3.0)
 
     def begin_shutdown(self) -> None:
         """`/readyz` fails from now on, clients are led elsewhere; requests and watches go on."""

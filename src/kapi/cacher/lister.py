@@ -57,7 +57,8 @@ class Lister:
     @property
     def revision(self) -> int:
         """Up to where what it gives is complete."""
-        return self._cacher.revision
+        cache = self._cacher.cache(self._resource)
+        return cache.revision if cache is not None else self._cacher.revision
 
     @property
     def changed(self) -> int:

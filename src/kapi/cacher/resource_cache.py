@@ -8,8 +8,8 @@ the list and the watch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from kapi.cacher.demux import Demux
 from kapi.cacher.event import ADDED, DELETED, MODIFIED, Event, Item, Layout, Resource
@@ -18,6 +18,9 @@ from kapi.cacher.snapshot import Snapshot
 from kapi.errors import expired, internal_error
 from kapi.storage import interface as storage
 from kapi.storage import keys
+
+if TYPE_CHECKING:
+    from kapi.cacher.source import Source
 
 
 class Observer(Protocol):
@@ -41,8 +44,9 @@ class ResourceCache:
     """Read by `registry/read.py` and listers; written by the cacher only."""
 
     def __init__(
-        self, resource: Resource, now: Callable[[], int], observers: Sequence[Observer] = ()
+        self, resource: Resource, source: Source, observers: Sequence[Observer] = ()
     ) -> None:
+        """`source` is what feeds it."""
         self._observers = observers
         self.resources: dict[tuple[str, str], Resource] = {}
         self.prefix = resource.storage_prefix
@@ -60,12 +64,12 @@ class ResourceCache:
         self.unreadable: dict[str, str] = {}  # key → why an object that stands there is not here
         self._aside: list[storage.Event] = []
         self._loaded_at = 0
-        self._now = now
+        self.source = source
 
     @property
     def revision(self) -> int:
         """Everything up to it is in here."""
-        return self._now()
+        return self.source.revision
 
     def get(self, namespace: str, name: str) -> Item | None:
         return self.snapshot.get(namespace, name)

@@ -17,6 +17,7 @@ from kapi.clock import Clock
 from kapi.messages import UserInfo
 from kapi.registry.in_process import InProcess
 from kapi.registry.resource import ResourceTable, ResourceType
+from kapi.registry.storing import storage_call
 
 Json = dict[str, Any]
 
@@ -69,5 +70,4 @@ class World:
 
     async def caught_up(self) -> None:
         """The cache has everything that was written until now, or is late."""
-        revision = await self.objects.current_revision()
-        await self.cacher.wait_until(revision, CATCH_UP_S)
+        await storage_call(self.cacher.caught_up(CATCH_UP_S))

@@ -190,10 +190,6 @@ class InProcess:
 
     # -- by resource type, in the stored form ------------------------------------------------------
 
-    async def current_revision(self) -> int:
-        """The revision of the store's last change."""
-        return await storage_call(self._storage.current_revision())
-
     async def read(self, resource: ResourceType, namespace: str, name: str) -> Json | None:
         """The object as the store has it now, byte for byte, with its resourceVersion: nothing is
         converted, so that its metadata can be read whatever became of its schema."""

@@ -26,6 +26,7 @@ from kapi.cacher.cacher import Cacher
 from kapi.cacher.event import Item
 from kapi.cacher.lister import Lister
 from kapi.cacher.resource_cache import ResourceCache
+from kapi.cacher.source import Source
 from kapi.cacher.watcher import Selection, Watcher
 from kapi.errors import ApiError
 from kapi.messages import Query
@@ -96,9 +97,9 @@ class Reader:
                 revision = list_options.parse_version(wanted)
             except BadVersion as error:
                 raise ApiError(500, "", str(error)) from None
-            if self._cacher.revision < revision:
-                await self._reach(revision)
-        elif not await self._fresh():
+            if cache.source.revision < revision:
+                await self._reach(cache.source, revision)
+        elif not await self._fresh(cache):
             return await self._get_stored(cache, resource, namespace, name)
         item = cache.get(namespace, name)
         if item is None:
@@ -127,20 +128,21 @@ class Reader:
             raise errors.path_not_found()
         return cache
 
-    async def _fresh(self) -> bool:
+    async def _fresh(self, cache: ResourceCache) -> bool:
         """Whether the cache has everything that was written before; waits a while for it."""
-        revision = await storage_call(self._storage.current_revision())
-        if self._cacher.revision >= revision:
+        source = cache.source
+        revision = await storage_call(source.storage.current_revision())
+        if source.revision >= revision:
             return True
-        return await self._cacher.wait_until(revision, WAIT_S)
+        return await source.wait_until(revision, WAIT_S)
 
-    async def _reach(self, revision: int) -> None:
+    async def _reach(self, source: Source, revision: int) -> None:
         """Wait for a revision that a client named. Raises ApiError 504."""
-        if not await self._cacher.wait_until(revision, WAIT_S):
-            raise self.too_large(revision)
+        if not await source.wait_until(revision, WAIT_S):
+            raise self.too_large(source, revision)
 
-    def too_large(self, revision: int) -> ApiError:
-        message = f"Too large resource version: {revision}, current: {self._cacher.revision}"
+    def too_large(self, source: Source, revision: int) -> ApiError:
+        message = f"Too large resource version: {revision}, current: {source.revision}"
         cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
         return ApiError(
             504, "Timeout", f"Timeout: {message}", details={"causes": [cause]}, retry_after=1
@@ -161,18 +163,18 @@ class Reader:
         if version in ("", "0"):
             if version == "0":
                 listing.limit = 0
-            elif not await self._fresh():
+            elif not await self._fresh(cache):
                 return await self._stored_page(cache, listing, None)
-            return await self._cached_page(cache, listing, self._cacher.revision)
+            return await self._cached_page(cache, listing, cache.source.revision)
         try:
             revision = list_options.parse_version(version)
         except BadVersion as error:
             raise errors.bad_request(f"invalid resource version: {error}") from None
         if match == EXACT or (not match and options.limit):
             return await self._page_at(cache, listing, revision)
-        if self._cacher.revision < revision:
-            await self._reach(revision)
-        return await self._cached_page(cache, listing, self._cacher.revision)
+        if cache.source.revision < revision:
+            await self._reach(cache.source, revision)
+        return await self._cached_page(cache, listing, cache.source.revision)
 
     async def _next_page(
         self, cache: ResourceCache, listing: _Listing, options: ListOptions
@@ -184,13 +186,13 @@ class Reader:
             )
         if revision > 0:
             return await self._page_at(cache, listing, revision)
-        if not await self._fresh():
+        if not await self._fresh(cache):
             return await self._stored_page(cache, listing, None)
-        return await self._cached_page(cache, listing, self._cacher.revision)
+        return await self._cached_page(cache, listing, cache.source.revision)
 
     async def _page_at(self, cache: ResourceCache, listing: _Listing, revision: int) -> Page:
         """As of a revision, no other."""
-        if cache.changed <= revision <= self._cacher.revision:
+        if cache.changed <= revision <= cache.source.revision:
             return await self._cached_page(cache, listing, revision)
         return await self._stored_page(cache, listing, revision)
 
@@ -234,7 +236,7 @@ class Reader:
             except Compacted:
                 raise listing.too_old() from None
             except FutureRevision as error:
-                raise self.too_large(revision or error.current_revision) from None
+                raise self.too_large(cache.source, revision or error.current_revision) from None
             revision = result.revision
             for at, record in enumerate(result.records):
                 item = _item(cache, record)
@@ -266,13 +268,13 @@ class Reader:
         if initial is None:
             initial = version in ("", "0")
         if not version:
-            if not await self._fresh():
+            if not await self._fresh(cache):
                 raise errors.service_unavailable("the watch cache is not up to date", WAIT_RETRY_S)
-        elif initial and self._cacher.revision < wanted:
-            await self._cacher.wait_until(wanted, WAIT_S)
+        elif initial and cache.source.revision < wanted:
+            await cache.source.wait_until(wanted, WAIT_S)
         namespace = namespace if resource.namespaced else ""
         listing = _Listing(resource, namespace, options)
-        current = self._cacher.revision
+        current = cache.source.revision
         watcher = Watcher(
             cache,
             listing.selection,
@@ -283,15 +285,15 @@ class Reader:
         )
         self._cacher.attach(cache, watcher, timeout)
         if wanted > current:
-            self._expect(watcher, wanted, 0 if initial else WAIT_S)
+            self._expect(watcher, cache.source, wanted, 0 if initial else WAIT_S)
         return watcher
 
-    def _expect(self, watcher: Watcher, revision: int, seconds: float) -> None:
+    def _expect(self, watcher: Watcher, source: Source, revision: int, seconds: float) -> None:
         """Fail a watch from the future if the future has not come by then."""
 
         def check() -> None:
-            if self._cacher.revision < revision:
-                watcher.fail(self.too_large(revision))
+            if source.revision < revision:
+                watcher.fail(self.too_large(source, revision))
 
         watcher.timers.insert(0, self._cacher.timers.after(seconds, check))
 

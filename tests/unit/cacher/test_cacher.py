@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from served import NODES, PODS, THINGS, World, resource, settle, world
 
-from kapi.cacher import cacher as module
 from kapi.cacher import consistency
+from kapi.cacher import source as module
 from kapi.cacher.lister import Lister
 from kapi.cacher.watcher import ERROR, Selection, Watcher
 from kapi.errors import ApiError
