@@ -126,8 +126,8 @@ class Server:
         aggregation = build_aggregation(
             self.options, self.clock, outside, self._aside, self._lister, core.in_process
         )
-        probe = replicas.probe_of(storage, self.options, self.clock)
-        front = self._front(core, cacher, outside, aggregation, replicas.checks(probe))
+        probes = replicas.probes_of(storage, self.options, self.clock)
+        front = self._front(core, cacher, outside, aggregation, replicas.checks(probes))
         self.handler, self._mux = build_front(front)
         fixed, settings = fixed_objects.load(), bootstrap_settings(self.options)
         await fixed_objects.bootstrap(core.in_process, fixed, settings, self.clock)
@@ -150,7 +150,7 @@ class Server:
                 definitions=definitions,
                 aggregation=aggregation,
                 allocation=core.allocation,
-                probe=probe,
+                probes=probes,
                 draining=lambda: self.requests.draining,
             )
         )

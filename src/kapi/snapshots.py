@@ -26,6 +26,7 @@ from kapi.storage.interface import (
     Unavailable,
     check_readable,
 )
+from kapi.storage.parts import PartedStorage, parts_of
 from kapi.storage.snapshot_file import Head
 from kapi.storage.sqlite_snapshot import NotEmpty, SqliteSource, restore
 
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 # Which flags of `kapi serve` say where the store is.
 FLAGS: Final = frozenset(
     (
-        "data_dir", "config", "etcd_servers", "etcd_cafile", "etcd_certfile", "etcd_keyfile",
-        "etcd_prefix", "storage_media_type", "event_ttl",
+        "data_dir", "config", "etcd_servers", "etcd_servers_overrides", "etcd_cafile",
+        "etcd_certfile", "etcd_keyfile", "etcd_prefix", "storage_media_type", "event_ttl",
     )
 )  # fmt: skip
 PAGE_RECORDS: Final = 2_000
@@ -83,16 +84,12 @@ async def _save_etcd(options: Options, path: Path) -> str:
     storage = await _opened(options, SystemClock())
     try:
         records: list[Record] = []
-        revision = await storage.current_revision()
-        start = ""
-        while True:
-            page = await storage.list(
-                keys.ROOT, limit=PAGE_RECORDS, start_after=start, revision=revision
-            )
-            records += page.records
-            if not page.remaining:
-                break
-            start = page.records[-1].key
+        revision = 0
+        for store in _stores(storage):
+            at = await store.current_revision()
+            records += [r for r in await _all(store, at) if _of(storage, r.key) is store]
+            revision = max(revision, at)
+        records.sort(key=lambda record: record.key)
         for record in records:
             try:
                 check_readable(record.value)
@@ -104,6 +101,34 @@ async def _save_etcd(options: Options, path: Path) -> str:
         await storage.close()
 
 
+async def _all(store: Storage, revision: int) -> list[Record]:
+    """Everything in a store as of a revision."""
+    records: list[Record] = []
+    start = ""
+    while True:
+        page = await store.list(keys.ROOT, limit=PAGE_RECORDS, start_after=start, revision=revision)
+        records += page.records
+        if not page.remaining:
+            return records
+        start = page.records[-1].key
+
+
+def _stores(storage: Storage) -> list[Storage]:
+    return storage.stores if isinstance(storage, PartedStorage) else [storage]
+
+
+def _of(storage: Storage, key: str) -> Storage:
+    return storage.of(key) if isinstance(storage, PartedStorage) else storage
+
+
+async def _used(storage: Storage) -> bool:
+    """Whether there is something where a restore would write."""
+    main, others = parts_of(storage)
+    found = [await main.list(keys.ROOT, limit=1)]
+    found += [await s.list(f"{keys.ROOT}{prefix}/", limit=1) for prefix, s in others.items()]
+    return any(page.records for page in found)
+
+
 async def _opened(options: Options, clock: Clock) -> Storage:
     return translated(await open_store(options, clock), options, Catalog())
 
@@ -111,13 +136,13 @@ async def _opened(options: Options, clock: Clock) -> Storage:
 async def _restore_etcd(options: Options, path: Path, head: Head, say: Say) -> int:
     storage = await _opened(options, SystemClock())
     try:
-        there = await storage.list(keys.ROOT, limit=1)
-        if there.records:
+        if await _used(storage):
             where = ",".join(options.etcd_servers)
             raise NotEmpty(
                 f"{options.etcd_prefix} in {where} is not empty: restore into an empty one"
             )
-        await _bump(storage, head.revision, say)
+        for store in _stores(storage):
+            await _bump(store, head.revision, say)
         slots = asyncio.Semaphore(WRITES_AT_ONCE)
 
         async def put(record: Record) -> None:

@@ -33,6 +33,18 @@ def test_defaults() -> None:
     assert options.given == frozenset()
 
 
+def test_resources_in_another_etcd() -> None:
+    main = "--etcd-servers=http://a:1"
+    one, two = "/events#http://b:2;http://c:3", "apps/*#http://d:4"
+    options = parse([main, f"--etcd-servers-overrides={one},{two}"], ENV)
+    assert options.etcd_servers_overrides == (one, two)
+    assert problem(f"--etcd-servers-overrides={one}") == "--etcd-servers must be specified"
+    assert problem(main, "--etcd-servers-overrides=/events/http://b:2") == (
+        "--etcd-servers-overrides invalid, must be of format: group/resource#servers, where "
+        "servers are URLs, semicolon separated"
+    )
+
+
 @pytest.mark.parametrize(
     ("env", "platform", "expected"),
     [

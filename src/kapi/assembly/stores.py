@@ -6,20 +6,27 @@ SQLite never loads gRPC.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from kapi import log
 from kapi.assembly.stored_forms import StoredForms
 from kapi.clock import Clock
 from kapi.controllers import server_endpoints
 from kapi.kinds.catalog import Catalog
 from kapi.options.table import MEMORY, Options
-from kapi.storage import keys
+from kapi.storage import keys, overrides
 from kapi.storage.interface import Storage, StorageError
 from kapi.storage.memory import MemoryStorage
+from kapi.storage.parts import PartedStorage, parts_of
 from kapi.storage.translation import TranslatedStorage
 
 # What is stored without being served: (storage prefix, apiVersion, kind).
 EXTRA = (("masterleases", "v1", "Endpoints"), ("ranges", "v1", "RangeAllocation"))
+
+_log = log.get("stores")
 
 
 class NoEtcdLibrary(StorageError):
@@ -27,7 +34,7 @@ class NoEtcdLibrary(StorageError):
 
 
 async def open_store(options: Options, clock: Clock) -> Storage:
-    """Raises StorageError."""
+    """What the flags name; a `PartedStorage` if that is several. Raises StorageError."""
     if options.etcd_servers:
         return await _open_etcd(options, clock)
     if options.data_dir == MEMORY:
@@ -39,16 +46,24 @@ async def open_store(options: Options, clock: Clock) -> Storage:
 
 def translated(storage: Storage, options: Options, catalog: Catalog) -> Storage:
     """The store as kapi works with it: in etcd, objects have the form of the real server."""
-    if not options.etcd_servers or isinstance(storage, TranslatedStorage):
+    main, others = parts_of(storage)
+    if not options.etcd_servers or isinstance(main, TranslatedStorage):
         return storage
-    return translated_by(storage, options.storage_media_type, catalog)
+    forms = _forms(options.storage_media_type, catalog)
+    made = {store: TranslatedStorage(store, forms) for store in (main, *others.values())}
+    if not others:
+        return made[main]
+    return PartedStorage(made[main], {prefix: made[store] for prefix, store in others.items()})
 
 
 def translated_by(storage: Storage, media_type: str, catalog: Catalog) -> TranslatedStorage:
     """A store of the real server's forms, as kapi works with it."""
+    return TranslatedStorage(storage, _forms(media_type, catalog))
+
+
+def _forms(media_type: str, catalog: Catalog) -> StoredForms:
     everything = catalog.resources({"api/all": True})
-    forms = StoredForms(catalog.schema_of, everything, EXTRA, media_type)
-    return TranslatedStorage(storage, forms)
+    return StoredForms(catalog.schema_of, everything, EXTRA, media_type)
 
 
 async def _open_etcd(options: Options, clock: Clock) -> Storage:
@@ -68,4 +83,35 @@ async def _open_etcd(options: Options, clock: Clock) -> Storage:
             server_endpoints.LEASES: server_endpoints.LEASE_S,
         },
     )
-    return await EtcdStorage.open(settings, clock)
+    opened: dict[frozenset[str], Storage] = {}
+    others: dict[str, Storage] = {}
+    try:
+        main = await EtcdStorage.open(settings, clock)
+        opened[frozenset(options.etcd_servers)] = main
+        for prefix, servers in _elsewhere(options).items():
+            which = frozenset(servers)
+            if which not in opened:
+                opened[which] = await EtcdStorage.open(replace(settings, servers=servers), clock)
+            others[prefix] = opened[which]
+    except BaseException:
+        await asyncio.gather(*(store.close() for store in opened.values()))
+        raise
+    others = {prefix: store for prefix, store in others.items() if store is not main}
+    return PartedStorage(main, others) if others else main
+
+
+def _elsewhere(options: Options) -> Mapping[str, tuple[str, ...]]:
+    """The servers of what is kept in another etcd, by storage prefix; in the order of the flag."""
+    if not options.etcd_servers_overrides:
+        return {}
+    wanted = overrides.parse(options.etcd_servers_overrides)
+    known = [
+        (r.group, r.plural, r.storage_prefix)
+        for r in Catalog().resources({"api/all": True})
+        if r.stored_in_store
+    ]
+    for name in overrides.unused(wanted, known):
+        _log.warning("--etcd-servers-overrides: no such resource", resource=name)
+    placed = overrides.placed(wanted, known)
+    rank = {servers: at for at, servers in reversed([*enumerate(o.servers for o in wanted)])}
+    return dict(sorted(placed.items(), key=lambda item: rank[item[1]]))

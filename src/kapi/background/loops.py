@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -65,7 +65,7 @@ class Dependencies:
     definitions: Definitions
     aggregation: Aggregation
     allocation: ServiceAllocation | SharedAllocation
-    probe: Probe | None
+    probes: Sequence[Probe]
     draining: Callable[[], bool]
 
     def resource(self, group: str, plural: str) -> ResourceType:
@@ -162,7 +162,6 @@ async def _service_repair(d: Dependencies) -> None:
 
 def _shared(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
     assert isinstance(d.allocation, SharedAllocation)
-    assert d.probe is not None, "a shared store is another process"
     return dict(
         replicas.loops(
             d.options,
@@ -173,7 +172,7 @@ def _shared(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
             d.allocation,
             Lister(d.cacher, d.resource("", "services")),
             Lister(d.cacher, d.resource("networking.k8s.io", "ipaddresses")),
-            d.probe,
+            d.probes,
         )
     )
 

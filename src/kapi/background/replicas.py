@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+import functools
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from kapi import log
@@ -19,6 +20,7 @@ from kapi.handlers.health import Check
 from kapi.options.table import Options
 from kapi.registry.shared_allocation import SharedAllocation
 from kapi.storage.interface import Storage, StorageError
+from kapi.storage.parts import parts_of
 
 if TYPE_CHECKING:  # gRPC comes with them: only where the store is in etcd
     from kapi.storage.etcd import EtcdStorage
@@ -28,36 +30,52 @@ if TYPE_CHECKING:  # gRPC comes with them: only where the store is in etcd
 REPAIR_S: Final = 180.0
 # The task that shutdown ends first.
 ENDPOINTS_TASK: Final = "server-endpoints"
+# Checks; by their names those of further stores are excluded, too.
+ETCD: Final = "etcd"
+ETCD_READINESS: Final = "etcd-readiness"
 
 _log = log.get("replicas")
 
 
-def probe_of(storage: Storage, options: Options, clock: Clock) -> Probe | None:
-    """What is known of the health of a store that is another process."""
+def probes_of(storage: Storage, options: Options, clock: Clock) -> list[Probe]:
+    """What is known of the health of stores that are other processes, the main one first."""
     if not options.etcd_servers:
-        return None
+        return []
     from kapi.storage.etcd_probe import Probe
 
     alive, ready = options.etcd_healthcheck_timeout, options.etcd_readycheck_timeout
-    return Probe(_etcd(storage), clock, alive_s=alive, ready_s=ready)
+    return [Probe(s, clock, alive_s=alive, ready_s=ready) for s in _etcds(storage)]
 
 
-def checks(probe: Probe | None) -> list[Check]:
-    """The checks about it."""
-    if probe is None:
-        return []
-    return [
-        Check("etcd", lambda: probe.alive),
-        Check("etcd-readiness", lambda: probe.ready, live=False),
-    ]
+def checks(probes: Sequence[Probe]) -> list[Check]:
+    """The checks about them."""
+    found = []
+    for at, probe in enumerate(probes):
+        # The first further store is etcd-override-0.
+        health, ready = (ETCD, ETCD_READINESS) if at == 0 else _override_checks(at - 1)
+        found += [
+            Check(health, functools.partial(getattr, probe, "alive"), group=ETCD),
+            Check(
+                ready, functools.partial(getattr, probe, "ready"), live=False, group=ETCD_READINESS
+            ),
+        ]
+    return found
 
 
-def _etcd(storage: Storage) -> EtcdStorage:
+def _override_checks(at: int) -> tuple[str, str]:
+    return f"etcd-override-{at}", f"etcd-override-readiness-{at}"
+
+
+def _etcds(storage: Storage) -> list[EtcdStorage]:
     from kapi.storage.etcd import EtcdStorage
 
-    inner = getattr(storage, "inner", storage)
-    assert isinstance(inner, EtcdStorage)
-    return inner
+    main, others = parts_of(storage)
+    found = []
+    for store in dict.fromkeys((main, *others.values())):
+        inner = getattr(store, "inner", store)
+        assert isinstance(inner, EtcdStorage)
+        found.append(inner)
+    return found
 
 
 def loops(
@@ -69,13 +87,15 @@ def loops(
     allocation: SharedAllocation,
     services: Lister,
     addresses: Lister,
-    probe: Probe,
+    probes: Sequence[Probe],
 ) -> Mapping[str, Coroutine[Any, Any, None]]:
     """By the name of the task."""
     out = {"service-repair": _repair(allocation, services, addresses, clock, entropy)}
-    out["etcd-probe"] = probe.run()
-    if options.etcd_compaction_interval:
-        out["compactor"] = _compact(storage, clock, options.etcd_compaction_interval)
+    interval = options.etcd_compaction_interval
+    for at, (probe, store) in enumerate(zip(probes, _etcds(storage), strict=True)):
+        out[f"etcd-probe-{at}"] = probe.run()
+        if interval:
+            out[f"compactor-{at}"] = _compact(store, clock, interval)
     address = options.advertise_address or options.bind_address
     if options.endpoint_reconciler_type == "lease" and address and is_reachable(address):
         port = options.secure_port
@@ -83,10 +103,10 @@ def loops(
     return out
 
 
-async def _compact(storage: Storage, clock: Clock, interval: float) -> None:
+async def _compact(storage: EtcdStorage, clock: Clock, interval: float) -> None:
     from kapi.storage.etcd_compaction import EtcdCompactor
 
-    await EtcdCompactor(_etcd(storage), clock, interval=interval).run()
+    await EtcdCompactor(storage, clock, interval=interval).run()
 
 
 async def _endpoints(endpoints: ServerEndpoints) -> None:

@@ -23,12 +23,14 @@ logger = log.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`probe` returns the complaint, "" for none; `live` and `ready` are what it counts for."""
+    """`probe` returns the complaint, "" for none; `live` and `ready` are what it counts for. Who
+    excludes the check that is called as `group` excludes this one with it."""
 
     name: str
     probe: Callable[[], str]
     live: bool = True
     ready: bool = True
+    group: str = ""
 
 
 def always_well() -> str:
@@ -41,6 +43,7 @@ class Health:
 
     def __init__(self, checks: Iterable[Check]) -> None:
         listed = list(checks)
+        self._groups = {c.name: c.group for c in listed if c.group}
         live = {c.name: c.probe for c in listed if c.live}
         ready = {c.name: c.probe for c in listed if c.ready}
         self._endpoints: dict[str, dict[str, Callable[[], str]]] = {
@@ -65,22 +68,25 @@ class Health:
         checks = self._endpoints[endpoint]
 
         async def handle(request: Request) -> Response:
-            excluded = dict.fromkeys(request.query.all("exclude"))
+            named = frozenset(request.query.all("exclude"))
+            excluded = set(named)
             lines = []
             failures = []
             for name, probe in checks.items():
                 if name in excluded:
-                    del excluded[name]
+                    excluded.discard(name)
                     lines.append(f"[+]{name} excluded: ok\n")
+                elif self._groups.get(name) in named:
+                    lines.append(f"[+]{name} excluded with {self._groups[name]}: ok\n")
                 elif complaint := probe():
                     failures.append((name, complaint))
                     lines.append(f"[-]{name} failed: reason withheld\n")
                 else:
                     lines.append(f"[+]{name} ok\n")
             if excluded:
-                named = ",".join(quote(name) for name in sorted(excluded))
+                unknown = ",".join(quote(name) for name in sorted(excluded))
                 lines.append(
-                    f"warn: some health checks cannot be excluded: no matches for {named}\n"
+                    f"warn: some health checks cannot be excluded: no matches for {unknown}\n"
                 )
             report = "".join(lines)
             if failures:

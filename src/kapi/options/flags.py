@@ -197,8 +197,3 @@ def one_of(*words: str) -> Rule:
         lambda value: (value in allowed) if isinstance(value, str) else allowed.issuperset(value),
         "must be of " + ", ".join(words),
     )
-
-
-def never(why: str) -> Rule:
-    """A flag that is known and cannot be used: any value but the empty one is refused."""
-    return Rule(lambda value: not value, f"is not there: {why}")

@@ -15,6 +15,7 @@ from kapi import features
 from kapi.admission import order
 from kapi.options import files as flag_files
 from kapi.options.table import CONTROLLERS, DEFAULTS, FLAGS, Flag, Options
+from kapi.storage import overrides
 
 _SHORT = {"-v": "v"}
 _PAIRS = (
@@ -165,6 +166,7 @@ def _check(options: Options) -> None:
             raise UsageError(f"--authorization-mode: {mode} is not there yet")
     if len(set(options.authorization_mode)) < len(options.authorization_mode):
         raise UsageError("--authorization-mode: has a mode more than once")
+    _check_overrides(options)
     if options.egress_selector_config_file:
         raise UsageError("--egress-selector-config-file: calls cannot be sent through a proxy")
     if options.service_account_issuer and "" in options.service_account_issuer:
@@ -177,6 +179,17 @@ def _check(options: Options) -> None:
     if options.http2:
         _check_http2()
     _check_origins(options.cors_allowed_origins)
+
+
+def _check_overrides(options: Options) -> None:
+    if not options.etcd_servers_overrides:
+        return
+    if not options.etcd_servers:
+        raise UsageError("--etcd-servers must be specified")
+    try:
+        overrides.parse(options.etcd_servers_overrides)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _spelled(options: Options, name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from kapi import features
 from kapi.edge.tls import CIPHERS, CIPHERS_13, VERSIONS
 from kapi.options import flags
-from kapi.options.flags import Kind, PortRange, Rule, at_least, between, never, one_of
+from kapi.options.flags import Kind, PortRange, Rule, at_least, between, one_of
 
 MEMORY = ":memory:"  # as --data-dir: keep nothing
 AUTHORIZATION_MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node", "ABAC", "Webhook")
@@ -145,7 +145,8 @@ class Options:
         "Keep objects in this etcd (scheme://host:port, several with commas) instead of SQLite. "
         "Other servers may share it.")
     etcd_servers_overrides: tuple[str, ...] = _list((),
-        "Not there yet: one etcd holds everything.", never("one etcd holds everything"))
+        "Keep these resources in another etcd: group/resource#servers, the servers with "
+        "semicolons, as /events#http://10.0.0.9:2379. Several with commas; built-in kinds only.")
     etcd_cafile: str = _file(flags.CA_BUNDLE, "CA of etcd.")
     etcd_certfile: str = _file(flags.CERTIFICATE, "Client certificate for etcd.")
     etcd_keyfile: str = _file(flags.PRIVATE_KEY, "Key of --etcd-certfile.")

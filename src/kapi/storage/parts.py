@@ -1,8 +1,9 @@
 """Several stores as one: some resources are kept elsewhere, each store with revisions of its own.
 
-`--etcd-servers-overrides` says which (`stores.py`). Reads and writes go by the key, so those above
-need not know; what is about revisions (`watch`, `current_revision`, `compact`) is of the main store
-alone, and whoever asks for another resource's takes its store from `parts_of`, as the cache does.
+`--etcd-servers-overrides` says which (`assembly/stores.py`). Reads and writes go by the key, so
+those above need not know; what is about revisions (`current_revision`, `compact`) is of the main
+store alone, and whoever asks for another resource's takes its store from `parts_of`, as the cache
+does.
 """
 
 from __future__ import annotations

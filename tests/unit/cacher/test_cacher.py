@@ -16,6 +16,7 @@ from kapi.cacher.watcher import ERROR, Selection, Watcher
 from kapi.errors import ApiError
 from kapi.storage.interface import Compacted, Event, Unavailable
 from kapi.storage.memory import MemoryStorage
+from kapi.storage.parts import PartedStorage
 
 
 class Shaky(MemoryStorage):
@@ -49,6 +50,10 @@ class Shaky(MemoryStorage):
 
     def watch(self, prefix: str, *, after_revision: int) -> AsyncIterator[Sequence[Event]]:
         return self._broken(prefix, after_revision)
+
+
+def node(name: str) -> bytes:
+    return b'{"kind":"Node","apiVersion":"v1","metadata":{"name":"%b"}}' % name.encode()
 
 
 def attach(w: World, position: int) -> Watcher:
@@ -264,3 +269,28 @@ async def test_a_difference_between_cache_and_store_is_found() -> None:
         (text,) = await consistency.check(w.cacher, w.storage)
         assert text.endswith(f"/registry/pods/a/p differs at revision {lost.revision}")
         cache.snapshot.put(lost)
+
+
+async def test_each_store_has_its_own_revisions() -> None:
+    main, other = Shaky(), Shaky()
+    storage = PartedStorage(main, {"nodes": other})
+    for i in range(9):
+        await storage.create(f"/registry/nodes/n{i}", node(f"n{i}"))
+    async with world(storage=storage) as w:
+        assert (w.cacher.revision, w.cache(NODES).revision) == (1, 10)
+        assert Lister(w.cacher, NODES).revision == 10
+        watcher = Watcher(w.cache(NODES), Selection(NODES), 10)
+        w.cacher.attach(w.cache(NODES), watcher, 3600)
+        await w.put(PODS, "a", "p")
+        await storage.create("/registry/nodes/n9", node("n9"))
+        assert await w.cacher.caught_up(1)
+        assert [t for t, _ in await watcher.batch()] == ["ADDED"]
+        other.down, other.error = True, Unavailable("down")
+        await other.create("/registry/nodes/x", node("x"))
+        await settle()
+        assert not w.cacher.ready
+        await w.put(PODS, "a", "q")  # goes on
+        other.down = False
+        await w.clock.advance(1)
+        assert w.cacher.ready
+        assert w.cache(NODES).revision == 12

@@ -74,6 +74,27 @@ async def test_verbose() -> None:
     )
 
 
+async def test_who_excludes_a_group_excludes_all_of_it() -> None:
+    trouble = Trouble()
+    trouble.complaint = "gone"
+    checks = Health(
+        [
+            Check("etcd", always_well, group="etcd"),
+            Check("etcd-readiness", always_well, live=False, group="etcd-readiness"),
+            Check("etcd-override-0", trouble, group="etcd"),
+            Check("etcd-override-readiness-0", trouble, live=False, group="etcd-readiness"),
+        ]
+    )
+    assert (await ask(checks, "/livez?verbose&exclude=etcd")).body == (
+        b"[+]etcd excluded: ok\n[+]etcd-override-0 excluded with etcd: ok\nlivez check passed\n"
+    )
+    assert (await ask(checks, "/livez?verbose&exclude=etcd-override-0")).body == (
+        b"[+]etcd ok\n[+]etcd-override-0 excluded: ok\nlivez check passed\n"
+    )
+    assert (await ask(checks, "/readyz?verbose&exclude=etcd-readiness")).status == 500
+    assert (await ask(checks, "/readyz?exclude=etcd-readiness&exclude=etcd")).status == 200
+
+
 async def test_failing() -> None:
     trouble = Trouble()
     checks = health(trouble)
