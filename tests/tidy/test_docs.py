@@ -13,7 +13,6 @@ from source_tree import ROOT, imports, package
 # Distribution → module, where they differ.
 MODULES = {
     "google-re2": "re2",
-    "grpcio": "grpc",
     "pyyaml": "yaml",
     "pyjwt": "jwt",
     "prometheus-client": "prometheus_client",

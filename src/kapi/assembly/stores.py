@@ -1,7 +1,7 @@
 """Which store the flags name, opened: memory, SQLite in the data directory, or etcd.
 
 Called by `server.py` once at the start. What only one store needs is imported with it: a server on
-SQLite never loads gRPC.
+SQLite never loads what speaks to etcd.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ async def _open_etcd(options: Options, clock: Clock) -> Storage:
         from kapi.storage.etcd_client import EtcdFiles, EtcdSettings
     except ImportError as error:
         raise NoEtcdLibrary(
-            "--etcd-servers needs the package grpcio: pip install 'kapi[etcd]'"
+            "--etcd-servers needs the package hpack: pip install 'kapi[etcd]'"
         ) from error
     settings = EtcdSettings(
         servers=options.etcd_servers,

@@ -5,24 +5,23 @@ not answer. A read is tried again until its time is over. A write is sent once: 
 only where it is certain that nothing was done (no connection, or a member that said so); otherwise
 the caller gets `Unavailable` with `uncertain` set.
 
-grpcio carries the calls; it is imported with this module, which `server.py` imports only for a
-store in etcd. The messages are bytes (`etcd_messages.py`). Every call asks for a member that has a
-leader, so that a cut-off one says no at once.
+`etcd_rpc.py` carries the calls; it is imported with this module, which `stores.py` imports only for
+a store in etcd. The messages are bytes (`etcd_messages.py`). Every call asks for a member that has
+a leader, so that a cut-off one says no at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import grpc
-import grpc.aio
-
 from kapi.clock import Clock
+from kapi.storage.etcd_rpc import Call, Channel, Code, RpcError
 from kapi.storage.interface import TooLarge, Unavailable
 
 # Seconds for a read in all, and for one try of it.
@@ -34,24 +33,8 @@ WRITE_S: Final = 8.0
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.05, 0.5
 # How long a connection may take to come up before the next member is tried.
 CONNECT_S: Final = 1.0
-# How often the state of a connection that comes up is looked at.
-LOOK_S: Final = 0.005
+DEFAULT_PORT: Final = 2379
 
-_REQUIRE_LEADER: Final = (("hasleader", "true"),)
-_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.enable_retries", 0),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    # A member that is gone without a word is noticed after 10 + 5 seconds.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.max_pings_without_data", 0),
-)
 # Answers with which a member says that it did nothing, so that another may be asked.
 _REFUSALS: Final = (
     "etcdserver: no leader",
@@ -59,11 +42,21 @@ _REFUSALS: Final = (
     "etcdserver: rpc not supported for learner",
     "raft proposal dropped",
     "raft: proposal dropped",
-    "failed to connect to all addresses",
 )
 # ... and with which there is no use in asking another.
 _FULL: Final = "etcdserver: mvcc: database space exceeded"
 _TOO_LARGE: Final = ("etcdserver: request is too large", "trying to send message larger than max")
+# Codes after which a call that changes nothing is made again.
+_TRANSIENT: Final = frozenset(
+    (
+        Code.UNAVAILABLE,
+        Code.DEADLINE_EXCEEDED,
+        Code.CANCELLED,
+        Code.INTERNAL,
+        Code.UNKNOWN,
+        Code.RESOURCE_EXHAUSTED,
+    )
+)
 COMPACTED: Final = "etcdserver: mvcc: required revision has been compacted"
 LEASE_GONE: Final = "etcdserver: requested lease not found"
 FUTURE: Final = "etcdserver: mvcc: required revision is a future revision"
@@ -90,16 +83,19 @@ class EtcdFiles:
         paths = (self.ca, self.certificate, self.key)
         return tuple(os.stat(p).st_mtime for p in paths if p and os.path.exists(p))
 
-    def read(self) -> tuple[bytes | None, bytes | None, bytes | None]:
-        """Raises OSError."""
-        out: list[bytes | None] = []
-        for path in (self.ca, self.key, self.certificate):
-            if not path:
-                out.append(None)
-                continue
-            with open(path, "rb") as file:
-                out.append(file.read())
-        return out[0], out[1], out[2]
+    def context(self) -> ssl.SSLContext:
+        """What is verified, and who we are. Raises OSError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+        context.set_alpn_protocols(["h2"])
+        if self.ca:
+            context.load_verify_locations(self.ca)
+        else:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        if self.certificate:
+            context.load_cert_chain(self.certificate, self.key or None)
+        return context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,58 +116,45 @@ class Member:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         self.url = url
         self._secure = parts.scheme == "https"
-        self._target = parts.netloc if parts.port else f"{parts.netloc}:2379"
+        self._host, self._port = parts.hostname or "", parts.port or DEFAULT_PORT
         self._files = files
-        self._clock = clock
         self._stamp: tuple[float, ...] = ()
-        self._channel: grpc.aio.Channel | None = None
-        self._calls: dict[str, Any] = {}
-
-    @property
-    def channel(self) -> grpc.aio.Channel:
-        if self._channel is None:
-            if self._secure:
-                self._stamp = self._files.stamp()
-                credentials = grpc.ssl_channel_credentials(*self._files.read())
-                self._channel = grpc.aio.secure_channel(self._target, credentials, _OPTIONS)
-            else:
-                self._channel = grpc.aio.insecure_channel(self._target, _OPTIONS)
-        return self._channel
+        self._channel: Channel | None = None
 
     async def renew(self) -> None:
         """Connect anew if the certificates were replaced."""
         if self._secure and self._channel is not None and self._files.stamp() != self._stamp:
             await self.close()
 
-    def unary(self, method: str) -> Any:
-        call = self._calls.get(method)
-        if call is None:
-            call = self._calls[method] = self.channel.unary_unary(f"/etcdserverpb.{method}")
-        return call
+    @property
+    def up(self) -> bool:
+        return self._channel is not None and self._channel.up
 
-    def stream(self, method: str) -> Any:
-        stub: Any = self.channel.stream_stream(f"/etcdserverpb.{method}")
-        return stub(metadata=_REQUIRE_LEADER)
+    async def connect(self, seconds: float) -> None:
+        """Return with a connection. Raises OSError; also for certificates that cannot be used."""
+        if self._channel is None:
+            tls = None
+            if self._secure:
+                self._stamp = self._files.stamp()
+                tls = self._files.context()
+            self._channel = Channel(self._host, self._port, tls)
+        await self._channel.connect(seconds)
 
-    async def connected(self, seconds: float) -> bool:
-        """Whether a connection stands, or comes up within so many seconds."""
-        ready = grpc.ChannelConnectivity.READY
-        failed = (
-            grpc.ChannelConnectivity.TRANSIENT_FAILURE,
-            grpc.ChannelConnectivity.SHUTDOWN,
-        )
-        state = self.channel.get_state(try_to_connect=True)
-        until = self._clock.monotonic() + seconds
-        while state is not ready:
-            if state in failed or self._clock.monotonic() >= until:
-                return False
-            await self._clock.sleep(LOOK_S)
-            state = self.channel.get_state(try_to_connect=True)
-        return True
+    async def unary(self, method: str, request: bytes, *, timeout: float) -> bytes:
+        """Raises RpcError."""
+        return await self._standing().unary(f"etcdserverpb.{method}", request, timeout=timeout)
+
+    def stream(self, method: str) -> Call:
+        """Raises RpcError."""
+        return self._standing().stream(f"etcdserverpb.{method}")
+
+    def _standing(self) -> Channel:
+        if self._channel is None:
+            raise RpcError(Code.UNAVAILABLE, "not connected", untouched=True)
+        return self._channel
 
     async def close(self) -> None:
         channel, self._channel = self._channel, None
-        self._calls = {}
         if channel is not None:
             await channel.close()
 
@@ -220,28 +203,23 @@ class EtcdClient:
             member = self.member
             left = until - self._clock.monotonic()
             try:
-                if not await member.connected(min(CONNECT_S, left)):
-                    raise _Again(f"cannot connect to {member.url}")
-                data: bytes = await member.unary(method)(
-                    request,
-                    timeout=max(0.05, min(attempt, until - self._clock.monotonic())),
-                    metadata=_REQUIRE_LEADER,
-                )
+                if not member.up:
+                    await member.connect(min(CONNECT_S, left))
+                    left = until - self._clock.monotonic()
+                data = await member.unary(method, request, timeout=max(0.05, min(attempt, left)))
                 self.trouble = ""
                 return data
-            except grpc.aio.AioRpcError as error:
+            except RpcError as error:
                 again = _judge(error, write=write)
-            except OSError as error:  # a certificate cannot be read
-                again = _Again(str(error))
-            except _Again as error:
-                again = error
-            self.trouble = again.text
+            except OSError as error:
+                again = f"cannot connect to {member.url}: {error or 'it took too long'}"
+            self.trouble = again
             self.leave(member)
             await member.renew()
             tries += 1
             pause = backoff if tries % len(self._members) == 0 else 0.0
             if self._clock.monotonic() + pause >= until:
-                raise Unavailable(again.text)
+                raise Unavailable(again)
             if pause:
                 await self._clock.sleep(pause)
                 backoff = min(2 * backoff, BACKOFF_LAST_S)
@@ -251,35 +229,21 @@ class EtcdClient:
             await member.close()
 
 
-class _Again(Exception):
-    """The call may be made again, with another member."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-
-def _judge(error: grpc.aio.AioRpcError, *, write: bool) -> _Again:
-    """Whether a failed call may be made again; otherwise raises what it came to."""
-    code, text = error.code(), error.details() or error.code().name
+def _judge(error: RpcError, *, write: bool) -> str:
+    """Why a call failed that may be made again; otherwise raises what it came to."""
+    text = error.text
+    if error.untouched:
+        return text
     if any(part in text for part in _TOO_LARGE):
         raise TooLarge("etcdserver: request is too large") from error
     if text.startswith(_FULL):
         raise Unavailable(text) from error
     if any(part in text for part in _REFUSALS):
-        return _Again(text)
-    transient = (
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.UNKNOWN,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-    )
-    if code in transient:
+        return text
+    if error.code in _TRANSIENT:
         if write:
             raise Unavailable(text, uncertain=True) from error
-        return _Again(text)
+        return text
     raise EtcdRefused(text) from error
 
 

@@ -15,16 +15,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final
-
-import grpc.aio
+from typing import Final
 
 from kapi import log
 from kapi.clock import Clock
 from kapi.storage import etcd_messages as messages
-from kapi.storage.etcd_client import COMPACTED, EtcdClient, EtcdRefused, Member
+from kapi.storage.etcd_client import COMPACTED, CONNECT_S, EtcdClient, EtcdRefused, Member
 from kapi.storage.etcd_keys import EVERYTHING, KeySpace, after
 from kapi.storage.etcd_messages import Change, WatchAnswer
+from kapi.storage.etcd_rpc import Call, RpcError
 from kapi.storage.interface import Compacted, Event, Record, Unavailable
 from kapi.storage.watch import BATCH_EVENTS_MAX, Hub, Page
 
@@ -92,10 +91,9 @@ class Follower:
             except MissingPrevious:
                 await self._skip(hub)
                 continue
-            except (_Gone, Unavailable, grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-                text = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
+            except (_Gone, Unavailable, RpcError, OSError) as error:
                 if self.connected:
-                    _log.warning("the watch broke off", member=member.url, error=text)
+                    _log.warning("the watch broke off", member=member.url, error=str(error))
             self.connected = False
             if self.streams > before:
                 backoff = RETRY_FIRST_S
@@ -120,7 +118,7 @@ class Follower:
         first, end = (self._space.root, after(self._space.root)) if progress else EVERYTHING
         call = member.stream("Watch/Watch")
         try:
-            await call.write(messages.watch_create(first, end, start=hub.revision + 1))
+            call.write(messages.watch_create(first, end, start=hub.revision + 1))
             opened = await _read(call, ANSWER_S)
             _check(opened)
             self.connected = True
@@ -146,29 +144,31 @@ class Follower:
             hub.advance(answer.revision)
         self._moved()
 
-    async def _ask(self, call: Any, hub: Hub, *, on: bool) -> None:
+    async def _ask(self, call: Call, hub: Hub, *, on: bool) -> None:
         """Ask for progress as long as somebody waits. A broken stream is noticed by its reader."""
         while on:
             await self._asking.wait()
             self._asking.clear()
             while hub.revision < self._wanted:
                 self.progress_requests += 1
-                await call.write(messages.watch_progress())
+                call.write(messages.watch_progress())
                 await self._clock.sleep(PROGRESS_S)
 
 
 async def _status(member: Member) -> messages.StatusAnswer:
-    data = await member.unary("Maintenance/Status")(b"", timeout=ANSWER_S)
+    if not member.up:
+        await member.connect(CONNECT_S)
+    data = await member.unary("Maintenance/Status", b"", timeout=ANSWER_S)
     return messages.status_answer(data)
 
 
-async def _read(call: Any, seconds: float | None) -> WatchAnswer:
+async def _read(call: Call, seconds: float | None) -> WatchAnswer:
     try:
         async with asyncio.timeout(seconds):
             data = await call.read()
     except TimeoutError:
         raise _Gone("no answer on the watch") from None
-    if not isinstance(data, bytes):
+    if data is None:
         raise _Gone("the watch was ended")
     return messages.watch_answer(data)
 
@@ -213,10 +213,9 @@ async def history(
     """
     try:
         return await _history(client, space, prefix, after_revision, upto)
-    except (grpc.aio.AioRpcError, _Gone) as error:
+    except (RpcError, OSError, _Gone) as error:
         client.leave(client.member)
-        text = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
-        raise Unavailable(text or "history cannot be read") from error
+        raise Unavailable(str(error) or "history cannot be read") from error
 
 
 async def _history(
@@ -228,10 +227,10 @@ async def _history(
     call = member.stream("Watch/Watch")
     found: list[Event] = []
     try:
-        await call.write(messages.watch_create(first, end, start=max(1, after_revision)))
+        call.write(messages.watch_create(first, end, start=max(1, after_revision)))
         while True:
             if progress:
-                await call.write(messages.watch_progress())
+                call.write(messages.watch_progress())
             answer = await _read(call, ANSWER_S)
             _check(answer)
             if answer.changes:
