@@ -22,7 +22,7 @@ from kapi.kinds.pods.templates import (
     unchanged_selector,
 )
 from kapi.kinds.pods.validation import validate_pod_template_spec
-from kapi.kinds.pods.warnings import template_warnings
+from kapi.kinds.pods.warnings import name_warnings, template_warnings
 from kapi.kinds.shared import checks
 from kapi.registry.strategy import Context, Strategy
 
@@ -35,6 +35,7 @@ class PodController(Strategy):
     """What kinds that run pods from a template share."""
 
     word = ""  # as findings name the kind
+    warns_of_name = False  # whether a name that no host may have is warned of
     new_status: Mapping[str, Any] = MappingProxyType({})
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
@@ -63,7 +64,8 @@ class PodController(Strategy):
         if context.subresource:
             return []
         template = (obj.get("spec") or {}).get("template") or {}
-        return template_warnings(obj, old, template, "spec.template")
+        out = name_warnings(obj, old) if self.warns_of_name else []
+        return out + template_warnings(obj, old, template, "spec.template")
 
     def selector_and_template(self, spec: Json, word: str, bad: str) -> Findings:
         """The selector, then the template if the selector is one."""

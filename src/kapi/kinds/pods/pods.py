@@ -26,7 +26,7 @@ from kapi.kinds.pods.templates import (
     template_labels,
 )
 from kapi.kinds.pods.validation import validate_pod, validate_pod_template_spec
-from kapi.kinds.pods.warnings import pod_warnings, template_warnings
+from kapi.kinds.pods.warnings import name_warnings, pod_warnings, template_warnings
 from kapi.kinds.shared import cells, checks
 from kapi.kinds.shared.texts import described
 from kapi.kinds.shared.types import Defaults
@@ -78,7 +78,9 @@ class PodStrategy(Strategy):
         return out + pod_updates.validate_pod_change(obj, old)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
-        return pod_warnings(obj) if old is None else []
+        if old is not None:
+            return []
+        return name_warnings(obj, old, "the Pod's hostname") + pod_warnings(obj)
 
     def grace_period(self, obj: Json, requested: int | None) -> int | None:
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
@@ -188,27 +190,29 @@ class ReplicationControllerStrategy(Strategy):
         # An update is warned of what the old template says: so does the real server
         # (https://github.com/kubernetes/kubernetes/pull/142443).
         template = ((old or obj).get("spec") or {}).get("template") or {}
-        return template_warnings(obj, old, template, "spec.template")
+        return name_warnings(obj, old) + template_warnings(obj, old, template, "spec.template")
 
 
 def _validate_controller(spec: Json, path: str) -> list[FieldError]:
     out: list[FieldError] = []
-    for field in ("minReadySeconds", "replicas"):
-        value = spec.get(field, 0)
-        if value < 0:
-            out.append(errors.invalid_value(f"{path}.{field}", value, checks.NEGATIVE))
+    silent = [  # the schema's own findings, after the others
+        errors.invalid_value(f"{path}.{field}", spec[field], checks.NEGATIVE)
+        for field in ("replicas", "minReadySeconds")
+        if spec.get(field, 0) < 0
+    ]
     selector = spec.get("selector") or {}
     if not selector:
         out.append(errors.required(f"{path}.selector"))
     template = spec.get("template")
     if template is None:
         out.append(errors.required(f"{path}.template"))
-        return out
+        return out + silent
     labels = template_labels(template)
     if selector and any((labels or {}).get(k) != v for k, v in selector.items()):
         out.append(mismatch(labels, f"{path}.template"))
     out += validate_pod_template_spec(template, f"{path}.template")
-    return out + always_restarts(template, f"{path}.template", "ReplicationController")
+    out += always_restarts(template, f"{path}.template", "ReplicationController")
+    return out + silent
 
 
 def _controller_defaults(obj: Json) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from kapi.errors import quote
 from kapi.kinds.shared.node_labels import OLD_NODE_LABELS, term_warnings
+from kapi.registry import names
 from kapi.schema import quantity
 
 Json = dict[str, Any]
@@ -60,6 +61,19 @@ def template_warnings(obj: Json, old: Json | None, template: Json, path: str) ->
     if old is not None and obj["metadata"].get("generation") == old["metadata"].get("generation"):
         return []
     return _warnings(template, f"{path}.")
+
+
+def name_warnings(obj: Json, old: Json | None, use: str = "Pod names and hostnames") -> list[str]:
+    """Of the name of a new pod, or of something that names pods after itself, that no host may
+    have.
+    """
+    complaints = [] if old is not None else names.dns_label(obj["metadata"].get("name", ""))
+    if not complaints:
+        return []
+    return [
+        f"metadata.name: this is used in {use}, which can result in surprising behavior; "
+        f"a DNS label is recommended: [{' '.join(complaints)}]"
+    ]
 
 
 def claim_warnings(spec: Json, path: str) -> list[str]:

@@ -44,6 +44,7 @@ _APPS = "io.k8s.api.apps.v1."
 
 class DeploymentStrategy(PodController):
     word = "ReplicaSet"
+    warns_of_name = True
     reset_status = (("spec",), ("metadata", "labels"))
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
@@ -123,6 +124,7 @@ def _deployment_defaults(obj: Json) -> None:
 
 class ReplicaSetStrategy(PodController):
     word = "ReplicaSet"
+    warns_of_name = True
     reset_status = (("spec",),)
     new_status = MappingProxyType({"replicas": 0})
 

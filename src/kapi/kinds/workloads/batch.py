@@ -11,8 +11,8 @@ from typing import Any
 
 from kapi import errors
 from kapi.errors import FieldError
-from kapi.kinds.pods.templates import template_columns, template_labels
-from kapi.kinds.pods.warnings import template_warnings
+from kapi.kinds.pods.templates import shown_selector, template_columns, template_labels
+from kapi.kinds.pods.warnings import name_warnings, template_warnings
 from kapi.kinds.shared import cells, checks
 from kapi.kinds.shared.texts import described
 from kapi.kinds.shared.types import Defaults
@@ -21,6 +21,8 @@ from kapi.kinds.workloads.job_status import validate_job_status
 from kapi.kinds.workloads.job_validation import (
     CONTROLLER_UID,
     JOB_NAME,
+    LABELS,
+    LEGACY_LABELS,
     LEGACY_NAME,
     LEGACY_UID,
     validate_generated_selector,
@@ -37,6 +39,8 @@ _BATCH = "io.k8s.api.batch.v1."
 _INT32_MAX = 2**31 - 1
 CRON_NAME_MAX = 52  # a job's name of 63 less the time that is appended to it
 CONCURRENCY = ("Allow", "Forbid", "Replace")
+# Above both, the indexes that failed may be too many for the status of an indexed job.
+_MANY_COMPLETIONS, _MUCH_PARALLELISM = 100_000, 10_000
 KEPT_PODS = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background "
     "to remove them or set propagationPolicy=Orphan to suppress this warning"
@@ -49,21 +53,26 @@ class JobStrategy(Strategy):
     deletion_warning = KEPT_PODS
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
+        spec = obj.setdefault("spec", {})
+        spec.pop("scheduling", None)  # of the gate WorkloadWithJob, which is off
         if old is None:
             obj["status"] = {}
-            spec = obj.setdefault("spec", {})
             if not spec.get("manualSelector"):
                 _generate_selector(obj, spec)
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> Findings:
         if old is None:
-            return validate_generated_selector(obj) + validate_job(obj)
+            return validate_generated_selector(obj, (*LEGACY_LABELS, *LABELS)) + validate_job(obj)
         if context.subresource == "status":
             return validate_job_status(obj, old)
         change = validate_job_change(
             obj.get("spec") or {}, old.get("spec") or {}, old.get("status") or {}
         )
-        return validate_job(obj) + change
+        before = template_labels((old.get("spec") or {}).get("template") or {}) or {}
+        # Jobs of long ago have the labels without a prefix only.
+        labels = LABELS if all(key in before for key in LABELS) else ()
+        found = validate_generated_selector(obj, (*LEGACY_LABELS, *labels))
+        return found + validate_job(obj) + change
 
     def complete(self, obj: Json, old: Json | None, context: Context) -> None:
         """A job without labels has those of its template."""
@@ -74,8 +83,24 @@ class JobStrategy(Strategy):
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         if context.subresource:
             return []
-        template = (obj.get("spec") or {}).get("template") or {}
-        return template_warnings(obj, old, template, "spec.template")
+        return name_warnings(obj, old) + _job_warnings(obj, old, obj.get("spec") or {}, "spec")
+
+
+def _job_warnings(obj: Json, old: Json | None, spec: Json, path: str) -> list[str]:
+    """Of the spec of a job at a path in an object."""
+    out = template_warnings(obj, old, spec.get("template") or {}, f"{path}.template")
+    if old is not None and obj["metadata"].get("generation") == old["metadata"].get("generation"):
+        return out
+    many = (spec.get("completions") or 0) > _MANY_COMPLETIONS
+    much = (spec.get("parallelism") or 0) > _MUCH_PARALLELISM
+    if spec.get("completionMode") == "Indexed" and many and much:
+        text = (
+            "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism "
+            "higher than 10^4, Kubernetes might not be able to track completedIndexes when a "
+            "big number of indexes fail"
+        )
+        out.insert(0, f"{path}: {text}")
+    return out
 
 
 def _generate_selector(job: Json, spec: Json) -> None:
@@ -96,7 +121,8 @@ def _generate_selector(job: Json, spec: Json) -> None:
         labels.setdefault(key, value)
     meta["labels"] = {key: labels[key] for key in sorted(labels)}
     selector = spec.setdefault("selector", {})
-    selector["matchLabels"] = {CONTROLLER_UID: uid, **(selector.get("matchLabels") or {})}
+    chosen = {CONTROLLER_UID: uid, **(selector.get("matchLabels") or {})}
+    selector["matchLabels"] = {key: chosen[key] for key in sorted(chosen)}
 
 
 def _job_defaults(obj: Json) -> None:
@@ -130,6 +156,8 @@ class CronJobStrategy(Strategy):
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         if old is None:
             obj["status"] = {}
+        if not context.subresource:
+            _job(obj.get("spec") or {}).pop("scheduling", None)  # as of a job
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> Findings:
         if context.subresource == "status":
@@ -146,54 +174,60 @@ class CronJobStrategy(Strategy):
         if context.subresource:
             return []
         spec = obj.get("spec") or {}
-        template = _job_template(spec)
-        out = template_warnings(obj, old, template, "spec.jobTemplate.spec.template")
-        if "TZ" in spec.get("schedule", ""):
-            where = "spec.schedule"
-            text = "CRON_TZ or TZ used in schedule is not officially supported"
-            out.append(f"{where}: {text}, see https://kubernetes.io/docs/concepts/workloads/"
-                       "controllers/cron-jobs/ for more details")  # fmt: skip
+        out = name_warnings(obj, old)
+        out += _job_warnings(obj, old, _job(spec), "spec.jobTemplate.spec")
+        if old is not None and "TZ" in spec.get("schedule", ""):
+            out.append(
+                "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
+                "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more "
+                "details"
+            )
         return out
 
 
-def _job_template(spec: Json) -> Json:
-    job = (spec.get("jobTemplate") or {}).get("spec") or {}
-    template: Json = job.get("template") or {}
-    return template
+def _job(spec: Json) -> Json:
+    """The spec of the jobs that a cron job makes."""
+    job: Json = (spec.get("jobTemplate") or {}).get("spec") or {}
+    return job
 
 
 def _validate_cron(spec: Json, old: Json | None, path: str) -> Findings:
-    job = (spec.get("jobTemplate") or {}).get("spec") or {}
-    out = validate_job_spec(job, f"{path}.jobTemplate.spec")
-    if job.get("manualSelector"):
-        where = f"{path}.jobTemplate.spec.manualSelector"
-        out.append(errors.not_supported(where, True, ("nil", "false")))
+    out: Findings = []
     schedule = spec.get("schedule", "")
-    where = f"{path}.schedule"
-    if not schedule:
-        out.append(errors.required(where))
-    else:
-        out += _schedule(
-            schedule, spec.get("timeZone"), where, "TZ" in (old or {}).get("schedule", "")
-        )
-    for field in ("startingDeadlineSeconds",):
-        value = spec.get(field)
-        if value is not None and value < 0:
-            out.append(errors.invalid_value(f"{path}.{field}", value, checks.NEGATIVE))
     zone = spec.get("timeZone")
+    if schedule:
+        zoned = "TZ" in (old or {}).get("schedule", "")
+        out += _schedule(schedule, zone, f"{path}.schedule", zoned)
+    out += _not_negative(spec, path, "startingDeadlineSeconds")
     if zone is not None and zone != (old or {}).get("timeZone"):
         out += _zone(zone, f"{path}.timeZone")
-    policy = spec.get("concurrencyPolicy", "")
-    if policy not in CONCURRENCY:
-        where = f"{path}.concurrencyPolicy"
-        if not policy:
-            out.append(errors.required(where))
-        else:
-            out.append(errors.not_supported(where, policy, CONCURRENCY))
-    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
-        value = spec.get(field)
-        if value is not None and value < 0:
-            out.append(errors.invalid_value(f"{path}.{field}", value, checks.NEGATIVE))
+    out += checks.one_of(
+        spec.get("concurrencyPolicy", ""), f"{path}.concurrencyPolicy", CONCURRENCY
+    )
+    out += _validate_template(_job(spec), f"{path}.jobTemplate.spec")
+    out += _not_negative(spec, path, "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
+    if not schedule:  # the schema's own finding, after the others
+        out.append(errors.required(f"{path}.schedule"))
+    return out
+
+
+def _not_negative(spec: Json, path: str, *fields: str) -> Findings:
+    return [
+        errors.invalid_value(f"{path}.{field}", spec[field], checks.NEGATIVE)
+        for field in fields
+        if (spec.get(field) or 0) < 0
+    ]
+
+
+def _validate_template(job: Json, path: str) -> Findings:
+    out = validate_job_spec(job, path)
+    if job.get("selector") is not None:
+        text = "`selector` will be auto-generated"
+        shown = shown_selector(job["selector"])
+        out.append(errors.invalid_value(f"{path}.selector", shown, text))
+    if job.get("manualSelector"):
+        where = f"{path}.manualSelector"
+        out.append(errors.not_supported(where, True, ("nil", "false")))
     return out
 
 
@@ -216,14 +250,18 @@ def _schedule(schedule: str, zone: str | None, path: str, zoned: bool) -> Findin
 def _zone(zone: str, path: str) -> Findings:
     if not zone:
         return [errors.invalid_value(path, zone, "timeZone must be nil or non-empty string")]
+    unknown = errors.invalid_value(path, zone, f"unknown time zone {zone}")
+    if not cron_schedule.zone_named(zone):
+        return [unknown]
+    out: Findings = []
     if zone.lower() == "local":
         text = (
             "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
         )
-        return [errors.invalid_value(path, zone, text)]
-    if not cron_schedule.zone_exists(zone):
-        return [errors.invalid_value(path, zone, f"unknown time zone {zone}")]
-    return []
+        out.append(errors.invalid_value(path, zone, text))
+    if zone != "Local" and not cron_schedule.zone_exists(zone):
+        out.append(unknown)
+    return out
 
 
 # -- the tables -----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import re
 import zoneinfo
 from collections.abc import Mapping
 
+from kapi import durations
 from kapi.errors import quote
 
 _MONTHS = {m: i for i, m in enumerate(
@@ -28,7 +29,6 @@ _FIELDS: tuple[tuple[int, int, Mapping[str, int]], ...] = (
 _DESCRIPTORS = frozenset(
     {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
 )
-_DURATION = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h)")
 _ZONE_PART = re.compile(r"[A-Za-z.\-_0-9+]{1,14}\Z")
 
 
@@ -123,9 +123,18 @@ def _descriptor(text: str) -> None:
     if not text.startswith(every):
         raise _Wrong(f"unrecognized descriptor: {text}")
     duration = text[len(every) :]
-    if _DURATION.sub("", duration) or not duration:
-        reason = f"time: invalid duration {quote(duration)}"
-        raise _Wrong(f"failed to parse duration {text}: {reason}")
+    try:
+        durations.nanoseconds(duration)
+    except ValueError as wrong:
+        raise _Wrong(f"failed to parse duration {text}: {wrong}") from None
+
+
+def zone_named(name: str) -> bool:
+    """Whether a name could be one of a time zone."""
+    return all(
+        _ZONE_PART.match(part) and part not in (".", "..") and part[:1] != "-"
+        for part in name.split("/")
+    )
 
 
 def zone_exists(name: str) -> bool:
@@ -134,7 +143,7 @@ def zone_exists(name: str) -> bool:
     """
     if name in ("", "UTC"):
         return True
-    if not all(_ZONE_PART.match(part) and part not in (".", "..") for part in name.split("/")):
+    if not zone_named(name):
         return False
     try:
         zoneinfo.ZoneInfo(name)

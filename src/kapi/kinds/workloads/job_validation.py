@@ -23,6 +23,7 @@ from kapi.kinds.pods.templates import (
 from kapi.kinds.pods.validation import validate_pod_template_spec
 from kapi.kinds.shared import checks, go_view
 from kapi.kinds.workloads.job_indexes import validate_success_policy
+from kapi.registry import names
 
 Json = dict[str, Any]
 Findings = list[FieldError]
@@ -35,11 +36,17 @@ STATUSES = ("False", "True", "Unknown")
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
 LEGACY_UID, LEGACY_NAME = "controller-uid", "job-name"
+LABELS, LEGACY_LABELS = (CONTROLLER_UID, JOB_NAME), (LEGACY_UID, LEGACY_NAME)
 _RULES_MAX = 20
 _PATTERNS_MAX = 20
 _EXIT_CODES_MAX = 255
 _INDEXED_PARALLELISM_MAX = 100_000
 _MANAGED_BY_MAX = 63
+# An indexed job may fail in so many indexes ...
+_FAILED_INDEXES_MAX = 100_000
+# ... and one of more completions than this, with a limit for each index, in fewer, at less a time.
+_MANY_COMPLETIONS = 100_000
+_PARALLELISM_OF_MANY_MAX = _FAILED_INDEXES_OF_MANY_MAX = 10_000
 
 
 def listed(words: Sequence[str]) -> str:
@@ -67,8 +74,7 @@ def validate_job_spec(spec: Json, path: str) -> Findings:
         out.append(errors.required(f"{path}.backoffLimitPerIndex", text))
     if spec.get("managedBy") is not None:
         out += _managed_by(spec["managedBy"], f"{path}.managedBy")
-    if spec.get("completionMode") is not None:
-        out += _completion_mode(spec, path)
+    out += _completion_mode(spec, path)
     if spec.get("podFailurePolicy") is not None:
         out += _failure_policy(spec, f"{path}.podFailurePolicy")
     if spec.get("successPolicy") is not None:
@@ -87,32 +93,45 @@ def _managed_by(value: str, path: str) -> Findings:
 
 
 def _completion_mode(spec: Json, path: str) -> Findings:
-    mode = spec["completionMode"]
-    if mode not in COMPLETION_MODES:
-        return [errors.not_supported(f"{path}.completionMode", mode, COMPLETION_MODES)]
-    out: Findings = []
-    completions = spec.get("completions")
+    mode = spec.get("completionMode")
     if mode == "Indexed":
-        if completions is None:
-            where = f"{path}.completions"
-            return [errors.required(where, "when completion mode is Indexed")]
-        parallelism = spec.get("parallelism")
-        if parallelism is not None and parallelism > _INDEXED_PARALLELISM_MAX:
-            text = (
-                f"must be less than or equal to {_INDEXED_PARALLELISM_MAX} "
-                "when completion mode is Indexed"
-            )
-            out.append(errors.invalid_value(f"{path}.parallelism", parallelism, text))
-        most = spec.get("maxFailedIndexes")
-        if most is not None and most > completions:
-            text = "must be less than or equal to completions"
-            out.append(errors.invalid_value(f"{path}.maxFailedIndexes", most, text))
-        return out
-    for field in ("backoffLimitPerIndex", "maxFailedIndexes"):
-        value = spec.get(field)
-        if value is not None:
-            text = "requires indexed completion mode"
+        return _indexed(spec, path)
+    if mode not in (None, "NonIndexed"):
+        return [errors.not_supported(f"{path}.completionMode", mode, COMPLETION_MODES)]
+    text = "requires indexed completion mode"
+    return [
+        errors.invalid_value(f"{path}.{field}", spec[field], text)
+        for field in ("backoffLimitPerIndex", "maxFailedIndexes")
+        if spec.get(field) is not None
+    ]
+
+
+def _indexed(spec: Json, path: str) -> Findings:
+    out: Findings = []
+    completions, most = spec.get("completions"), spec.get("maxFailedIndexes")
+    parallelism = spec.get("parallelism") or 0
+
+    def bounded(field: str, value: int, bound: int, when: str = "") -> None:
+        if value > bound:
+            text = f"must be less than or equal to {bound}{when}"
             out.append(errors.invalid_value(f"{path}.{field}", value, text))
+
+    if completions is None:
+        out.append(errors.required(f"{path}.completions", "when completion mode is Indexed"))
+    when = " when completion mode is Indexed"
+    bounded("parallelism", parallelism, _INDEXED_PARALLELISM_MAX, when)
+    if completions is not None and most is not None and most > completions:
+        text = "must be less than or equal to completions"
+        out.append(errors.invalid_value(f"{path}.maxFailedIndexes", most, text))
+    bounded("maxFailedIndexes", most or 0, _FAILED_INDEXES_MAX)
+    if (completions or 0) <= _MANY_COMPLETIONS or spec.get("backoffLimitPerIndex") is None:
+        return out
+    if most is None:
+        text = f"must be specified when completions is above {_MANY_COMPLETIONS}"
+        out.append(errors.required(f"{path}.maxFailedIndexes", text))
+    when = f" when completions are above {_MANY_COMPLETIONS} and used with backoff limit per index"
+    bounded("parallelism", parallelism, _PARALLELISM_OF_MANY_MAX, when)
+    bounded("maxFailedIndexes", most or 0, _FAILED_INDEXES_OF_MANY_MAX, when)
     return out
 
 
@@ -148,15 +167,15 @@ def _failure_policy(spec: Json, path: str) -> Findings:
     if len(rules) > _RULES_MAX:
         out.append(errors.too_many(f"{path}.rules", len(rules), _RULES_MAX))
     pod = (spec.get("template") or {}).get("spec") or {}
-    names = {
+    known = {
         c.get("name") for c in (*(pod.get("containers") or ()), *(pod.get("initContainers") or ()))
     }
     for i, rule in enumerate(rules):
-        out += _rule(rule, spec, names, f"{path}.rules[{i}]")
+        out += _rule(rule, spec, known, f"{path}.rules[{i}]")
     return out
 
 
-def _rule(rule: Json, spec: Json, names: set[Any], path: str) -> Findings:
+def _rule(rule: Json, spec: Json, known: set[Any], path: str) -> Findings:
     out: Findings = []
     action, codes, patterns = (
         rule.get("action"),
@@ -173,7 +192,7 @@ def _rule(rule: Json, spec: Json, names: set[Any], path: str) -> Findings:
     elif action not in ACTIONS:
         out.append(errors.not_supported(where, action, ACTIONS))
     if codes is not None:
-        out += _exit_codes(codes, names, f"{path}.onExitCodes")
+        out += _exit_codes(codes, known, f"{path}.onExitCodes")
     if patterns:
         out += _conditions(patterns, f"{path}.onPodConditions")
     if codes is not None and patterns:
@@ -185,7 +204,7 @@ def _rule(rule: Json, spec: Json, names: set[Any], path: str) -> Findings:
     return out
 
 
-def _exit_codes(codes: Json, names: set[Any], path: str) -> Findings:
+def _exit_codes(codes: Json, known: set[Any], path: str) -> Findings:
     out: Findings = []
     operator, values = codes.get("operator"), codes.get("values")
     where = f"{path}.operator"
@@ -194,7 +213,7 @@ def _exit_codes(codes: Json, names: set[Any], path: str) -> Findings:
     elif operator not in OPERATORS:
         out.append(errors.not_supported(where, operator, OPERATORS))
     name = codes.get("containerName")
-    if name is not None and name not in names:
+    if name is not None and name not in known:
         text = "must be one of the container or initContainer names in the pod template"
         out.append(errors.invalid_value(f"{path}.containerName", name, text))
     where = f"{path}.values"
@@ -248,11 +267,23 @@ def validate_job(job: Json) -> Findings:
     labels = template_labels(spec.get("template") or {})
     if not wrong and not selects(selector, labels or {}):
         out.append(mismatch(labels, "spec.template"))
-    return out
+    return out + _hostnames(job["metadata"].get("name", ""), spec)
 
 
-def validate_generated_selector(job: Json) -> Findings:
-    """Labels and selector that the server made must be those of this job."""
+def _hostnames(name: str, spec: Json) -> Findings:
+    """The pods of an indexed job have its name and their index for a host name."""
+    completions = spec.get("completions") or 0
+    if spec.get("completionMode") != "Indexed" or completions <= 0:
+        return []
+    last = f"{name}-{completions - 1}"
+    if not names.dns_label(last):
+        return []
+    text = f"will not able to create pod with invalid DNS label: {last}"
+    return [errors.invalid_value("metadata.name", name, text)]
+
+
+def validate_generated_selector(job: Json, keys: Sequence[str]) -> Findings:
+    """Labels (of these keys) and selector that the server made must be those of this job."""
     spec, meta = job.get("spec") or {}, job["metadata"]
     selector = spec.get("selector")
     if spec.get("manualSelector") or selector is None:
@@ -260,20 +291,15 @@ def validate_generated_selector(job: Json) -> Findings:
     out: Findings = []
     labels = template_labels(spec.get("template") or {}) or {}
     uid, name = meta.get("uid", ""), meta.get("name", "")
-    for key, value in (
-        (LEGACY_UID, uid),
-        (LEGACY_NAME, name),
-        (CONTROLLER_UID, uid),
-        (JOB_NAME, name),
-    ):
-        if labels.get(key) != value:
-            where = "spec.template.metadata.labels"
-            text = f"must be '{value}'"
-            if key not in labels:
-                out.append(errors.required(f"{where}.{key}", text))
-            else:
-                out.append(errors.invalid_value(f"{where}.{key}", dict(labels), text))
     own = {CONTROLLER_UID: uid, JOB_NAME: name, LEGACY_UID: uid, LEGACY_NAME: name}
+    own = {key: own[key] for key in keys}
+    for key, value in own.items():
+        where = f"spec.template.metadata.labels[{key}]"
+        text = f"must be '{value}'"
+        if key not in labels:
+            out.append(errors.required(where, text))
+        elif labels[key] != value:
+            out.append(errors.invalid_value(where, dict(labels), text))
     if not selects(selector, own):
         text = "`selector` not auto-generated"
         out.append(errors.invalid_value("spec.selector", shown_selector(selector), text))
@@ -284,7 +310,7 @@ def validate_job_change(new: Json, old: Json, old_status: Json) -> Findings:
     """What may not change in the spec of a job."""
     out = _completions(new, old, "spec.completions")
     out += unchanged_selector(new.get("selector"), old.get("selector"), "spec.selector")
-    waiting = bool(old.get("suspend")) and old_status.get("startTime") is None
+    waiting = bool(old.get("suspend")) and _stands_still(old_status)
     out += _template(new.get("template") or {}, old.get("template") or {}, waiting)
     for field, kind in (
         ("completionMode", ""),
@@ -298,6 +324,15 @@ def validate_job_change(new: Json, old: Json, old_status: Json) -> Findings:
             shown = go_view.struct(_BATCH + kind, value) if kind else value
             out.append(errors.invalid_value(f"spec.{field}", shown, IMMUTABLE))
     return out
+
+
+def _stands_still(status: Json) -> bool:
+    """Whether a suspended job has no pods: it never began, or its suspension was carried out."""
+    suspended = any(
+        c.get("type") == "Suspended" and c.get("status") == "True"
+        for c in status.get("conditions") or ()
+    )
+    return not status.get("active") and (status.get("startTime") is None or suspended)
 
 
 def _completions(new: Json, old: Json, path: str) -> Findings:
