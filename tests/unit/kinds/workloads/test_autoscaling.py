@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kind_bench import cells, changed, defaulted, findings, kind, made
 
+from kapi.registry.names import DNS_LABEL_MESSAGE
+
 Json = dict[str, Any]
 NAME = "horizontalpodautoscalers.autoscaling"
 PREFIX = "autoscaling.alpha.kubernetes.io/"
@@ -65,6 +67,27 @@ def test_a_usual_autoscaler_is_right() -> None:
     assert found(minReplicas=2, metrics=metrics, behavior={"scaleUp": {}}) == []
 
 
+QUEUE: Json = {
+    "type": "External",
+    "external": {"metric": {"name": "q"}, "target": {"type": "Value", "value": "3"}},
+}
+CONTROLLER = "ReplicationController"
+OF_CONTAINER = "spec.metrics[0].containerResource"
+
+
+def described(version: str, **target: str) -> Json:
+    """A metric of an object of a version."""
+    about = {"kind": "Ingress", "name": "a", "apiVersion": version}
+    source = {"describedObject": about, "metric": {"name": "hits"}, "target": {"type": "Value"}}
+    return {"type": "Object", "object": {**source, "target": {"type": "Value", **target}}}
+
+
+def of_container(name: str, container: str) -> Json:
+    target = {"type": "Utilization", "averageUtilization": 5}
+    source = {"name": name, "container": container, "target": target}
+    return {"type": "ContainerResource", "containerResource": source}
+
+
 LIMIT = "spec.maxReplicas: Invalid value: {}: must be greater than or equal to `minReplicas`"
 
 
@@ -81,7 +104,58 @@ LIMIT = "spec.maxReplicas: Invalid value: {}: must be greater than or equal to `
         ),
         (
             {"minReplicas": 0},
-            ["spec.minReplicas: Invalid value: 0: must be greater than or equal to 1"],
+            [
+                "spec.metrics: Forbidden: must specify at least one Object or External metric to "
+                "support scaling to zero replicas"
+            ],
+        ),
+        ({"minReplicas": 0, "metrics": [QUEUE]}, []),
+        (
+            {"minReplicas": -1, "maxReplicas": -2},
+            [
+                LIMIT.format(-2),
+                "spec.minReplicas: Invalid value: -1: must be greater than or equal to 0",
+                "spec.maxReplicas: Invalid value: -2: must be greater than or equal to 1",
+            ],
+        ),
+        *[
+            ({"scaleTargetRef": {"kind": k, "name": "a", "apiVersion": v}}, [])
+            for k, v in ((CONTROLLER, "v1"), (CONTROLLER, ""), ("X", "a/v1"))
+        ],
+        *[
+            (
+                {"scaleTargetRef": {"kind": "X", "name": "a", "apiVersion": v}},
+                [f'spec.scaleTargetRef.apiVersion: Invalid value: "{v}": {text}'],
+            )
+            for v, text in (
+                ("v1", "apiVersion must specify API group"),
+                ("/", "apiVersion must specify API group"),
+                ("/v1", "apiVersion must specify API group"),
+                ("a/b/c", "unexpected GroupVersion string: a/b/c"),
+            )
+        ],
+        ({"metrics": [described("v1", value="1")]}, []),
+        ({"metrics": [described("", value="1", averageValue="2")]}, []),
+        (
+            {"metrics": [described("a/b/c")]},
+            [
+                "spec.metrics[0].object.describedObject.apiVersion: Invalid value: "
+                '"a/b/c": unexpected GroupVersion string: a/b/c',
+                "spec.metrics[0].object.target.averageValue: Required value: must set either a "
+                "target value or averageValue",
+            ],
+        ),
+        (
+            {"metrics": [of_container("odd", "A")]},
+            [
+                f'{OF_CONTAINER}.name: Invalid value: "odd": must be a standard resource for '
+                "containers",
+                f'{OF_CONTAINER}.container: Invalid value: "A": {DNS_LABEL_MESSAGE}',
+            ],
+        ),
+        (
+            {"metrics": [of_container("x.io/gpu", "")]},
+            [f"{OF_CONTAINER}.container: Required value: must specify a container"],
         ),
         (
             {"scaleTargetRef": {}},
@@ -144,6 +218,11 @@ def test_findings(spec: Json, expected: list[str]) -> None:
 def test_an_accepted_target_is_not_looked_at_again() -> None:
     plain = {**TARGET, "apiVersion": ""}
     assert changed(NAME, scaler(scaleTargetRef=plain), scaler(scaleTargetRef=plain)) == []
+    other = {**plain, "kind": "Other"}
+    (text,) = changed(NAME, scaler(scaleTargetRef=plain), scaler(scaleTargetRef=other))
+    assert text.endswith("apiVersion must specify API group")
+    wrong = scaler(metrics=[described("a/b/c", value="1")])
+    assert changed(NAME, wrong, wrong) == []
 
 
 def v1(stored: Json) -> Json:
@@ -189,6 +268,21 @@ class TestConversion:
     def test_the_annotations_exist_in_v1_only(self) -> None:
         stored = made(NAME, scaler(behavior={"scaleUp": {}}))
         assert "annotations" not in v2(v1(stored))["metadata"]
+
+    def test_v1_has_room_for_one_utilization_of_cpu(self) -> None:
+        def cpu(percent: int) -> Json:
+            target = {"type": "Utilization", "averageUtilization": percent}
+            return {"type": "Resource", "resource": {"name": "cpu", "target": target}}
+
+        raw = {"type": "AverageValue", "averageValue": "1"}
+        of_value = {"type": "Resource", "resource": {"name": "cpu", "target": raw}}
+
+        def again(*metrics: Json) -> Any:
+            return v2(v1(made(NAME, scaler(metrics=list(metrics)))))["spec"]["metrics"]
+
+        assert again(cpu(50), QUEUE) == [QUEUE, cpu(50)]  # it comes back behind the others
+        assert again(cpu(50), QUEUE, cpu(60)) == [QUEUE, cpu(50)]
+        assert again(of_value, cpu(60)) == [of_value]
 
     def test_status(self) -> None:
         stored = made(NAME, scaler())

@@ -102,7 +102,7 @@ class TestSelectors:
         given = job()
         given["spec"]["template"]["metadata"] = {"labels": {"job-name": "other"}}
         (text, *_) = findings(JOBS, given)
-        assert text.startswith("spec.template.metadata.labels.job-name: Invalid value: {")
+        assert text.startswith("spec.template.metadata.labels[job-name]: Invalid value: {")
         assert text.endswith("must be 'a'")
 
     def test_a_selector_of_another_job(self) -> None:
@@ -197,6 +197,92 @@ EXIT: Json = {"operator": "In", "values": [1]}
 )
 def test_findings_in_jobs(spec: Json, expected: list[str]) -> None:
     assert findings(JOBS, job(**spec)) == expected
+
+
+MANY: Json = {"completionMode": "Indexed", "completions": 200_000, "backoffLimitPerIndex": 1}
+OF_MANY = "when completions are above 100000 and used with backoff limit per index"
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({**MANY, "maxFailedIndexes": 10_000, "parallelism": 10_000}, []),
+        (
+            {**MANY, "parallelism": 10_001},
+            [
+                "spec.maxFailedIndexes: Required value: must be specified when completions is "
+                "above 100000",
+                "spec.parallelism: Invalid value: 10001: must be less than or equal to 10000 "
+                f"{OF_MANY}",
+            ],
+        ),
+        (
+            {**MANY, "maxFailedIndexes": 100_001},
+            [
+                "spec.maxFailedIndexes: Invalid value: 100001: must be less than or equal to "
+                "100000",
+                "spec.maxFailedIndexes: Invalid value: 100001: must be less than or equal to 10000 "
+                f"{OF_MANY}",
+            ],
+        ),
+        (
+            {"completionMode": "Indexed", "parallelism": 100_001},
+            [
+                "spec.completions: Required value: when completion mode is Indexed",
+                "spec.parallelism: Invalid value: 100001: must be less than or equal to 100000 "
+                "when completion mode is Indexed",
+            ],
+        ),
+    ],
+)
+def test_wide_jobs(spec: Json, expected: list[str]) -> None:
+    assert findings(JOBS, job(**spec)) == expected
+
+
+@pytest.mark.parametrize(("name", "last"), [("a.b", "a.b-4"), ("a" * 62, f"{'a' * 62}-4")])
+def test_pods_of_an_indexed_job_have_host_names(name: str, last: str) -> None:
+    given = {"metadata": {"name": name}, **job(**INDEXED)}
+    assert findings(JOBS, given) == [
+        f'metadata.name: Invalid value: "{name}": will not able to create pod with invalid DNS '
+        f"label: {last}"
+    ]
+    assert findings(JOBS, {"metadata": {"name": name}, **job()}) == []
+
+
+def warnings(name: str, given: Json, old: Json | None = None) -> list[str]:
+    obj = made(name, given, old=old)
+    of = next(iter(kind(name).versions.values()))
+    about = context("CREATE" if old is None else "UPDATE", of)
+    return kind(name).strategy.warnings(obj, old, about)
+
+
+def test_warnings() -> None:
+    dotted = {"metadata": {"name": "a.b"}}
+    text = "can result in surprising behavior; a DNS label is recommended: [must not contain dots]"
+    of_name = f"metadata.name: this is used in Pod names and hostnames, which {text}"
+    assert warnings(JOBS, {**dotted, **job()}) == [of_name]
+    wide = {"completionMode": "Indexed", "completions": 100_001, "parallelism": 10_001}
+    of_width = (
+        "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher "
+        "than 10^4, Kubernetes might not be able to track completedIndexes when a big number of "
+        "indexes fail"
+    )
+    assert warnings(JOBS, job(**wide)) == [f"spec: {of_width}"]
+    assert warnings(JOBS, job(**{**wide, "completions": 100_000})) == []
+    given = cron(jobTemplate={"spec": {"template": template(), **wide}})
+    assert warnings(CRONS, {**dotted, **given}) == [of_name, f"spec.jobTemplate.spec: {of_width}"]
+
+
+def test_an_old_zone_in_a_schedule_is_warned_of() -> None:
+    old = made(CRONS, cron(schedule="TZ=UTC * * * * *"))
+    (text,) = warnings(CRONS, cron(schedule="TZ=UTC 1 * * * *"), old)
+    assert text.startswith("cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead")
+
+
+def test_what_belongs_to_a_gate_that_is_off_is_dropped() -> None:
+    assert "scheduling" not in made(JOBS, job(scheduling={"schedulingPolicy": {}}))["spec"]
+    given = cron(jobTemplate={"spec": {"template": template(), "scheduling": {}}})
+    assert "scheduling" not in made(CRONS, given)["spec"]["jobTemplate"]["spec"]
 
 
 INDEXED: Json = {"completionMode": "Indexed", "completions": 5, "parallelism": 2}
@@ -404,6 +490,44 @@ class TestChanges:
         other = {"suspend": True, "template": template({"image": "other:1"})}
         (text,) = self.change({"suspend": True}, other)
         assert text.startswith('spec.template.spec: Invalid value: {"Volumes":null,')
+
+    @pytest.mark.parametrize(
+        ("status", "waits"),
+        [
+            ({}, True),
+            ({"startTime": "2026-09-21T14:00:00Z"}, False),
+            ({"active": 1}, False),
+            ({"conditions": [{"type": "Suspended", "status": "True"}]}, True),
+            (
+                {
+                    "startTime": "2026-09-21T14:00:00Z",
+                    "conditions": [{"type": "Suspended", "status": "True"}],
+                },
+                True,
+            ),
+        ],
+    )
+    def test_a_job_waits_while_it_has_no_pods(self, status: Json, waits: bool) -> None:
+        old = made(JOBS, job(suspend=True))
+        old["status"] = status
+        new = made(JOBS, job(suspend=True, template=template(nodeSelector={"a": "b"})), old=old)
+        new["spec"]["selector"] = old["spec"]["selector"]
+        new["spec"]["template"]["metadata"] = old["spec"]["template"]["metadata"]
+        assert (found(JOBS, new, old=old) == []) is waits
+
+    def test_generated_labels_stay(self) -> None:
+        old = made(JOBS, job(suspend=True))
+        new = made(JOBS, job(suspend=True), old=old)
+        new["spec"]["selector"] = old["spec"]["selector"]
+        labels = old["spec"]["template"]["metadata"]["labels"]
+        prefix = "spec.template.metadata.labels"
+        new["spec"]["template"]["metadata"] = {"labels": {**labels, "job-name": "b"}}
+        assert found(JOBS, new, old=old)[0].startswith(f"{prefix}[job-name]: Invalid value: ")
+        bare = {k: v for k, v in labels.items() if "/" not in k}  # as jobs of long ago
+        for obj in (old, new):
+            obj["spec"]["template"]["metadata"] = {"labels": bare}
+            obj["spec"]["selector"] = {"matchLabels": {"controller-uid": UID}}
+        assert found(JOBS, new, old=old) == []
 
     def test_selectors_are_fixed(self) -> None:
         assert changed(JOBS, job(), job()) == [

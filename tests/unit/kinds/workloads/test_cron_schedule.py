@@ -46,6 +46,11 @@ def test_good_schedules(schedule: str) -> None:
         ("* * * * mo", 'failed to parse int from mo: strconv.Atoi: parsing "mo": invalid syntax'),
         ("@often", "unrecognized descriptor: @often"),
         ("@every soon", 'failed to parse duration @every soon: time: invalid duration "soon"'),
+        (
+            "@every 1d",
+            'failed to parse duration @every 1d: time: unknown unit "d" in duration "1d"',
+        ),
+        ("@every 5", 'failed to parse duration @every 5: time: missing unit in duration "5"'),
         ("TZ=No/Land * * * * *", "provided bad location No/Land: unknown time zone No/Land"),
     ],
 )
