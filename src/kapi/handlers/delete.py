@@ -41,6 +41,9 @@ class DeleteHandler:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         options = await self.options(request, target)
         assert request.user is not None
+        why = target.resource.strategy.undeletable.get(target.name)
+        if why is not None:  # of collections they are deleted, as by the real server
+            raise errors.forbidden(target.resource.group, target.resource.plural, target.name, why)
         deleted = await self._deleter.delete(
             Deletion(
                 resource=target.resource,

@@ -54,6 +54,8 @@ class Strategy:
     unowned: Sequence[Path] = ()
     propagates = True  # a propagation policy turns into finalizers for the garbage collector
     orphans_by_default = False  # a deletion without propagation policy leaves dependents alone
+    # Objects that cannot be deleted by name, and why not.
+    undeletable: Mapping[str, str] = MappingProxyType({})
     deletion_warning = ""  # said when a deletion names no propagation policy
 
     def resets(self, subresource: str, version: str) -> Sequence[Path]:

@@ -54,7 +54,6 @@ _SHOWN = (
 _OLD_KEYS = ("pkixPublicKey", "proofOfPossession")
 _OMITTED = "<value omitted>"
 _BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----\s*?\n.*?-----END \1-----", re.DOTALL)
-_REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?\Z")
 
 
 class PodCertificateRequestStrategy(Plain):
@@ -194,15 +193,8 @@ def _condition(condition: Json, path: str) -> list[FieldError]:
         out.append(too_long(f"{path}.reason", REASON_MAX))
     if not reason:
         out.append(required(f"{path}.reason", "must be set"))
-    elif not _REASON.match(reason):
-        text = (
-            "a condition reason must start with alphabetic character, optionally followed by a "
-            "string of alphanumeric characters or '_,:', and must end with an alphanumeric "
-            "character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or "
-            "'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is "
-            "'[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')"
-        )
-        out.append(invalid_value(f"{path}.reason", reason, text))
+    else:
+        out += checks.each(f"{path}.reason", reason, checks.condition_reason(reason))
     if len(condition.get("message", "")) > MESSAGE_MAX:
         out.append(too_long(f"{path}.message", MESSAGE_MAX))
     return out

@@ -84,7 +84,8 @@ def _aggregation(selectors: list[Json]) -> list[FieldError]:
         found = checks.label_selector(selector, f"{where}[{i}]")
         out += found
         if found:
-            out.append(invalid_value(f"{where}[{i}]", selector, "invalid label selector."))
+            # What could not be made of it is shown: nothing.
+            out.append(invalid_value(f"{where}[{i}]", None, "invalid label selector."))
     return out
 
 

@@ -9,10 +9,11 @@ https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from kapi.errors import FieldError, invalid_value, required
-from kapi.kinds.shared import cells, checks
+from kapi.kinds.shared import cells, checks, go_view
 from kapi.kinds.shared.bases import Plain
 from kapi.kinds.shared.texts import described
 from kapi.registry import names
@@ -154,8 +155,19 @@ def _series(event: Json) -> list[FieldError]:
 
 _FIXED = (
     "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count",
-    "reason", "type", "eventTime", "action", "related", "reportingComponent", "reportingInstance",
+    "type", "eventTime", "action", "related", "reportingComponent", "reportingInstance",
 )  # fmt: skip
+_STRUCTS: Mapping[str, str] = {
+    "involvedObject": "io.k8s.api.core.v1.ObjectReference",
+    "source": "io.k8s.api.core.v1.EventSource",
+    "related": "io.k8s.api.core.v1.ObjectReference",
+}
+_ABSENT: Mapping[str, Any] = {  # what findings show of a field that is not there; else null
+    "count": 0,
+    **dict.fromkeys(
+        ("reason", "message", "type", "action", "reportingComponent", "reportingInstance"), ""
+    ),
+}
 
 
 def _updated(event: Json, old: Json) -> list[FieldError]:
@@ -165,7 +177,10 @@ def _updated(event: Json, old: Json) -> list[FieldError]:
         out += _series(event)
     for name in _FIXED:
         path = "reportingController" if name == "reportingComponent" else name
-        out += checks.immutable(event.get(name), old.get(name), path)
+        zero = _ABSENT.get(name)
+        new, before = event.get(name, zero), old.get(name, zero)
+        shown = partial(go_view.struct, _STRUCTS[name]) if name in _STRUCTS else None
+        out += checks.immutable(new, before, path, shown)
     return out
 
 

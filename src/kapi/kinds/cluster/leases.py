@@ -22,6 +22,15 @@ class LeaseStrategy(Plain):
     create_on_update = True
     unconditional_update = False
 
+    def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
+        """The gate CoordinatedLeaderElection is off: what belongs to it is dropped, but for what
+        was there.
+        """
+        spec, before = obj.get("spec") or {}, (old or {}).get("spec") or {}
+        for field in ("strategy", "preferredHolder"):
+            if before.get(field) is None:
+                spec.pop(field, None)
+
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec = obj.get("spec") or {}
         out: list[FieldError] = []

@@ -5,6 +5,7 @@ https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from kapi.errors import FieldError, field_forbidden, not_supported, required
@@ -27,6 +28,10 @@ _POLICIES = ("PreemptLowerPriority", "Never")
 
 
 class PriorityClassStrategy(FirstGeneration):
+    undeletable = MappingProxyType(
+        dict.fromkeys(SYSTEM_CLASSES, "this is a system priority class and cannot be deleted")
+    )
+
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         value, policy = obj.get("value", 0), obj.get("preemptionPolicy")
         if old is not None:

@@ -17,10 +17,12 @@ import orjson
 from kapi.errors import (
     FieldError,
     GoText,
+    duplicate,
     field_forbidden,
     invalid_value,
     not_supported,
     required,
+    too_long,
 )
 from kapi.registry import names
 from kapi.registry.addresses import (
@@ -55,9 +57,11 @@ PORT = "must be between 1 and 65535, inclusive"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 CONFIG_KEY_MAX = 253  # characters of a key of a ConfigMap or Secret
 PORT_NAME_MAX = 15  # characters, RFC 6335
+CONDITION_REASON_MAX, CONDITION_MESSAGE_MAX = 1024, 32 * 1024  # bytes
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+\Z")
 _HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 _PORT_NAME = re.compile(r"[-a-z0-9]+\Z")
+_REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?\Z")
 _PATH_FREE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -227,6 +231,61 @@ def immutable(
     if new == old:
         return []
     return [invalid_value(path, new if shown is None else shown(new), IMMUTABLE)]
+
+
+# -- conditions ---------------------------------------------------------------------------------
+
+
+def conditions(found: Sequence[Json], path: str) -> list[FieldError]:
+    """Conditions of the type that the newer kinds share, metav1.Condition."""
+    out: list[FieldError] = []
+    seen: set[str] = set()
+    for i, condition in enumerate(found):
+        kind = condition.get("type", "")
+        if kind in seen:
+            out.append(duplicate(f"{path}[{i}]", kind))
+        seen.add(kind)
+        out += _condition(condition, f"{path}[{i}]")
+    return out
+
+
+def _condition(condition: Json, path: str) -> list[FieldError]:
+    kind, status = condition.get("type", ""), condition.get("status", "")
+    out = (
+        qualified_name(kind, f"{path}.type") if kind else [required(f"{path}.type", "is required")]
+    )
+    if not status:
+        out.append(required(f"{path}.status"))
+    else:
+        out += one_of(status, f"{path}.status", ("False", "True", "Unknown"))
+    generation, reason = condition.get("observedGeneration", 0), condition.get("reason", "")
+    if generation < 0:
+        text = "must be greater than or equal to zero"
+        out.append(invalid_value(f"{path}.observedGeneration", generation, text))
+    if not condition.get("lastTransitionTime"):
+        out.append(required(f"{path}.lastTransitionTime"))
+    if not reason:
+        out.append(required(f"{path}.reason"))
+    else:
+        out += each(f"{path}.reason", reason, condition_reason(reason))
+        if len(reason.encode()) > CONDITION_REASON_MAX:
+            out.append(too_long(f"{path}.reason", CONDITION_REASON_MAX))
+    if len(condition.get("message", "").encode()) > CONDITION_MESSAGE_MAX:
+        out.append(too_long(f"{path}.message", CONDITION_MESSAGE_MAX))
+    return out
+
+
+def condition_reason(reason: str) -> list[str]:
+    """Complaints about the form of a condition's reason."""
+    if _REASON.match(reason):
+        return []
+    return [
+        "a condition reason must start with alphabetic character, optionally followed by a "
+        "string of alphanumeric characters or '_,:', and must end with an alphanumeric "
+        "character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or "
+        "'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is "
+        "'[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')"
+    ]
 
 
 # -- Go structs in messages ---------------------------------------------------------------------

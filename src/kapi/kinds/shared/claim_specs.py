@@ -23,13 +23,18 @@ CSI_DRIVER_CHARACTERS_MAX = 63
 _DRIVER = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")
 
 
-def validate_claim_spec(spec: Json, path: str) -> Findings:
+def validate_claim_spec(spec: Json, path: str, old: Json | None = None) -> Findings:
+    """`old`: the spec before an update; what was accepted then is not looked at again."""
+    before = old or {}
+    lenient = bool(checks.label_selector(before.get("selector"), ""))
     out: Findings = []
     modes = spec.get("accessModes") or ()
     if not modes:
         out.append(errors.required(f"{path}.accessModes", "at least 1 access mode is required"))
     if spec.get("selector") is not None:
-        out += checks.label_selector(spec["selector"], f"{path}.selector")
+        out += checks.label_selector(
+            spec["selector"], f"{path}.selector", allow_invalid_values=lenient
+        )
     for mode in modes:
         if mode not in ACCESS_MODES:
             out.append(errors.not_supported(f"{path}.accessModes", mode, ACCESS_MODES))
@@ -43,7 +48,11 @@ def validate_claim_spec(spec: Json, path: str) -> Findings:
     mode = spec.get("volumeMode")
     if mode is not None and mode not in VOLUME_MODES:
         out.append(errors.not_supported(f"{path}.volumeMode", mode, VOLUME_MODES))
-    out += _data_sources(spec, path)
+    any_group = any(
+        (before.get(field) or {}).get("apiGroup") is not None
+        for field in ("dataSource", "dataSourceRef")
+    )
+    out += _data_sources(spec, path, any_group=any_group)
     return out + _class_name(spec, "volumeAttributesClassName", path)
 
 
@@ -51,12 +60,9 @@ def _storage(spec: Json, where: str) -> Findings:
     amount = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     if amount is None:
         return [errors.required(where)]
-    number = checks.number(amount)
-    if number <= 0:
+    if checks.number(amount) <= 0:
         return [errors.invalid_value(where, amount, "must be greater than zero")]
-    if number != number.to_integral_value():
-        return [errors.invalid_value(where, amount, "must be an integer")]
-    return []
+    return []  # parts of bytes are only warned of
 
 
 def _class_name(spec: Json, field: str, path: str) -> Findings:
@@ -64,27 +70,28 @@ def _class_name(spec: Json, field: str, path: str) -> Findings:
     return checks.dns_subdomain(name, f"{path}.{field}") if name else []
 
 
-def _data_sources(spec: Json, path: str) -> Findings:
+def _data_sources(spec: Json, path: str, *, any_group: bool) -> Findings:
     out: Findings = []
     source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
     if source is not None:
-        out += _data_source(source, f"{path}.dataSource")
+        out += _data_source(source, f"{path}.dataSource", any_group=any_group)
     if ref is not None:
-        out += _data_source(ref, f"{path}.dataSourceRef")
+        out += _data_source(ref, f"{path}.dataSourceRef", any_group=any_group)
         if ref.get("namespace"):
             where = f"{path}.dataSourceRef.namespace"
             out += checks.dns_label(ref["namespace"], where)
-    shown = f"{path}.dataSource"
-    if ref is not None and ref.get("namespace"):
-        if source is not None:
-            text = "may not be specified when dataSourceRef.namespace is specified"
-            out.append(errors.invalid_value(path, shown, text))
-    elif source is not None and ref is not None and not _same(source, ref):
-        out.append(errors.invalid_value(path, shown, "must match dataSourceRef"))
+    if source is None or ref is None:
+        return out
+    # The value that is shown is a path without anything to show.
+    if ref.get("namespace"):
+        text = "may not be specified when dataSourceRef.namespace is specified"
+        out.append(errors.invalid_value(path, {}, text))
+    elif not _same(source, ref):
+        out.append(errors.invalid_value(path, {}, "must match dataSourceRef"))
     return out
 
 
-def _data_source(source: Json, path: str) -> Findings:
+def _data_source(source: Json, path: str, *, any_group: bool) -> Findings:
     out: Findings = []
     for field in ("name", "kind"):
         if not source.get(field):
@@ -93,13 +100,14 @@ def _data_source(source: Json, path: str) -> Findings:
     if not group and source.get("kind", "") != "PersistentVolumeClaim":
         text = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
         out.append(errors.invalid_value(path, source.get("kind", ""), text))
-    if group:
+    if group and not any_group:
         out += checks.dns_subdomain(group, f"{path}.apiGroup")
     return out
 
 
 def _same(source: Json, ref: Json) -> bool:
-    return all((source.get(f) or "") == (ref.get(f) or "") for f in ("apiGroup", "kind", "name"))
+    named = all((source.get(f) or "") == (ref.get(f) or "") for f in ("kind", "name"))
+    return named and source.get("apiGroup") == ref.get("apiGroup")
 
 
 def validate_template_metadata(meta: Json, path: str) -> Findings:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from kapi.errors import FieldError, field_forbidden, invalid_value
+from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported
 from kapi.kinds.pods.warnings import claim_warnings
 from kapi.kinds.shared import checks, claim_specs, go_view
 from kapi.kinds.storage.volume_columns import CLASS_ANNOTATION
@@ -45,13 +45,19 @@ class PersistentVolumeClaimStrategy(Strategy):
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         if context.subresource:
+            if not ((old or {}).get("status") or {}).get("healthStatus"):
+                # Of the gate CSIVolumeHealth, which is off.
+                (obj.get("status") or {}).pop("healthStatus", None)
             return
         spec = obj.setdefault("spec", {})
         before = (old or {}).get("spec") or {}
         if old is None:
             obj["status"] = {"phase": "Pending"}
-        fresh = "dataSource" not in before and "dataSourceRef" not in before
-        if fresh and "dataSource" in spec and not _known_source(spec["dataSource"]):
+        if not before.get("dataSourceRef") and (spec.get("dataSourceRef") or {}).get("namespace"):
+            spec.pop("dataSourceRef")  # of the gate CrossNamespaceVolumeDataSource, which is off
+        source = spec.get("dataSource")
+        alone = before.get("dataSource") is None and spec.get("dataSourceRef") is None
+        if alone and source is not None and not _known_source(source):
             spec.pop("dataSource")  # silently, as it always was
         _normalize_sources(spec)
 
@@ -59,7 +65,8 @@ class PersistentVolumeClaimStrategy(Strategy):
         if context.subresource == "status":
             return _claim_status(obj.get("status") or {})
         spec = obj.get("spec") or {}
-        out = claim_specs.validate_claim_spec(spec, "spec")
+        before = None if old is None else old.get("spec")
+        out = claim_specs.validate_claim_spec(spec, "spec", before)
         if old is not None:
             out += _claim_changes(obj, old)
         return out
@@ -82,16 +89,7 @@ def _claim_changes(obj: Json, old: Json) -> list[FieldError]:
     size, former = _size(spec), _size(before)
     if not before.get("volumeName"):
         _copy(spec, before, "volumeName", reverse=True)
-    annotation = (old["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
-    now = (obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
-    upgraded = annotation is not None and before.get("storageClassName") is None
-    if upgraded and spec.get("storageClassName") == annotation:
-        spec.pop("storageClassName", None)
-    elif annotation is not None and now != annotation:
-        where = f"metadata.annotations[{CLASS_ANNOTATION}]"
-        out.append(invalid_value(where, now or "", checks.IMMUTABLE))
-    if before.get("storageClassName") is None and annotation is None:
-        spec.pop("storageClassName", None)
+    out += _class_changes(obj, old, spec, before)
     bound = (obj.get("status") or {}).get("phase") == "Bound"
     requests = (spec.get("resources") or {}).get("requests")
     if bound and requests is not None and former is not None:
@@ -115,12 +113,33 @@ def _claim_changes(obj: Json, old: Json) -> list[FieldError]:
     return out + _attributes_class(obj.get("spec") or {}, old.get("spec") or {})
 
 
+def _class_changes(obj: Json, old: Json, spec: Json, before: Json) -> list[FieldError]:
+    """The storage class may be named once by a claim that named none; what is so allowed is made
+    equal in both specs.
+    """
+    former = (old["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+    now = (obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+    unnamed = before.get("storageClassName") is None
+    named = spec.get("storageClassName")
+    if former is not None and unnamed and named == former and now in (None, former):
+        spec.pop("storageClassName")
+        return []
+    out: list[FieldError] = []
+    if (now or "") != (former or ""):
+        where = f"metadata.annotations.{CLASS_ANNOTATION}"
+        out.append(invalid_value(where, now or "", checks.IMMUTABLE))
+    if named is not None and unnamed and former in (None, named):
+        spec.pop("storageClassName")
+    return out
+
+
 def _attributes_class(spec: Json, old: Json) -> list[FieldError]:
-    where = "spec.volumeAttributesClassName"
-    if old.get("volumeAttributesClassName") and not spec.get("volumeAttributesClassName"):
-        kind = "nil" if spec.get("volumeAttributesClassName") is None else "an empty string"
-        return [field_forbidden(where, f"update from non-nil value to {kind} is forbidden")]
-    return []
+    now, former = (s.get("volumeAttributesClassName") for s in (spec, old))
+    if former is None or now == former or now:
+        return []
+    kind = "nil" if now is None else "an empty string"
+    text = f"update from non-nil value to {kind} is forbidden"
+    return [field_forbidden("spec.volumeAttributesClassName", text)]
 
 
 def _copy(spec: Json, before: Json, name: str, *, reverse: bool = False) -> None:
@@ -137,12 +156,38 @@ def _size(spec: Json) -> str | None:
     return found
 
 
+_RESIZE_STATES = (
+    "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress",
+    "NodeResizeInfeasible", "NodeResizePending",
+)  # fmt: skip
+
+
 def _claim_status(status: Json) -> list[FieldError]:
     out: list[FieldError] = []
-    for field in ("capacity", "allocatedResources"):
-        for name, amount in (status.get(field) or {}).items():
-            if checks.number(amount) < 0:
-                where = f"status.{field}[{name}]"
-                whole = int(checks.number(amount))
-                out.append(invalid_value(where, whole, "must be a valid resource quantity"))
+    for name, amount in (status.get("capacity") or {}).items():
+        out += _amount(amount, f"status.capacity[{name}]")
+    where = "status.allocatedResourceStatus"
+    for name, state in (status.get("allocatedResourceStatuses") or {}).items():
+        out += _resource_key(name, where)
+        if state not in _RESIZE_STATES:
+            out.append(not_supported(where, name, _RESIZE_STATES))
+    where = "status.allocatedResources"
+    for name, amount in (status.get("allocatedResources") or {}).items():
+        out += _resource_key(name, where) or _amount(amount, f"{where}[{name}]")
+    return out
+
+
+def _amount(amount: str, where: str) -> list[FieldError]:
+    if checks.number(amount) >= 0:
+        return []
+    whole = int(checks.number(amount))
+    return [invalid_value(where, whole, "must be a valid resource quantity")]
+
+
+def _resource_key(name: str, where: str) -> list[FieldError]:
+    """Of the resources of Kubernetes itself, only storage is one of a claim."""
+    out = checks.qualified_name(name, where)
+    native = "/" not in name or "kubernetes.io/" in name
+    if not out and native and name != "storage":
+        out.append(not_supported(where, name, ("storage",)))
     return out

@@ -42,7 +42,7 @@ class BudgetStrategy(Strategy):
     def validate(self, obj: Json, old: Json | None, context: Context) -> Findings:
         if context.subresource == "status":
             status = obj.get("status") or {}
-            return [
+            return checks.conditions(status.get("conditions") or (), "status.conditions") + [
                 errors.invalid_value(f"status.{field}", status[field], checks.NEGATIVE)
                 for field in (
                     "disruptionsAllowed",
@@ -52,10 +52,12 @@ class BudgetStrategy(Strategy):
                 )
                 if status.get(field, 0) < 0
             ]
-        return _spec(obj.get("spec") or {}, "spec")
+        before = ((old or {}).get("spec") or {}).get("selector")
+        lenient = bool(checks.label_selector(before, ""))  # it was accepted before
+        return _spec(obj.get("spec") or {}, "spec", lenient=lenient)
 
 
-def _spec(spec: Json, path: str) -> Findings:
+def _spec(spec: Json, path: str, *, lenient: bool) -> Findings:
     out: Findings = []
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         shown = go_view.struct(_POLICY + "PodDisruptionBudgetSpec", spec)
@@ -66,7 +68,9 @@ def _spec(spec: Json, path: str) -> Findings:
         if value is not None:
             out += not_negative(value, f"{path}.{field}")
             out += at_most_all(value, f"{path}.{field}")
-    out += checks.label_selector(spec.get("selector"), f"{path}.selector")
+    out += checks.label_selector(
+        spec.get("selector"), f"{path}.selector", allow_invalid_values=lenient
+    )
     policy = spec.get("unhealthyPodEvictionPolicy")
     if policy is not None and policy not in UNHEALTHY:
         where = f"{path}.unhealthyPodEvictionPolicy"
