@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from kind_bench import cells, changed, defaulted, findings, kind, made
+from kind_bench import cells, changed, defaulted, findings, found, kind, made
 
 from kapi.registry import names
 
@@ -42,6 +42,14 @@ def test_rules() -> None:
     assert findings(f"clusterroles.{RBAC}", {"aggregationRule": {}}) == [
         "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector "
         "required if aggregationRule is non-nil"
+    ]
+    selectors = [{"matchExpressions": [{"key": "a", "operator": "Odd"}]}]
+    where = "aggregationRule.clusterRoleSelectors[0]"
+    given = {"aggregationRule": {"clusterRoleSelectors": selectors}}
+    assert findings(f"clusterroles.{RBAC}", given) == [
+        f'{where}.matchExpressions[0].operator: Invalid value: "Odd": not a valid selector '
+        "operator",
+        f"{where}: Invalid value: null: invalid label selector.",
     ]
 
 
@@ -101,6 +109,20 @@ def test_priority_classes() -> None:
     assert changed(name, {"value": 1}, {"value": 2}) == [
         "value: Forbidden: may not be changed in an update."
     ]
+    kept = kind(name).strategy.undeletable
+    assert set(kept) == {"system-cluster-critical", "system-node-critical"}
+
+
+def test_leases() -> None:
+    name = "leases.coordination.k8s.io"
+    assert findings(name, {"spec": {"leaseDurationSeconds": 0, "leaseTransitions": -1}}) == [
+        "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
+        "spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0",
+    ]
+    elected = {"spec": {"strategy": "a.b/c", "preferredHolder": "x", "holderIdentity": "h"}}
+    assert made(name, elected)["spec"] == {"holderIdentity": "h"}
+    old = {**made(name, elected), **elected}  # of a server where the gate was on
+    assert made(name, elected, old=old)["spec"] == elected["spec"]
 
 
 def test_runtime_classes() -> None:
@@ -249,8 +271,37 @@ def test_events() -> None:
     ]
     assert findings("events.events.k8s.io", NEW, version="v1") == []
     less = {k: v for k, v in NEW.items() if k not in ("reason", "action", "reportingInstance")}
-    found = findings("events.events.k8s.io", less, version="v1")
-    assert [text.split(":")[0] for text in found] == ["reportingInstance", "action", "reason"]
+    missing = findings("events.events.k8s.io", less, version="v1")
+    assert [text.split(":")[0] for text in missing] == ["reportingInstance", "action", "reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        (
+            {"regarding": {**NEW["regarding"], "name": "q"}},
+            [
+                'involvedObject: Invalid value: {"Kind":"Pod","Namespace":"d","Name":"q","UID":"",'
+                '"APIVersion":"","ResourceVersion":"","FieldPath":""}'
+            ],
+        ),
+        (
+            {"deprecatedSource": {"component": "c"}},
+            ['source: Invalid value: {"Component":"c","Host":""}'],
+        ),
+        ({"note": None}, ['message: Invalid value: ""']),
+        ({"deprecatedCount": 2}, ["count: Invalid value: 2"]),
+        ({"reportingController": "x.y/z"}, ['reportingController: Invalid value: "x.y/z"']),
+        ({"reason": "Other"}, ['reason: Invalid value: "Other"']),
+    ],
+)
+def test_what_is_fixed_of_an_event(change: Json, expected: list[str]) -> None:
+    name = "events.events.k8s.io"
+    old = made(name, NEW, version="v1")
+    given = {k: v for k, v in {**NEW, **change}.items() if v is not None}
+    new = made(name, given, version="v1", old=old)
+    assert found(name, new, old=old) == [f"{text}: field is immutable" for text in expected]
 
 
 def test_event_cells() -> None:

@@ -303,6 +303,95 @@ def test_claims() -> None:
     ]
 
 
+def test_a_claim_of_parts_of_bytes_is_taken() -> None:
+    part = {**CLAIM, "resources": {"requests": {"storage": "1500m"}}}
+    assert findings("persistentvolumeclaims", {"spec": part}) == []
+
+
+CLASS = "volume.beta.kubernetes.io/storage-class"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),  # annotation and field, each
+    [
+        ((None, None), (None, "fast"), []),
+        (("fast", None), ("fast", "fast"), []),
+        (("fast", None), (None, "fast"), []),
+        (("fast", None), ("slow", "fast"), ["metadata"]),
+        (("fast", None), (None, None), ["metadata"]),
+        ((None, None), ("fast", None), ["metadata"]),
+        (("fast", None), ("fast", "slow"), ["spec"]),
+        ((None, "fast"), (None, "slow"), ["spec"]),
+        ((None, "fast"), (None, None), ["spec"]),
+    ],
+)
+def test_the_class_of_a_claim(
+    before: tuple[str | None, str | None],
+    after: tuple[str | None, str | None],
+    expected: list[str],
+) -> None:
+    def claim(annotation: str | None, name: str | None) -> Json:
+        notes = {} if annotation is None else {CLASS: annotation}
+        spec = {k: v for k, v in CLAIM.items() if k != "storageClassName"}
+        if name is not None:
+            spec["storageClassName"] = name
+        return {"metadata": {"name": "a", "annotations": notes}, "spec": spec}
+
+    seen = changed("persistentvolumeclaims", claim(*before), claim(*after))
+    assert [text.partition(":")[0].partition(".")[0] for text in seen] == expected
+    if expected == ["metadata"]:
+        text = f'Invalid value: "{after[0] or ""}": field is immutable'
+        assert seen == [f"metadata.annotations.{CLASS}: {text}"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (None, "fast", ""),
+        ("slow", "fast", ""),
+        ("slow", None, "nil"),
+        ("slow", "", "an empty string"),
+        ("", None, "nil"),
+        ("", "", ""),
+    ],
+)
+def test_the_attributes_class_of_a_claim(
+    before: str | None, after: str | None, expected: str
+) -> None:
+    def claim(name: str | None) -> Json:
+        named = {} if name is None else {"volumeAttributesClassName": name}
+        return {"spec": {**CLAIM, **named}}
+
+    text = f"update from non-nil value to {expected} is forbidden"
+    assert changed("persistentvolumeclaims", claim(before), claim(after)) == (
+        [f"spec.volumeAttributesClassName: Forbidden: {text}"] if expected else []
+    )
+
+
+def test_the_status_of_a_claim() -> None:
+    name = "persistentvolumeclaims"
+    old = made(name, {"spec": CLAIM})
+    states = {"storage": "Odd", "cpu": "NodeResizePending", "a.b/c": "NodeResizePending"}
+    status = {
+        "capacity": {"storage": "-2"},
+        "allocatedResourceStatuses": states,
+        "allocatedResources": {"storage": "-1", "memory": "1"},
+        "healthStatus": {"healthConditions": []},
+    }
+    new = made(name, {"spec": CLAIM, "status": status}, old=old, subresource="status")
+    assert "healthStatus" not in new["status"]
+    where = "status.allocatedResourceStatus"
+    assert sorted(found(name, new, old=old, subresource="status")) == [
+        f'{where}: Unsupported value: "cpu": supported values: "storage"',
+        f'{where}: Unsupported value: "storage": supported values: "ControllerResizeInProgress", '
+        '"ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", '
+        '"NodeResizePending"',
+        'status.allocatedResources: Unsupported value: "memory": supported values: "storage"',
+        "status.allocatedResources[storage]: Invalid value: -1: must be a valid resource quantity",
+        "status.capacity[storage]: Invalid value: -2: must be a valid resource quantity",
+    ]
+
+
 def test_only_a_bound_claim_grows() -> None:
     more = {"spec": {**CLAIM, "resources": {"requests": {"storage": "2Gi"}}}}
     text = "spec: Forbidden: spec is immutable after creation except resources.requests and "
@@ -328,3 +417,16 @@ def test_the_two_sources_of_a_claim() -> None:
     spec = made("persistentvolumeclaims", {"spec": {**CLAIM, "dataSource": odd}})["spec"]
     assert "dataSource" not in spec
     assert "dataSourceRef" not in spec
+    both = {**CLAIM, "dataSource": odd, "dataSourceRef": {**odd, "name": "y"}}
+    assert findings("persistentvolumeclaims", {"spec": both}) == [
+        "spec: Invalid value: {}: must match dataSourceRef"
+    ]
+    away = {**CLAIM, "dataSourceRef": {**source, "namespace": "other"}}
+    assert "dataSourceRef" not in made("persistentvolumeclaims", {"spec": away})["spec"]
+    upper = {"kind": "Odd", "name": "x", "apiGroup": "Example.com"}
+    old = made("persistentvolumeclaims", {"spec": {**CLAIM, "dataSourceRef": odd}})
+    for group in (odd, upper):  # a group that was there need not be right
+        old["spec"]["dataSource"] = old["spec"]["dataSourceRef"] = group
+        given = {"spec": {**CLAIM, "dataSource": group, "dataSourceRef": group}}
+        new = made("persistentvolumeclaims", given, old=old)
+        assert found("persistentvolumeclaims", new, old=old) == []

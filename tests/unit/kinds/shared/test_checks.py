@@ -69,3 +69,35 @@ def test_structs_in_messages() -> None:
         '{"Name":"a\\u003cb","Port":0,"On":false,"Ref":null,"URL":"u"}'
     )
     assert checks.go_fields(None, "Name:s") is None
+
+
+def test_conditions() -> None:
+    good = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Fine",
+        "lastTransitionTime": "2026-09-21T14:13:20Z",
+    }
+    assert checks.conditions([good, {**good, "type": "b.io/Other"}], "c") == []
+    bad: list[Json] = [
+        {"observedGeneration": -1},
+        {**good, "status": "true", "reason": "no good", "message": "x" * (32 * 1024 + 1)},
+        {**good, "reason": "R" * 1025},
+    ]
+    found = [str(f) for f in checks.conditions(bad, "c")]
+    assert found[:5] == [
+        "c[0].type: Required value: is required",
+        "c[0].status: Required value",
+        "c[0].observedGeneration: Invalid value: -1: must be greater than or equal to zero",
+        "c[0].lastTransitionTime: Required value",
+        "c[0].reason: Required value",
+    ]
+    assert found[5] == 'c[1].status: Unsupported value: "true": supported values: "False", ' + (
+        '"True", "Unknown"'
+    )
+    assert found[6].startswith('c[1].reason: Invalid value: "no good": a condition reason must')
+    assert found[7:] == [
+        "c[1].message: Too long: may not be more than 32768 bytes",
+        'c[2]: Duplicate value: "Ready"',
+        "c[2].reason: Too long: may not be more than 1024 bytes",
+    ]

@@ -76,6 +76,17 @@ def test_status() -> None:
     ]
 
 
+def test_conditions_of_a_status() -> None:
+    old = made(NAME, budget())
+    status = {"conditions": [{"type": "A", "status": "True"}], "currentHealthy": -1}
+    new = made(NAME, {**budget(), "status": status}, old=old, subresource="status")
+    assert found(NAME, new, old=old, subresource="status") == [
+        "status.conditions[0].lastTransitionTime: Required value",
+        "status.conditions[0].reason: Required value",
+        "status.currentHealthy: Invalid value: -1: must be greater than or equal to 0",
+    ]
+
+
 def test_names_are_hardly_looked_at() -> None:
     strategy = kind(NAME).strategy
     assert strategy.name_rule("Upper_Case", False) == []
