@@ -17,16 +17,14 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from kapi.cacher.event import ADDED, DELETED, MODIFIED, Event, Item, Resource
+from kapi.cacher.history import History
 from kapi.cacher.timers import Timer
 from kapi.errors import ApiError, expired
 from kapi.selector import fields as field_selectors
 from kapi.selector import labels as label_selectors
-
-if TYPE_CHECKING:
-    from kapi.cacher.resource_cache import ResourceCache
 
 # Events that wait in one watcher. They are shared, so a full queue costs 80 KB of pointers; beyond,
 # the watcher reads from the history, which costs a search and a filter per piece.
@@ -136,6 +134,25 @@ class State(Enum):
     ENDED = "ended"
 
 
+class Watchers(Protocol):
+    """Those of one cache."""
+
+    def remove(self, watcher: Watcher) -> None: ...
+
+
+class Followed(Protocol):
+    """What a watch is of: a `ResourceCache`."""
+
+    history: History
+
+    @property
+    def watchers(self) -> Watchers: ...
+
+    @property
+    def revision(self) -> int:
+        """Up to which it is."""
+
+
 class Watcher:
     __slots__ = (
         "_bookmark_due",
@@ -155,7 +172,7 @@ class Watcher:
 
     def __init__(
         self,
-        cache: ResourceCache,
+        cache: Followed,
         selection: Selection,
         position: int,
         *,

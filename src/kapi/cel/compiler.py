@@ -55,10 +55,20 @@ class Branch:
 
 
 class Compiler:
-    """Of one expression. `variables`: places in the frame, by name."""
+    """Of one expression. `variables`: places in the frame, by name. `call`, `fold`: build what
+    `calls.py` and `folds.py` are about.
+    """
 
-    def __init__(self, environment: Environment, variables: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        variables: Mapping[str, int],
+        call: Callable[[Compiler, Call], Run],
+        fold: Callable[[Compiler, Fold], Run],
+    ) -> None:
         self.environment = environment
+        self._call = call
+        self._fold = fold
         self._globals = variables
         self._scope: dict[str, tuple[int, Type | None, bool]] = {}
         self.places = FIRST_VARIABLE + len(variables)
@@ -80,13 +90,9 @@ class Compiler:
         if isinstance(node, Select):
             return self._select(node)
         if isinstance(node, Call):
-            from kapi.cel.calls import build_call
-
-            return build_call(self, node)
+            return self._call(self, node)
         if isinstance(node, Fold):
-            from kapi.cel.folds import build_fold
-
-            return build_fold(self, node)
+            return self._fold(self, node)
         if isinstance(node, ListLiteral):
             return self._list(node)
         if isinstance(node, MapLiteral):

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kapi.cel.calls import build_call
 from kapi.cel.checker import check
 from kapi.cel.compiler import FIRST_VARIABLE, Compiler, Frame, Missing, Run
 from kapi.cel.environment import Environment
-from kapi.cel.folds import exceeded
+from kapi.cel.folds import build_fold, exceeded
 from kapi.cel.nodes import Node
 from kapi.cel.parser import parse
 from kapi.cel.source import CompileError, Issue
@@ -51,7 +52,7 @@ class Program:
         self._sure = 0
 
     def _built(self) -> Run:
-        compiler = Compiler(self.environment, self._places)
+        compiler = Compiler(self.environment, self._places, build_call, build_fold)
         self._run = compiler.build(self.tree)
         self._size = compiler.places
         self._sure = compiler.branch.cost

@@ -14,12 +14,13 @@ and tests call it without a socket. Nothing inside kapi knows ASGI.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 from kapi import log
 from kapi.clock import Clock
+from kapi.edge.asgi_form import Receive, Scope, Send, add_vary, reply_headers
 from kapi.edge.bodies import close_body, compress, joined
 from kapi.edge.request_body import AsgiBody
 from kapi.messages import (
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
 
     from kapi.edge.pipe import RawPipe
     from kapi.messages import Tunnel
-
-Scope = Any
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
 
 GZIP_MIN_BYTES = 128 * 1024  # k8s.io/apiserver: below this, compressing costs more than it saves
 GZIP_NEVER = (
@@ -117,9 +114,7 @@ class App:
         if kind == "http":
             await self._http(scope, receive, send)
         elif kind == "websocket":
-            from kapi.edge import upgrade
-
-            await upgrade.serve(self, scope, receive, send)
+            await self._websocket(scope, receive, send)
         else:
             raise ValueError(f"kapi speaks http and websocket, not {kind}")
 
@@ -129,6 +124,19 @@ class App:
             self._note_protocols(request)
         sender = _Sender(request, scope, receive, send, compress=self._compress)
         try:
+            response = await self.answer(request)
+            await sender.send(response)
+        finally:
+            self.finish(request, sender.status, sender.body_bytes)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from kapi.edge.upgrade import UpgradeSender
+
+        request = self.request(scope, receive)
+        request.websocket = tuple(scope.get("subprotocols") or ())
+        sender = UpgradeSender(request, receive, send)
+        try:
+            await receive()  # websocket.connect
             response = await self.answer(request)
             await sender.send(response)
         finally:
@@ -285,7 +293,7 @@ class _Sender:
         headers = reply_headers(self._request, response)
         if size > GZIP_MIN_BYTES and self._compress and self._may_gzip(headers):
             headers.append((b"content-encoding", b"gzip"))
-            _vary(headers)
+            add_vary(headers)
             await self._start(headers)
             for packed in compress(slices):
                 await self._body(packed, more=True)
@@ -365,33 +373,3 @@ class _Sender:
             waiter = group.create_task(wait_gone())
             await asyncio.wait((writer,))
             waiter.cancel()
-
-
-_ADDS_UP = frozenset(("warning", "set-cookie"))  # the rest is replaced, as Go's Header.Set does
-
-
-def reply_headers(request: Request, response: Response) -> list[tuple[bytes, bytes]]:
-    """Every header of the answer, names in lower case."""
-    out = [(name.lower().encode(), _value(value)) for name, value in response.headers]
-    if request.reply_headers:
-        names = {name.lower() for name, _ in response.headers}
-        for name, value in request.reply_headers:
-            lower = name.lower()
-            if lower not in names or lower in _ADDS_UP:
-                out.append((lower.encode(), _value(value)))
-    return out
-
-
-def _value(value: str) -> bytes:
-    if not value.isprintable():
-        value = "".join(" " if ord(c) < 0x20 or ord(c) == 0x7F else c for c in value)
-    return value.encode("utf-8", "replace")
-
-
-def _vary(headers: list[tuple[bytes, bytes]]) -> None:
-    for i, (name, value) in enumerate(headers):
-        if name == b"vary":
-            if b"accept-encoding" not in value.lower():
-                headers[i] = (name, b"Accept-Encoding, " + value)
-            return
-    headers.append((b"vary", b"Accept-Encoding"))

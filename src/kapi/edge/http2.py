@@ -7,16 +7,15 @@ HTTP/1.1 on the same port gets `protocol.py` as ever."""
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
-from kapi.edge.asgi import TLS, Receive, Scope, Send
+from kapi.edge.asgi import TLS
+from kapi.edge.asgi_form import Receive, Scope, Send
+from kapi.edge.listener_state import ListenerState
 from kapi.edge.protocol import HttpProtocol
 from kapi.edge.tls import tls_extension
-
-if TYPE_CHECKING:
-    from kapi.edge.listener import ListenerState
 
 
 class Http2Protocol(ZttpH2Protocol):

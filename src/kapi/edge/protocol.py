@@ -20,10 +20,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kapi.edge.asgi import CONNECTION, TLS, Connection
 from kapi.edge.cycle import STATUS_LINES, Cycle
+from kapi.edge.listener_state import WRITE_STALL_SECONDS, ListenerState
 from kapi.edge.tls import tls_extension
 
 if TYPE_CHECKING:
-    from kapi.edge.listener import ListenerState
     from kapi.edge.pipe import RawPipe
 
 HEADER_BYTES_MAX = (
@@ -32,7 +32,6 @@ HEADER_BYTES_MAX = (
 HEADER_SECONDS = 32.0  # from the first byte to the end of the headers; kube-apiserver's
 IDLE_SECONDS = 90  # between requests on a kept connection; kube-apiserver's
 BODY_STALL_SECONDS = 30.0  # without one byte of an awaited body
-WRITE_STALL_SECONDS = 60.0  # without the client taking anything of the answer
 EARLY_BYTES_MAX = 64 * 1024  # of another protocol, before its tunnel stands
 DISCARD_BYTES_MAX = 4 << 20  # of a body that nobody wants, before the connection is cut
 

@@ -13,41 +13,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from kapi.edge import asgi
+from kapi.edge.asgi_form import Receive, Send, reply_headers
 from kapi.edge.bodies import close_body
 from kapi.messages import Request, Response, ResponseBody
-
-if TYPE_CHECKING:
-    from kapi.edge.asgi import App, Receive, Scope, Send
 
 CLOSE_NORMAL = 1000
 EMPTY = [("Content-Type", "")]  # an answer without a body; HTTP servers must not make up a type
 
 
-async def serve(app: App, scope: Scope, receive: Receive, send: Send) -> None:
-    """One WebSocket request from handshake to close."""
-    request = app.request(scope, receive)
-    request.websocket = tuple(scope.get("subprotocols") or ())
-    status = 0
-    sent = 0
-    try:
-        await receive()  # websocket.connect
-        response = await app.answer(request)
+class UpgradeSender:
+    """Writes one answer to a WebSocket request, and knows afterwards how far it came."""
+
+    __slots__ = ("_receive", "_request", "_send", "body_bytes", "status")
+
+    def __init__(self, request: Request, receive: Receive, send: Send) -> None:
+        self._request = request
+        self._receive = receive
+        self._send = send
+        self.status = 0
+        self.body_bytes = 0
+
+    async def send(self, response: Response) -> None:
+        """From the handshake to the close."""
+        request = self._request
         if response.status == 101:
             refusal = _refusal(request)
             if refusal is not None:
                 await close_body(response.body)
                 response = refusal
-        status = response.status
-        if status == 101:
-            sent = await _messages(request, response, receive, send)
+        self.status = response.status
+        if self.status == 101:
+            self.body_bytes = await _messages(request, response, self._receive, self._send)
         else:
-            sent = await _deny(request, response, send)
-    finally:
-        app.finish(request, status, sent)
+            self.body_bytes = await _deny(request, response, self._send)
 
 
 def _refusal(request: Request) -> Response | None:
@@ -74,7 +75,7 @@ async def _messages(request: Request, response: Response, receive: Receive, send
     accept: dict[str, Any] = {
         "type": "websocket.accept",
         "subprotocol": protocols[0] if protocols else None,
-        "headers": asgi.reply_headers(request, response),
+        "headers": reply_headers(request, response),
     }
     await send(accept)
     stream = _slices(response.body)
@@ -125,7 +126,7 @@ async def _slices(body: ResponseBody) -> AsyncGenerator[bytes, None]:
 
 async def _deny(request: Request, response: Response, send: Send) -> int:
     body = b"".join([chunk async for chunk in _slices(response.body)])
-    headers = asgi.reply_headers(request, response)
+    headers = reply_headers(request, response)
     headers.append((b"content-length", b"%d" % len(body)))
     start = {"type": "websocket.http.response.start", "status": response.status}
     await send({**start, "headers": headers})

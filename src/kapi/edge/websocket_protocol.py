@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from kapi.edge.protocol import WRITE_STALL_SECONDS
+from kapi.edge.listener_state import WRITE_STALL_SECONDS, ListenerState
 
 if TYPE_CHECKING:
     from websockets.http11 import Request as Handshake
-
-    from kapi.edge.listener import ListenerState
 
 GOODBYE_SECONDS = 1.0  # for a WebSocket client to answer our close; Go does not wait at all
 

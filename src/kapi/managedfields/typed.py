@@ -15,14 +15,11 @@ small change to a large object costs little. Called by `manager.py` and `merge.p
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from kapi.managedfields.elements import SELF, key_element, text_of, value_element, value_order
 from kapi.managedfields.fieldset import Node
 from kapi.schema.structural import Schema
-
-if TYPE_CHECKING:
-    from kapi.managedfields.walkers import Walkers
 
 Diff = tuple[Node | None, Node | None]  # changed, removed
 # The members of a struct in the order of their elements: name, element, walker; None for a scalar.
@@ -54,6 +51,14 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+class Family(Protocol):
+    """Who has the walkers of schemas: `Walkers`."""
+
+    def walker(self, schema: Schema | None) -> Walker: ...
+
+    def reaches_untyped(self, schema: Schema | None) -> bool: ...
+
+
 class Walker:
     """A scalar, or anything that is one field as a whole."""
 
@@ -82,7 +87,7 @@ class MapWalker(Walker):
 
     __slots__ = ("_children", "_other", "_plans", "_schema", "_walkers", "_whole")
 
-    def __init__(self, walkers: Walkers, schema: Schema | None) -> None:
+    def __init__(self, walkers: Family, schema: Schema | None) -> None:
         super().__init__(exact=walkers.reaches_untyped(schema))
         self._plans: dict[tuple[str, ...], Plan] = {}
         # The nodes of structs that hold scalars only: one for all that have the same fields.
@@ -217,7 +222,7 @@ class AnyWalker(MapWalker):
 
     __slots__ = ()
 
-    def __init__(self, walkers: Walkers) -> None:
+    def __init__(self, walkers: Family) -> None:
         super().__init__(walkers, None)
 
 
@@ -226,7 +231,7 @@ class ListWalker(Walker):
 
     __slots__ = ("_defaults", "_item", "_names", "_only", "_schema", "_walkers")
 
-    def __init__(self, walkers: Walkers, schema: Schema) -> None:
+    def __init__(self, walkers: Family, schema: Schema) -> None:
         super().__init__(exact=walkers.reaches_untyped(schema))
         self._walkers = walkers
         self._schema = schema

@@ -2,7 +2,7 @@
 
 A converter raises `ConversionFailed`. A create is answered with it as it is; whoever reads an
 object that cannot be converted says where the object is and at which revision: `undecodable` of a
-change, `Corrupt` of a read or a deletion, `unreadable` of a list.
+change, `Corrupt` of a read or a deletion; lists put several into one answer (`handlers/forms.py`).
 
 Conversion is a plain function, also where a webhook does it: what the webhook is still to be asked
 for raises `Unconverted`, a `Session` asks, and the piece of work is done again. Readers ask for
@@ -13,13 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from kapi.errors import ApiError
 from kapi.storage import keys
-
-if TYPE_CHECKING:
-    from kapi.registry.resource import ResourceType
 
 Json = dict[str, Any]
 UNREADABLE_MAX = 100  # objects that an answer to a list tells of
@@ -103,26 +100,3 @@ class Corrupt(ApiError):
 
     def text(self, key: str) -> str:
         return f"StorageError: corrupt object, Code: {_CORRUPT_OBJECT}, Key: {key}, {self._about}"
-
-
-def unreadable(resource: ResourceType, found: Sequence[Corrupt]) -> ApiError:
-    """Objects of a list could not be converted."""
-    causes = [
-        {"reason": "UnexpectedServerResponse", "message": e.text(e.key), "field": e.key}
-        for e in found[:UNREADABLE_MAX]
-    ]
-    texts = [cause["message"] for cause in causes]
-    if len(found) > UNREADABLE_MAX:
-        texts.append("too many errors, the list is truncated")
-    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    return ApiError(
-        500,
-        "StorageReadError",
-        f"failed to read one or more {resource.qualified} from the storage: {said}",
-        details={
-            "name": "list",
-            "group": resource.group,
-            "kind": resource.plural,
-            "causes": causes,
-        },
-    )

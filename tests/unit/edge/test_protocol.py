@@ -14,7 +14,7 @@ from uvicorn.config import Config
 
 from kapi.clock import SystemClock
 from kapi.edge.asgi import App
-from kapi.edge.listener import ListenerState
+from kapi.edge.listener_state import ListenerState
 from kapi.edge.protocol import HttpProtocol, broken_escape
 from kapi.messages import Request, Response
 
