@@ -46,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
     if command == "snapshot":
         return _snapshot(rest)
     if command in ("version", "--version"):
-        from kapi.handlers.version import KUBERNETES
+        from kapi.handlers.documents.version import KUBERNETES
 
         print(f"kapi {kapi.__version__} (Kubernetes {'.'.join(map(str, KUBERNETES))})")
         return 0

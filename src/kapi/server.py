@@ -29,7 +29,7 @@ from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
 from kapi.filters.wait_group import WaitGroup
 from kapi.handlers.aside import Aside
-from kapi.handlers.health import Check
+from kapi.handlers.documents.health import Check
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
 from kapi.messages import Handler, Request, Response

@@ -30,7 +30,7 @@ from kapi.credentials.local import Credentials
 from kapi.edge.asgi import App
 from kapi.edge.listener import AddressInUse, BadAddress, Listener, bind
 from kapi.edge.tls import TlsFiles, server_context
-from kapi.handlers.version import version_info
+from kapi.handlers.documents.version import version_info
 from kapi.metrics import Metrics
 from kapi.options import parser as option_parser
 from kapi.options.table import Options

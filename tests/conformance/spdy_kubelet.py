@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from other_server import Asked
 
-from kapi.handlers.spdy_frames import (
+from kapi.handlers.proxying.spdy_frames import (
     Data,
     Decoder,
     Encoder,

@@ -22,7 +22,7 @@ from other_server import (
 from served_socket import Socketed, socketed
 from server_harness import Running, eventually, running
 
-from kapi.handlers import frames_websocket as websocket
+from kapi.handlers.proxying import frames_websocket as websocket
 
 Json = dict[str, Any]
 NS = "/api/v1/namespaces/default"

@@ -14,7 +14,7 @@ from server_harness import eventually
 from spdy_kubelet import spdy_kubelet
 from test_proxying import NS, Cluster, cluster
 
-from kapi.handlers import frames_websocket as websocket
+from kapi.handlers.proxying import frames_websocket as websocket
 from kapi.outgoing.client import Answer
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="

@@ -62,6 +62,7 @@ ROOMS: Mapping[str, tuple[frozenset[str], ...]] = {
                 "core",
             ),
         ),
+        ("handlers", ("documents proxying",)),
         (
             "kinds",
             (
@@ -132,6 +133,30 @@ def test_every_room_has_a_layer() -> None:
         parts = module.name.split(".")
         if module.path.name == "__init__.py" and len(parts) > 2:
             assert room(module.name, parts[1]), module.shown
+
+
+def test_no_two_modules_need_each_other() -> None:
+    """Not by way of others, not where an import is put off; for types they may."""
+    names = {module.name for module in package()}
+    needs = {
+        module.name: {
+            name if name in names else name.rpartition(".")[0]
+            for name in imports(module, at_run_time=True)
+        }
+        & names - {"kapi"}
+        for module in package()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for other in sorted(needs[name]):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in sorted(names):
+        visit(name, ())
 
 
 def test_the_edge_knows_messages_and_little_more() -> None:

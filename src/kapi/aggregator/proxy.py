@@ -14,9 +14,9 @@ from kapi import log
 from kapi.aggregator.api_services import Backend
 from kapi.aggregator.front_proxy import Credentials, user_headers
 from kapi.filters.long_running import is_long_running
-from kapi.handlers.documents import text
-from kapi.handlers.forward import Forwarder, Forwarding, Unreachable
-from kapi.handlers.proxy_links import Links
+from kapi.handlers.documents.answers import text
+from kapi.handlers.proxying.forward import Forwarder, Forwarding, Unreachable
+from kapi.handlers.proxying.links import Links
 from kapi.messages import Request, Response
 from kapi.outgoing.dial import Endpoint
 from kapi.outgoing.services import ServiceResolver

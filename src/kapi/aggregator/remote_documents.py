@@ -1,7 +1,7 @@
 """Discovery and OpenAPI of the servers behind APIServices: fetched, bounded, checked, kept.
 
-`tending.py` has them fetched; `handlers/discovery.py` and `handlers/openapi.py` merge what is
-here. What a backend sends is taken only for the group versions that are registered for it, and
+`tending.py` has them fetched; `handlers/documents/merged_discovery.py` and `openapi.py` merge what
+is here. What a backend sends is taken only for the group versions that are registered for it, and
 only where it has the right shape; if it stops answering, its last word stays, marked stale.
 """
 
@@ -17,7 +17,7 @@ from kapi import log
 from kapi.aggregator.api_services import ApiServices, Backend, GroupVersion
 from kapi.aggregator.front_proxy import AGGREGATOR, Credentials, user_headers
 from kapi.handlers.aside import Aside
-from kapi.handlers.merged_discovery import Remote, converted
+from kapi.handlers.documents.merged_discovery import Remote, converted
 from kapi.outgoing.client import Call, Client, Fetched
 from kapi.outgoing.dial import Endpoint
 from kapi.outgoing.services import ServiceResolver

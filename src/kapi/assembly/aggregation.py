@@ -97,7 +97,7 @@ def build_aggregation(
 
     def build_proxy() -> AggregatorProxy:
         from kapi.aggregator.proxy import AggregatorProxy
-        from kapi.handlers.forward import Forwarder
+        from kapi.handlers.proxying.forward import Forwarder
 
         return AggregatorProxy(
             outside.services,

@@ -13,7 +13,7 @@ from typing import Any
 
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
-from kapi.handlers.kubelets import Kubelets, KubeletSettings
+from kapi.handlers.proxying.kubelets import Kubelets, KubeletSettings
 from kapi.options.table import Options
 from kapi.outgoing.client import Client
 from kapi.outgoing.reach import proxyable

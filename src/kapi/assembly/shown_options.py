@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kapi.assembly import identity
 from kapi.controllers import fixed_objects
-from kapi.handlers.openid import openid_paths
+from kapi.handlers.documents.openid import openid_paths
 from kapi.messages import Handler
 from kapi.options.table import Options
 

@@ -16,7 +16,7 @@ from kapi.controllers.kubernetes_service import is_reachable
 from kapi.controllers.objects import Objects
 from kapi.controllers.server_endpoints import ServerEndpoints
 from kapi.errors import ApiError
-from kapi.handlers.health import Check
+from kapi.handlers.documents.health import Check
 from kapi.options.table import Options
 from kapi.registry.shared_allocation import SharedAllocation
 from kapi.storage.interface import Storage, StorageError

@@ -19,11 +19,11 @@ from kapi.clock import Clock, Entropy
 from kapi.filters.wait_group import WaitGroup
 from kapi.flowcontrol.flow_schema import Classifier
 from kapi.handlers.aside import Aside
-from kapi.handlers.discovery import Discovery
+from kapi.handlers.documents.discovery import Discovery
+from kapi.handlers.documents.health import Check, Health, always_well
+from kapi.handlers.documents.openapi import OpenApi
+from kapi.handlers.documents.root_paths import Served, root_paths
 from kapi.handlers.encoder import Encoder
-from kapi.handlers.health import Check, Health, always_well
-from kapi.handlers.openapi import OpenApi
-from kapi.handlers.root_paths import Served, root_paths
 from kapi.messages import Handler
 from kapi.metrics import Metrics
 from kapi.options.table import Options

@@ -212,9 +212,9 @@ class _Elsewhere:
         return handle
 
     def _build(self) -> Mapping[str, ResourceHandler]:
-        from kapi.handlers.connect import ConnectHandlers
-        from kapi.handlers.forward import Forwarder
-        from kapi.handlers.proxies import Proxies
+        from kapi.handlers.proxying.connect import ConnectHandlers
+        from kapi.handlers.proxying.forward import Forwarder
+        from kapi.handlers.proxying.proxies import Proxies
 
         d, outside = self._d, self._d.outside
         forwarder = Forwarder(outside.client)

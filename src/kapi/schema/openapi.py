@@ -4,8 +4,8 @@
 always there) and `descriptions.tsv.gz` (prose, only where the wheel was built with it). Nothing big
 is kept: each call reads the lines it needs. Key order is that of the real server's documents.
 
-Called by `handlers/openapi_documents.py`. Schemas are in OpenAPI v3 form; `to_v2` makes the older
-one.
+Called by `handlers/documents/openapi_documents.py`. Schemas are in OpenAPI v3 form; `to_v2` makes
+the older one.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import functools
 
 import pytest
 
-from kapi.handlers.discovery_documents import storage_version_hash
+from kapi.handlers.documents.discovery_documents import storage_version_hash
 from kapi.kinds.catalog import Catalog
 from kapi.registry.resource import ResourceType
 

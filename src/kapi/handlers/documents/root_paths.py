@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from kapi.handlers import version
-from kapi.handlers.discovery import Discovery
-from kapi.handlers.documents import plain_not_found, raw_json
-from kapi.handlers.health import Health
-from kapi.handlers.openapi import OpenApi
+from kapi.handlers.documents import version
+from kapi.handlers.documents.answers import plain_not_found, raw_json
+from kapi.handlers.documents.discovery import Discovery
+from kapi.handlers.documents.health import Health
+from kapi.handlers.documents.openapi import OpenApi
 from kapi.messages import Handler, Request, Response
 
 

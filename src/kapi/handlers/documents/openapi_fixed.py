@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from kapi.handlers.openapi_operations import BUILT_IN_TYPES, JSON, group_id, group_tag
+from kapi.handlers.documents.openapi_operations import BUILT_IN_TYPES, JSON, group_id, group_tag
 from kapi.schema.openapi import META, V3_REF
 
 Json = dict[str, Any]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kapi.handlers import spdy_frames as spdy
-from kapi.handlers.spdy_frames import (
+from kapi.handlers.proxying import spdy_frames as spdy
+from kapi.handlers.proxying.spdy_frames import (
     Data,
     Decoder,
     Encoder,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kapi.handlers.openapi_messages import Fields, Messages, Wrappers, fields, pair
+from kapi.handlers.documents.openapi_messages import Fields, Messages, Wrappers, fields, pair
 
 Json = dict[str, Any]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from kapi.handlers.discovery_documents import (
+from kapi.handlers.documents.discovery_documents import (
     CUSTOM_GROUP_PRIORITY,
     GROUP_PRIORITIES,
     Resources,

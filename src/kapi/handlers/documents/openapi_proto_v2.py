@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kapi.handlers.openapi_messages import Fields, Messages, Wrappers, field_of_bytes, fields, pair
+from kapi.handlers.documents.openapi_messages import (
+    Fields,
+    Messages,
+    Wrappers,
+    field_of_bytes,
+    fields,
+    pair,
+)
 
 Json = dict[str, Any]
 

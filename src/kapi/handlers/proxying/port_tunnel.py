@@ -8,8 +8,8 @@ https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/40
 from __future__ import annotations
 
 from kapi import errors
-from kapi.handlers import frames_websocket as websocket
-from kapi.handlers.forward import NotUpgraded, run_either, sent, spdy_call, status_error
+from kapi.handlers.proxying import frames_websocket as websocket
+from kapi.handlers.proxying.forward import NotUpgraded, run_either, sent, spdy_call, status_error
 from kapi.messages import Pipe, Request, Response
 from kapi.outgoing.client import Answer, Client
 from kapi.outgoing.dial import Endpoint

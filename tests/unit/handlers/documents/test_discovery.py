@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kapi.errors import ApiError
-from kapi.handlers import discovery_documents as documents
-from kapi.handlers.discovery import Discovery
+from kapi.handlers.documents import discovery_documents as documents
+from kapi.handlers.documents.discovery import Discovery
 from kapi.handlers.encoder import Encoder
 from kapi.kinds.catalog import Catalog
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request, Response

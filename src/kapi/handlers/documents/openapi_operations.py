@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kapi.handlers import openapi_parameters as query
+from kapi.handlers.documents import openapi_parameters as query
 from kapi.registry.resource import GroupVersionKind, ResourceType, Subresource, Version
 from kapi.schema.openapi import V3_REF
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from kapi import log
 from kapi.errors import quote
-from kapi.handlers.documents import TEXT, text
+from kapi.handlers.documents.answers import TEXT, text
 from kapi.messages import Handler, Request, Response
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"

@@ -14,9 +14,9 @@ from typing import Any
 
 from kapi import errors
 from kapi.clock import Entropy
-from kapi.handlers.forward import Forwarder, Forwarding
-from kapi.handlers.kubelets import Kubelets
-from kapi.handlers.proxy_links import Links
+from kapi.handlers.proxying.forward import Forwarder, Forwarding
+from kapi.handlers.proxying.kubelets import Kubelets
+from kapi.handlers.proxying.links import Links
 from kapi.handlers.target import Target
 from kapi.messages import Query, Request, Response
 from kapi.outgoing.dial import Endpoint

@@ -19,9 +19,9 @@ from typing import Any
 
 from kapi import errors
 from kapi.codec import json_format
-from kapi.handlers import frames_websocket as websocket
-from kapi.handlers.forward import NotUpgraded, spdy_call, status_error
-from kapi.handlers.remote_streams import RemoteStreams, StreamsFailed
+from kapi.handlers.proxying import frames_websocket as websocket
+from kapi.handlers.proxying.forward import NotUpgraded, spdy_call, status_error
+from kapi.handlers.proxying.remote_streams import RemoteStreams, StreamsFailed
 from kapi.messages import Pipe, Request, Response
 from kapi.outgoing.client import Answer, Call, Client, url_error
 from kapi.outgoing.dial import Endpoint

@@ -26,10 +26,10 @@ from kapi.codec.negotiate import (
     wants_pretty,
 )
 from kapi.errors import method_not_allowed, path_not_found
-from kapi.handlers import discovery_documents as documents
-from kapi.handlers.documents import encode, plain_not_found
+from kapi.handlers.documents import discovery_documents as documents
+from kapi.handlers.documents.answers import encode, plain_not_found
+from kapi.handlers.documents.merged_discovery import Remote, Remotes, Served, merged
 from kapi.handlers.encoder import Encoder
-from kapi.handlers.merged_discovery import Remote, Remotes, Served, merged
 from kapi.messages import Request, Response
 from kapi.registry.resource import ResourceTable
 

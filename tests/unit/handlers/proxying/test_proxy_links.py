@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kapi.handlers.proxy_links import Links
+from kapi.handlers.proxying.links import Links
 
 PREFIX = "/api/v1/namespaces/ns/services/web/proxy"
 LINKS = Links(PREFIX, "10.0.0.7:80", "localhost:8001")

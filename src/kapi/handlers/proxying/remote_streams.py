@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
-from kapi.handlers.spdy_frames import (
+from kapi.handlers.proxying.spdy_frames import (
     REFUSED_STREAM,
     Data,
     Decoder,

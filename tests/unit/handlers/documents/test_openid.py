@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from kapi.authentication.service_account_keys import KeySet
 from kapi.errors import ApiError
-from kapi.handlers.openid import openid_paths
+from kapi.handlers.documents.openid import openid_paths
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request
 
 KEYS = KeySet([ec.generate_private_key(ec.SECP256R1()).public_key()])

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
-from kapi.handlers import stream_translator as translator
-from kapi.handlers.stream_translator import V5, Sizes, Wanted, exit_code, internal_error, status_of
+from kapi.handlers.proxying import stream_translator as translator
+from kapi.handlers.proxying.stream_translator import (
+    V5,
+    Sizes,
+    Wanted,
+    exit_code,
+    internal_error,
+    status_of,
+)
 
 SUCCESS = {"metadata": {}, "status": "Success"}
 

@@ -7,12 +7,12 @@ import pytest
 
 from kapi.clock import SystemClock
 from kapi.errors import ApiError
-from kapi.handlers import version
-from kapi.handlers.discovery import Discovery
+from kapi.handlers.documents import version
+from kapi.handlers.documents.discovery import Discovery
+from kapi.handlers.documents.health import Check, Health, always_well
+from kapi.handlers.documents.openapi import OpenApi
+from kapi.handlers.documents.root_paths import Served, root_paths
 from kapi.handlers.encoder import Encoder
-from kapi.handlers.health import Check, Health, always_well
-from kapi.handlers.openapi import OpenApi
-from kapi.handlers.root_paths import Served, root_paths
 from kapi.kinds.catalog import Catalog
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request, Response
 from kapi.registry.resource import ResourceTable

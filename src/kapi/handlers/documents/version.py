@@ -13,7 +13,7 @@ from typing import Any
 import kapi
 from kapi.codec.negotiate import JSON, check_route
 from kapi.errors import method_not_allowed, path_not_found
-from kapi.handlers.documents import raw_json
+from kapi.handlers.documents.answers import raw_json
 from kapi.messages import Request, Response
 
 KUBERNETES = (1, 37, 2)  # the release whose API is served

@@ -2,7 +2,7 @@
 v2 for all.
 
 Building reads the packaged tables anew and keeps nothing, and may be done by another thread;
-`handlers/openapi.py` keeps the compressed bytes. `digest` tells whether a document would change
+`openapi.py` keeps the compressed bytes. `digest` tells whether a document would change
 without building it: that is what the index needs.
 """
 
@@ -14,15 +14,15 @@ from typing import Any
 
 import kapi
 from kapi.codec import json_format
-from kapi.handlers import openapi_fixed as paths_of
-from kapi.handlers.discovery_documents import Resources, served
-from kapi.handlers.openapi_operations import (
+from kapi.handlers.documents import openapi_fixed as paths_of
+from kapi.handlers.documents.discovery_documents import Resources, served
+from kapi.handlers.documents.openapi_operations import (
     DELETE_OPTIONS,
     WATCH_EVENT,
     Names,
     Paths,
 )
-from kapi.handlers.openapi_v2 import v2_path
+from kapi.handlers.documents.openapi_v2 import v2_path
 from kapi.registry.resource import ResourceTable, ResourceType, Version
 from kapi.schema.openapi import (
     OBJECT_META,

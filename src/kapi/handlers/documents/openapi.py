@@ -23,11 +23,11 @@ from kapi.clock import Clock
 from kapi.codec import json_format
 from kapi.codec.negotiate import JSON, matches, parse_accept
 from kapi.handlers.aside import Aside
-from kapi.handlers.documents import TEXT
-from kapi.handlers.merged_discovery import Remote, Remotes, merged_v2
-from kapi.handlers.openapi_documents import Documents
-from kapi.handlers.openapi_proto_v2 import encode_v2
-from kapi.handlers.openapi_proto_v3 import encode_v3
+from kapi.handlers.documents.answers import TEXT
+from kapi.handlers.documents.merged_discovery import Remote, Remotes, merged_v2
+from kapi.handlers.documents.openapi_documents import Documents
+from kapi.handlers.documents.openapi_proto_v2 import encode_v2
+from kapi.handlers.documents.openapi_proto_v3 import encode_v3
 from kapi.messages import Request, Response
 from kapi.registry.resource import ResourceTable
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kapi.handlers import frames_websocket as websocket
+from kapi.handlers.proxying import frames_websocket as websocket
 
 
 class Pieces:

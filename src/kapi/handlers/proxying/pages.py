@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterator
 
-from kapi.handlers.proxy_links import Links
+from kapi.handlers.proxying.links import Links
 from kapi.messages import AnswerBroken, ResponseBody
 from kapi.outgoing.client import Answer
 from kapi.outgoing.words import OutgoingError

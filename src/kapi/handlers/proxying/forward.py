@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from kapi import errors
-from kapi.handlers.proxy_links import Links
-from kapi.handlers.proxy_pages import rewritten
+from kapi.handlers.proxying.links import Links
+from kapi.handlers.proxying.pages import rewritten
 from kapi.messages import AnswerBroken, EmptyBody, Pipe, Request, Response, Tunnel
 from kapi.outgoing.client import Answer, Call, Client
 from kapi.outgoing.dial import Endpoint

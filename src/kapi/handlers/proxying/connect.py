@@ -16,11 +16,11 @@ from urllib.parse import quote_plus
 from kapi import errors
 from kapi.clock import Clock
 from kapi.handlers.decode import Json
-from kapi.handlers.forward import Forwarder, Forwarding, sent
-from kapi.handlers.kubelet_refusals import refusal
-from kapi.handlers.kubelets import Kubelets
-from kapi.handlers.port_tunnel import PortTunnel, is_tunnel
-from kapi.handlers.stream_translator import StreamTranslator, Wanted, is_translated
+from kapi.handlers.proxying.forward import Forwarder, Forwarding, sent
+from kapi.handlers.proxying.kubelet_refusals import refusal
+from kapi.handlers.proxying.kubelets import Kubelets
+from kapi.handlers.proxying.port_tunnel import PortTunnel, is_tunnel
+from kapi.handlers.proxying.stream_translator import StreamTranslator, Wanted, is_translated
 from kapi.handlers.target import Target
 from kapi.messages import AnswerBroken, Query, Request, Response
 from kapi.outgoing.client import Answer, Call, Client, url_error

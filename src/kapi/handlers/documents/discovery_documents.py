@@ -2,7 +2,7 @@
 out.
 
 Order is the real server's: groups by priority, then by name; versions by maturity and number;
-resources by name, each followed by its subresources. `handlers/discovery.py` serves and caches
+resources by name, each followed by its subresources. `discovery.py` serves and caches
 them. https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 """
 

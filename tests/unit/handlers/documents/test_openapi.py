@@ -12,10 +12,10 @@ import pytest
 
 from kapi.clock import SystemClock
 from kapi.handlers.aside import Aside
-from kapi.handlers.openapi import OpenApi
-from kapi.handlers.openapi_documents import Documents, with_embedded_fields
-from kapi.handlers.openapi_proto_v2 import encode_v2
-from kapi.handlers.openapi_proto_v3 import encode_v3
+from kapi.handlers.documents.openapi import OpenApi
+from kapi.handlers.documents.openapi_documents import Documents, with_embedded_fields
+from kapi.handlers.documents.openapi_proto_v2 import encode_v2
+from kapi.handlers.documents.openapi_proto_v3 import encode_v3
 from kapi.kinds.catalog import Catalog
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request, Response
 from kapi.registry.resource import GroupVersionKind, ResourceTable, Subresource, Version
