@@ -17,6 +17,8 @@ SIZE_BUCKETS = tuple(1000.0 * 10**i for i in range(7))
 ADMISSION_BUCKETS = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 25)
 POLICY_BUCKETS = (0.0000005, 0.001, 0.01, 0.1, 1)
 CONVERSION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 45, 60)
+WAIT_BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3)
+LEASE_BUCKETS = (10, 50, 100, 500, 1000, 2500, 5000)
 ATTEMPT_BUCKETS = tuple(0.001 * 2**i for i in range(15))
 
 _RESOURCE = ("verb", "group", "version", "resource", "subresource", "scope", "component")
@@ -58,9 +60,42 @@ SPECS = {
         _spec("apiserver_request_terminations_total", "counter", _R + " code",
               "Requests refused in self-defence: too many, or timed out."),
         _spec("apiserver_resource_objects", "gauge", "group resource", "Objects stored."),
-        _spec("apiserver_storage_size_bytes", "gauge", "storage_cluster_id", "Size of the store."),
+        _spec("apiserver_storage_size_bytes", "gauge", "storage_cluster_id",
+              "Size of the store; of each endpoint of etcd."),
+        _spec("apiserver_storage_events_received_total", "counter", "group resource",
+              "Changes that the store told of."),
+        _spec("apiserver_storage_list_total", "counter", "group resource storage index",
+              "Lists answered: by the watch cache, or by the store."),
+        _spec("apiserver_storage_list_fetched_objects_total", "counter",
+              "group resource storage index", "Objects looked at for lists."),
+        _spec("apiserver_storage_list_evaluated_objects_total", "counter",
+              "group resource storage", "Objects of the store that selectors were tried on."),
+        _spec("apiserver_storage_list_returned_objects_total", "counter",
+              "group resource storage", "Objects in answers to lists."),
+        _spec("etcd_requests_total", "counter", "operation group resource",
+              "Requests to etcd: get, list, create, update, delete."),
+        _spec("etcd_request_errors_total", "counter", "operation group resource",
+              "Requests to etcd that failed."),
+        _spec("etcd_request_duration_seconds", "histogram", "operation group resource",
+              "Time that requests to etcd took.", LATENCY_BUCKETS),
+        _spec("etcd_bookmark_total", "counter", "group resource",
+              "Notes of progress from etcd; its one watch is for all resources."),
+        _spec("etcd_lease_object_counts", "histogram", "",
+              "Keys that a lease of etcd was used for.", LEASE_BUCKETS),
         _spec("apiserver_watch_events_total", "counter", "group version resource",
               "Events sent to watchers."),
+        _spec("apiserver_watch_cache_resource_version", "gauge", "group resource",
+              "How far the watch cache is; the last 15 digits."),
+        _spec("apiserver_watch_cache_initializations_total", "counter", "group resource",
+              "How often the watch cache was filled anew."),
+        _spec("apiserver_watch_cache_consistent_read_total", "counter",
+              "group resource success fallback",
+              "Reads as of now: by the watch cache, or by the store where it lagged."),
+        _spec("apiserver_watch_cache_read_wait_seconds", "histogram", "group resource",
+              "How long reads waited for the watch cache; those that did not count as none.",
+              WAIT_BUCKETS),
+        _spec("apiserver_watch_cache_events_dispatched_total", "counter", "group resource",
+              "Events that the watch cache handed to its watchers."),
         _spec("apiserver_watch_cache_events_received_total", "counter", "group resource",
               "Events that the watch cache took from the store."),
         _spec("apiserver_admission_webhook_admission_duration_seconds", "histogram",

@@ -134,7 +134,13 @@ class Server:
         await cacher.caught_up(SETTLE_S)
         await core.restore_addresses()
         await cacher.caught_up(SETTLE_S)
-        watch_parts(self.metrics, cacher, storage)
+        watch_parts(
+            self.metrics,
+            cacher,
+            storage,
+            replicas.etcds(storage, self.options),
+            counts_objects=self.options.etcd_count_metric_poll_period > 0,
+        )
         self._tasks = await background.start(
             background.Dependencies(
                 options=self.options,

@@ -47,6 +47,11 @@ def probes_of(storage: Storage, options: Options, clock: Clock) -> list[Probe]:
     return [Probe(s, clock, alive_s=alive, ready_s=ready) for s in _etcds(storage)]
 
 
+def etcds(storage: Storage, options: Options) -> list[EtcdStorage]:
+    """The stores that are etcds, the main one first."""
+    return _etcds(storage) if options.etcd_servers else []
+
+
 def checks(probes: Sequence[Probe]) -> list[Check]:
     """The checks about them."""
     found = []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from kapi.cacher.demux import Demux
 from kapi.cacher.event import ADDED, DELETED, MODIFIED, Event, Item, Layout, Resource
 from kapi.cacher.history import History
+from kapi.cacher.reads import Reads
 from kapi.cacher.snapshot import Snapshot
 from kapi.errors import expired, internal_error
 from kapi.storage import interface as storage
@@ -65,11 +66,20 @@ class ResourceCache:
         self._aside: list[storage.Event] = []
         self._loaded_at = 0
         self.source = source
+        self.reads = Reads()
 
     @property
     def revision(self) -> int:
         """Everything up to it is in here."""
         return self.source.revision
+
+    async def wait_until(self, revision: int, timeout: float) -> bool:
+        """Whether everything up to `revision` is in here, within so many seconds."""
+        start = self.source.clock.monotonic()
+        try:
+            return await self.source.wait_until(revision, timeout)
+        finally:
+            self.reads.waits.observe(self.source.clock.monotonic() - start)
 
     def get(self, namespace: str, name: str) -> Item | None:
         return self.snapshot.get(namespace, name)
@@ -106,6 +116,7 @@ class ResourceCache:
         self.snapshot.load(items)
         self.history.clear(revision)
         self.changed = self._loaded_at = revision
+        self.reads.initializations += 1
         self.loaded.set()
         for observer in self._observers:
             observer.loaded(self)

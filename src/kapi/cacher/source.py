@@ -47,7 +47,7 @@ class Source:
 
     def __init__(self, storage: Storage, clock: Clock, timers: Timers) -> None:
         self.storage = storage
-        self._clock = clock
+        self.clock = clock
         self._timers = timers
         self.caches: dict[str, ResourceCache] = {}
         self.revision = 0  # all changes up to it are in the caches and with the watchers
@@ -146,7 +146,7 @@ class Source:
             # The store closed or failed: ask again, and do not claim to be fresh meanwhile.
             self.ready = False
             self.failures += 1
-            await self._clock.sleep(RETRY_S)
+            await self.clock.sleep(RETRY_S)
             await self._probe()
 
     async def _probe(self) -> None:
@@ -163,7 +163,7 @@ class Source:
             await self._load_all(replay=False)
         except StorageError as error:
             _log.warning("the store cannot be listed", error=str(error))
-            await self._clock.sleep(RETRY_S)
+            await self.clock.sleep(RETRY_S)
 
     async def _ingest(self, batch: Sequence[Event]) -> None:
         """Take in a batch; a turn for others between slices, never within a revision."""
@@ -228,7 +228,7 @@ class Source:
                     _log.warning(
                         "a resource cannot be listed", prefix=cache.prefix, error=str(error)
                     )
-                    await self._clock.sleep(RETRY_S)
+                    await self.clock.sleep(RETRY_S)
 
     async def _load_one(self, cache: ResourceCache) -> None:
         revision = await self.storage.current_revision()

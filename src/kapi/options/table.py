@@ -154,7 +154,7 @@ class Options:
     etcd_compaction_interval: float = _duration(300,
         "How much history the store keeps; 0: all of it.")
     etcd_count_metric_poll_period: float = _duration(60,
-        "Kept for command lines: objects are counted in the cache.")
+        "0: apiserver_resource_objects is not shown. Objects are counted in the cache at any time.")
     etcd_healthcheck_timeout: float = _duration(2,
         "How long etcd may take to answer before /livez and /healthz fail.", at_least(0.001))
     etcd_readycheck_timeout: float = _duration(2,

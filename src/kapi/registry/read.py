@@ -98,7 +98,7 @@ class Reader:
             except BadVersion as error:
                 raise ApiError(500, "", str(error)) from None
             if cache.source.revision < revision:
-                await self._reach(cache.source, revision)
+                await self._reach(cache, revision)
         elif not await self._fresh(cache):
             return await self._get_stored(cache, resource, namespace, name)
         item = cache.get(namespace, name)
@@ -133,13 +133,18 @@ class Reader:
         source = cache.source
         revision = await storage_call(source.storage.current_revision())
         if source.revision >= revision:
+            cache.reads.fresh += 1
             return True
-        return await source.wait_until(revision, WAIT_S)
+        if await cache.wait_until(revision, WAIT_S):
+            cache.reads.late += 1
+            return True
+        cache.reads.fallbacks += 1
+        return False
 
-    async def _reach(self, source: Source, revision: int) -> None:
+    async def _reach(self, cache: ResourceCache, revision: int) -> None:
         """Wait for a revision that a client named. Raises ApiError 504."""
-        if not await source.wait_until(revision, WAIT_S):
-            raise self.too_large(source, revision)
+        if not await cache.wait_until(revision, WAIT_S):
+            raise self.too_large(cache.source, revision)
 
     def too_large(self, source: Source, revision: int) -> ApiError:
         message = f"Too large resource version: {revision}, current: {source.revision}"
@@ -173,7 +178,7 @@ class Reader:
         if match == EXACT or (not match and options.limit):
             return await self._page_at(cache, listing, revision)
         if cache.source.revision < revision:
-            await self._reach(cache.source, revision)
+            await self._reach(cache, revision)
         return await self._cached_page(cache, listing, cache.source.revision)
 
     async def _next_page(
@@ -202,6 +207,11 @@ class Reader:
         items = listing.candidates(cache)
         if listing.start:
             items = items[bisect_left(items, listing.start_key, key=_key) :]
+        page = await self._picked(items, listing, revision)
+        cache.reads.cached.add(len(items), 0, len(page.items))
+        return page
+
+    async def _picked(self, items: Sequence[Item], listing: _Listing, revision: int) -> Page:
         match = listing.match
         if match is None:
             if not listing.limit or len(items) <= listing.limit:
@@ -223,8 +233,10 @@ class Reader:
         self, cache: ResourceCache, listing: _Listing, revision: int | None
     ) -> Page:
         """From the store, as of a revision or now."""
-        match, limit, found = listing.match, listing.limit, list[Item]()
+        limit, found = listing.limit, list[Item]()
+        match = listing.match
         start = listing.start_key.removesuffix("\0") if listing.start else ""
+        seen = 0
         while True:
             chunk = limit if match is None else max(limit, SCAN_RECORDS)
             try:
@@ -238,14 +250,17 @@ class Reader:
             except FutureRevision as error:
                 raise self.too_large(cache.source, revision or error.current_revision) from None
             revision = result.revision
+            seen += len(result.records)
             for at, record in enumerate(result.records):
                 item = _item(cache, record)
                 if match is None or match((item,)):
                     found.append(item)
                     if len(found) == limit:
                         left = len(result.records) - at - 1 + result.remaining
+                        cache.reads.stored.add(seen, seen, len(found))
                         return listing.page(found, revision, left)
             if not result.remaining:
+                cache.reads.stored.add(seen, seen, len(found))
                 return Page(found, revision)
             start = result.records[-1].key
 
@@ -271,7 +286,7 @@ class Reader:
             if not await self._fresh(cache):
                 raise errors.service_unavailable("the watch cache is not up to date", WAIT_RETRY_S)
         elif initial and cache.source.revision < wanted:
-            await cache.source.wait_until(wanted, WAIT_S)
+            await cache.wait_until(wanted, WAIT_S)
         namespace = namespace if resource.namespaced else ""
         listing = _Listing(resource, namespace, options)
         current = cache.source.revision

@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from kapi.clock import Clock
+from kapi.metrics import HistogramCell
 from kapi.storage import etcd_messages as messages
 from kapi.storage import keys
 from kapi.storage.etcd_client import (
@@ -35,6 +36,7 @@ from kapi.storage.etcd_client import (
 from kapi.storage.etcd_keys import KeySpace
 from kapi.storage.etcd_lease import Leases
 from kapi.storage.etcd_messages import KeyValue, TxnAnswer
+from kapi.storage.etcd_newest import Newest
 from kapi.storage.etcd_watch import Follower, compact_revision, history
 from kapi.storage.interface import (
     AlreadyExists,
@@ -48,6 +50,7 @@ from kapi.storage.interface import (
     Unavailable,
 )
 from kapi.storage.keys import check_key
+from kapi.storage.requests import Requests
 from kapi.storage.watch import Hub, Page
 
 # Records asked for at once: some 6 MB of pods.
@@ -77,6 +80,7 @@ class EtcdStorage:
         self, client: EtcdClient, settings: EtcdSettings, clock: Clock, revision: int
     ) -> None:
         self.client = client
+        self.requests = Requests(clock)
         self._space = KeySpace(settings.prefix)
         self._leases = Leases(client, clock, settings.lifetimes)
         self._hub = Hub(self._replay, revision, shared_root=keys.ROOT)
@@ -84,13 +88,11 @@ class EtcdStorage:
         self._compact_revision = 0  # as far as is known here
         self._delivered: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._writes: set[asyncio.Task[Any]] = set()
-        self._asked = 0
-        self._asking: asyncio.Task[int] | None = None
-        self._next: asyncio.Task[int] | None = None
+        self._newest = Newest(client)
         self._loop = asyncio.get_running_loop()
         self._following = self._loop.create_task(self._follower.run(self._hub), name="etcd-watch")
         self._closed: asyncio.Future[None] | None = None
-        self.database_bytes = 0  # of the member that is asked, as last seen
+        self.sizes: dict[str, int] = {}  # bytes of the database by endpoint, as last seen
 
     # -- reads ------------------------------------------------------------------------------------
 
@@ -102,7 +104,8 @@ class EtcdStorage:
         if outer is None:
             await self._check_readable(revision)
             return None
-        answer = await self._range(messages.range_request(outer, revision=revision or 0), revision)
+        asked = self._range(messages.range_request(outer, revision=revision or 0), revision)
+        answer = await self.requests.timed("get", key, asked)
         return _record(key, answer.kvs[0]) if answer.kvs else None
 
     async def list(
@@ -126,7 +129,8 @@ class EtcdStorage:
         while True:
             wanted = min(limit - len(records), PAGE_RECORDS) if limit else PAGE_RECORDS
             request = messages.range_request(start, end, limit=wanted, revision=at)
-            answer = await self._range(request, revision, attempt=PAGE_S)
+            asked = self._range(request, revision, attempt=PAGE_S)
+            answer = await self.requests.timed("list", prefix, asked)
             at = at or answer.revision
             for kv in answer.kvs:
                 key = self._space.inner(kv.key)
@@ -139,7 +143,7 @@ class EtcdStorage:
 
     async def current_revision(self) -> int:
         self._check_open()
-        revision = max(await self._ask(), self._hub.revision)
+        revision = max(await self._newest.revision(), self._hub.revision)
         if revision > self._hub.revision:
             self._follower.want(revision)
         return revision
@@ -178,8 +182,9 @@ class EtcdStorage:
             put = messages.put_op(outer, value, lease=lease)
             try:
                 return await self._txn(
-                    messages.if_revision(outer, expected), put, messages.range_op(outer)
-                )
+                    "update" if expected else "create", key,
+                    messages.if_revision(outer, expected), put, messages.range_op(outer),
+                )  # fmt: skip
             except EtcdRefused as error:
                 if LEASE_GONE not in error.text or not self._leases.forget(lease):
                     raise
@@ -196,6 +201,8 @@ class EtcdStorage:
         if outer is None:
             raise NotFound(key)
         answer = await self._txn(
+            "delete",
+            key,
             messages.if_revision(outer, expected_revision or -1),
             messages.delete_op(outer),
             messages.range_op(outer),
@@ -236,9 +243,12 @@ class EtcdStorage:
                 if wanted <= revision and not future.done():
                     future.set_result(None)
 
-    async def _txn(self, compare: bytes, success: bytes, failure: bytes) -> TxnAnswer:
+    async def _txn(
+        self, operation: str, key: str, compare: bytes, success: bytes, failure: bytes
+    ) -> TxnAnswer:
         request = messages.txn_request(compare, success, failure)
-        return messages.txn_answer(await self.client.write("KV/Txn", request))
+        sent = self.client.write("KV/Txn", request)
+        return messages.txn_answer(await self.requests.timed(operation, key, sent))
 
     def _check_done(self, key: str, answer: TxnAnswer) -> None:
         if not answer.succeeded:
@@ -286,32 +296,6 @@ class EtcdStorage:
 
     # -- asking etcd ------------------------------------------------------------------------------
 
-    async def _ask(self) -> int:
-        """etcd's revision now. One question is under way at a time; who comes meanwhile shares the
-        next one, for the one under way may be older than what the caller has seen."""
-        if self._asking is None:
-            self._asking = self._loop.create_task(self._question())
-            self._asking.add_done_callback(retrieved)
-            return await asyncio.shield(self._asking)
-        if self._next is None:
-            self._next = self._loop.create_task(self._question_after(self._asking))
-            self._next.add_done_callback(retrieved)
-        return await asyncio.shield(self._next)
-
-    async def _question_after(self, earlier: asyncio.Task[int]) -> int:
-        await asyncio.wait((earlier,))
-        self._asking, self._next = self._next, None
-        return await self._question()
-
-    async def _question(self) -> int:
-        try:
-            self._asked += 1
-            data = await self.client.read("KV/Range", messages.range_request(b"\0"))
-            return messages.revision_of(data)
-        finally:
-            if self._next is None:
-                self._asking = None
-
     async def _range(
         self, request: bytes, revision: int | None, *, attempt: float = 0
     ) -> messages.RangeAnswer:
@@ -352,10 +336,9 @@ class EtcdStorage:
         if self._writes:
             await asyncio.wait([*self._writes])
         self._hub.close()
-        others = [t for t in (self._following, self._asking, self._next) if t is not None]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
+        await self._newest.close()
         await self.client.close()
         self._closed.set_result(None)
 
@@ -363,16 +346,22 @@ class EtcdStorage:
         return {
             "revision": self._hub.revision,
             "compact_revision": self._compact_revision,
-            "database_bytes": self.database_bytes,
+            "database_bytes": max(self.sizes.values(), default=0),
             "watches": len(self._hub),
             "queued_writes": len(self._writes),
             "connected": int(self._follower.connected),
             "streams": self._follower.streams,
             "failovers": self.client.failovers,
-            "revision_reads": self._asked,
+            "revision_reads": self._newest.asked,
             "progress_requests": self._follower.progress_requests,
+            "progress_answers": self._follower.progress_answers,
             "leases": self._leases.granted,
         }
+
+    @property
+    def lease_keys(self) -> HistogramCell:
+        """How many keys each lease was used for."""
+        return self._leases.used
 
     def trouble(self) -> str:
         """What is wrong with the connection to etcd; "" if nothing is."""

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from kapi.clock import Clock
+from kapi.metric_specs import LEASE_BUCKETS
+from kapi.metrics import HistogramCell
 from kapi.storage import etcd_messages as messages
 from kapi.storage.etcd_client import EtcdClient
 
@@ -36,6 +38,7 @@ class Leases:
         self._leases: dict[int, _Lease] = {}  # by lifetime
         self._locks: dict[int, asyncio.Lock] = {}
         self.granted = 0
+        self.used = HistogramCell([float(bound) for bound in LEASE_BUCKETS])  # keys of each
 
     async def lease_for(self, key: str) -> int:
         """The id of a lease; 0 for keys that stay. Raises Unavailable."""
@@ -62,6 +65,8 @@ class Leases:
                 data = await self._client.read(
                     "Lease/LeaseGrant", messages.lease_grant_request(longer)
                 )
+                if lease is not None:
+                    self.used.observe(lease.keys)
                 lease = _Lease(messages.lease_grant_answer(data), now + longer)
                 self._leases[seconds] = lease
                 self.granted += 1

@@ -6,18 +6,19 @@ The checks of the server must not block, so etcd is asked beside them, about onc
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Final
 
 from kapi.clock import Clock
-from kapi.storage import etcd_messages as messages
 from kapi.storage.etcd import EtcdStorage
+from kapi.storage.etcd_rpc import RpcError
+from kapi.storage.etcd_watch import status
 from kapi.storage.interface import StorageError
 
 # Between two questions, in seconds, unless a timeout is shorter.
 EVERY_S: Final = 1.0
 # Between two looks at the size of the database, as on the real server.
 MEASURE_S: Final = 30.0
+MEASURE_TIMEOUT_S: Final = 1.0
 
 
 class Probe:
@@ -56,15 +57,17 @@ class Probe:
         self.ready = problem or _late(took, self._ready_s) or self._storage.trouble()
 
     async def _measure(self) -> None:
-        """Now and then: how large the database is."""
+        """Now and then: how large the database is, by each of the endpoints."""
         if self.ready or self._clock.monotonic() < self._measured + MEASURE_S:
             return
         self._measured = self._clock.monotonic()
-        with contextlib.suppress(StorageError):
-            answer = messages.status_answer(
-                await self._storage.client.read("Maintenance/Status", b"")
-            )
-            self._storage.database_bytes = answer.db_size
+        sizes = self._storage.sizes
+        for member in self._storage.client.members:
+            try:
+                async with asyncio.timeout(MEASURE_TIMEOUT_S):
+                    sizes[member.url] = (await status(member)).db_size
+            except (TimeoutError, RpcError, OSError):
+                sizes.pop(member.url, None)
 
 
 def _late(took: float, allowed: float) -> str:

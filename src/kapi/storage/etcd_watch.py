@@ -70,6 +70,7 @@ class Follower:
         self.connected = False
         self.streams = 0
         self.progress_requests = 0
+        self.progress_answers = 0
 
     def want(self, revision: int) -> None:
         """Somebody waits until this revision is delivered."""
@@ -113,7 +114,7 @@ class Follower:
         self._moved()
 
     async def _stream(self, member: Member, hub: Hub) -> None:
-        answer = await _status(member)
+        answer = await status(member)
         progress = tells_progress(answer.version)
         first, end = (self._space.root, after(self._space.root)) if progress else EVERYTHING
         call = member.stream("Watch/Watch")
@@ -141,6 +142,7 @@ class Follower:
                 hub.deliver(events)
             hub.advance(answer.changes[-1].kv.mod_revision)
         elif progress and not answer.created:
+            self.progress_answers += 1
             hub.advance(answer.revision)
         self._moved()
 
@@ -155,7 +157,8 @@ class Follower:
                 await self._clock.sleep(PROGRESS_S)
 
 
-async def _status(member: Member) -> messages.StatusAnswer:
+async def status(member: Member) -> messages.StatusAnswer:
+    """What a member says of itself. Raises RpcError, OSError."""
     if not member.up:
         await member.connect(CONNECT_S)
     data = await member.unary("Maintenance/Status", b"", timeout=ANSWER_S)
@@ -222,7 +225,7 @@ async def _history(
     client: EtcdClient, space: KeySpace, prefix: str, after_revision: int, upto: int
 ) -> Page:
     member = client.member
-    progress = tells_progress((await _status(member)).version)
+    progress = tells_progress((await status(member)).version)
     first, end = (space.root, after(space.root)) if progress else EVERYTHING
     call = member.stream("Watch/Watch")
     found: list[Event] = []
