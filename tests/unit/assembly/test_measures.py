@@ -146,10 +146,13 @@ def test_how_the_cache_is_read() -> None:
     assert f"{waits}_sum{{{labels}}} 3.8\n" in text
     assert f"{waits}_count{{{labels}}} 5\n" in text
     lists = "apiserver_storage_list"
-    at = '{group="apps",index="",resource="deployments",storage="{}"}'
-    assert f"{lists}_total{at.format('watchcache')} 2\n" in text
-    assert f"{lists}_fetched_objects_total{at.format('watchcache')} 150\n" in text
-    assert f"{lists}_total{at.format('kapi')} 1\n" in text
-    at = at.replace('index="",', "")
-    assert f"{lists}_returned_objects_total{at.format('watchcache')} 60\n" in text
-    assert f"{lists}_evaluated_objects_total{at.format('kapi')} 500\n" in text
+    for place, served, fetched, evaluated, returned in (
+        ("watchcache", 2, 150, 0, 60),
+        ("kapi", 1, 500, 500, 7),
+    ):
+        at = f'{{{labels},storage="{place}"}}'
+        indexed = f'{{group="apps",index="",resource="deployments",storage="{place}"}}'
+        assert f"{lists}_total{indexed} {served}\n" in text
+        assert f"{lists}_fetched_objects_total{indexed} {fetched}\n" in text
+        assert f"{lists}_evaluated_objects_total{at} {evaluated}\n" in text
+        assert f"{lists}_returned_objects_total{at} {returned}\n" in text
