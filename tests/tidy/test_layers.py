@@ -71,6 +71,7 @@ ROOMS: Mapping[str, tuple[frozenset[str], ...]] = {
                 "access cluster definitions devices storage workloads",
             ),
         ),
+        ("registry", ("allocation patches",)),
         ("routing", ("chain mux", "verbs", "front")),
     )
 }

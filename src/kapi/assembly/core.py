@@ -13,12 +13,12 @@ from kapi.admission.quotas.gate import QuotaGate
 from kapi.assembly import identity
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
-from kapi.registry.allocate import ServiceAllocation
+from kapi.registry.allocation.allocate import ServiceAllocation
+from kapi.registry.allocation.shared import SharedAllocation
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
 from kapi.registry.in_process import InProcess
 from kapi.registry.read import Reader
-from kapi.registry.shared_allocation import SharedAllocation
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
 

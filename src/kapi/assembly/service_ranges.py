@@ -11,10 +11,10 @@ from kapi import log
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
 from kapi.options.table import Options
-from kapi.registry.allocate import ServiceAllocation
-from kapi.registry.ip_objects import GROUP, PLURAL
-from kapi.registry.port_range import PortRange
-from kapi.registry.shared_allocation import Objects, SharedAllocation
+from kapi.registry.allocation.allocate import ServiceAllocation
+from kapi.registry.allocation.ip_objects import GROUP, PLURAL
+from kapi.registry.allocation.port_range import PortRange
+from kapi.registry.allocation.shared import Objects, SharedAllocation
 from kapi.storage.interface import Storage
 
 IP_ADDRESSES = (GROUP, PLURAL)

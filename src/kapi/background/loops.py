@@ -35,11 +35,11 @@ from kapi.kinds.definitions import apiextensions
 from kapi.kinds.server import apiregistration
 from kapi.options.table import Options
 from kapi.registry import list_options
-from kapi.registry.allocate import ServiceAllocation
+from kapi.registry.allocation.allocate import ServiceAllocation
+from kapi.registry.allocation.shared import SharedAllocation
 from kapi.registry.in_process import InProcess
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
-from kapi.registry.shared_allocation import SharedAllocation
 from kapi.storage.compaction import Compactor
 from kapi.storage.interface import Storage
 

@@ -18,7 +18,7 @@ from kapi.controllers.server_endpoints import ServerEndpoints
 from kapi.errors import ApiError
 from kapi.handlers.documents.health import Check
 from kapi.options.table import Options
-from kapi.registry.shared_allocation import SharedAllocation
+from kapi.registry.allocation.shared import SharedAllocation
 from kapi.storage.interface import Storage, StorageError
 from kapi.storage.parts import parts_of
 

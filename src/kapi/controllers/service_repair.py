@@ -21,9 +21,9 @@ from typing import Any, Protocol
 from kapi import log
 from kapi.clock import Clock, Entropy, rfc3339_micro
 from kapi.errors import ApiError
-from kapi.registry.addresses import ip_family
-from kapi.registry.allocate import service_addresses, service_ports
-from kapi.registry.ip_objects import canonical, of_service, reference_to
+from kapi.registry.allocation.addresses import ip_family
+from kapi.registry.allocation.allocate import service_addresses, service_ports
+from kapi.registry.allocation.ip_objects import canonical, of_service, reference_to
 from kapi.schema.scalars import parse_time
 from kapi.storage.interface import StorageError
 
@@ -142,7 +142,7 @@ class Objects(Protocol):
 
 
 class Allocation(Protocol):
-    """What is repaired with: `registry/allocate.py`."""
+    """What is repaired with: `registry/allocation/allocate.py`."""
 
     async def hold_again(self, text: str, reference: Json) -> None:
         """The object of an address that a service has. Raises ApiError."""

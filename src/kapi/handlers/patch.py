@@ -24,11 +24,11 @@ from kapi.messages import Request, Response
 from kapi.registry.applying import Applier
 from kapi.registry.change import Change
 from kapi.registry.go_text import go_text
-from kapi.registry.json_patch import json_patch, unprocessable
-from kapi.registry.merge_patch import merge_patch
 from kapi.registry.options import WriteOptions, write_options
+from kapi.registry.patches.json_patch import json_patch, unprocessable
+from kapi.registry.patches.merge_patch import merge_patch
+from kapi.registry.patches.strategic_merge import strategic_merge
 from kapi.registry.resource import GroupVersionKind
-from kapi.registry.strategic_merge import strategic_merge
 from kapi.registry.versions import Versions
 from kapi.registry.write import Writer
 from kapi.schema.structural import Schema

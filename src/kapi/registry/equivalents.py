@@ -18,7 +18,7 @@ from kapi.codec import json_format
 from kapi.codec.json_format import JsonSyntaxError
 from kapi.registry.conversion import ConversionFailed
 from kapi.registry.edits import copied
-from kapi.registry.json_patch import NotApplicable, applied
+from kapi.registry.patches.json_patch import NotApplicable, applied
 from kapi.registry.resource import ResourceTable, ResourceType, Subresource, Version
 from kapi.registry.scale import STANDARD, to_scale
 from kapi.registry.versions import Versions

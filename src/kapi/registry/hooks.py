@@ -1,10 +1,10 @@
 """Hooks around the write itself: what must be reserved before an object is stored and given back
 if it is not.
 
-Allocation of addresses and ports is the case (`registry/allocate.py`). A number must never be free
-while a stored object has it. So what begins with the first step that others can see runs to its
-end, also when the request is given up meanwhile; and where the store cannot say whether it wrote,
-everything stays reserved until it is counted anew.
+Allocation of addresses and ports is the case (`registry/allocation/allocate.py`). A number must
+never be free while a stored object has it. So what begins with the first step that others can see
+runs to its end, also when the request is given up meanwhile; and where the store cannot say whether
+it wrote, everything stays reserved until it is counted anew.
 """
 
 from __future__ import annotations

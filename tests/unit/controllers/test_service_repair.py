@@ -8,7 +8,7 @@ from typing import Any
 from kapi.clock import Entropy, rfc3339
 from kapi.controllers.service_repair import GRACE_S, ServiceRepair, findings
 from kapi.errors import ApiError
-from kapi.registry.ip_objects import ip_object, reference_to
+from kapi.registry.allocation.ip_objects import ip_object, reference_to
 
 Json = dict[str, Any]
 RANGES = [ip_network("10.0.0.0/24"), ip_network("fd00::/112")]

@@ -1,7 +1,7 @@
 """Service and Endpoints: defaults, what a change of type takes along, validation, tables.
 
-Addresses and ports are reserved by `registry/allocate.py`, before this strategy prepares and
-validates.
+Addresses and ports are reserved by `registry/allocation/allocate.py`, before this strategy prepares
+and validates.
 https://kubernetes.io/docs/reference/kubernetes-api/service-resources/service-v1/
 """
 
@@ -26,8 +26,7 @@ from kapi.kinds.network.load_balancers import (
 )
 from kapi.kinds.shared import checks
 from kapi.registry import names
-from kapi.registry.resource import Column
-from kapi.registry.service_fields import (
+from kapi.registry.allocation.service_fields import (
     NO_ADDRESS,
     cluster_ip_errors,
     drop_type_dependent,
@@ -35,6 +34,7 @@ from kapi.registry.service_fields import (
     headless,
     needs_health_check,
 )
+from kapi.registry.resource import Column
 from kapi.registry.strategy import Context, Strategy
 
 Json = dict[str, Any]

@@ -26,7 +26,8 @@ from kapi.kinds.pods.mounts import validate_devices, validate_mounts
 from kapi.kinds.pods.resources import validate_resize_policy, validate_resources
 from kapi.kinds.pods.security import validate_security_context
 from kapi.kinds.shared import checks
-from kapi.registry import addresses, names
+from kapi.registry import names
+from kapi.registry.allocation import addresses
 
 Json = dict[str, Any]
 Findings = list[FieldError]

@@ -14,7 +14,7 @@ from kapi.errors import FieldError
 from kapi.kinds.pods.security import identity
 from kapi.kinds.pods.updates import annotation_changes
 from kapi.kinds.shared import checks
-from kapi.registry import addresses
+from kapi.registry.allocation import addresses
 
 Json = dict[str, Any]
 Findings = list[FieldError]

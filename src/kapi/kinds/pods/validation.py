@@ -37,7 +37,8 @@ from kapi.kinds.pods.security import (
 )
 from kapi.kinds.pods.volumes import validate_volumes
 from kapi.kinds.shared import checks
-from kapi.registry import addresses, names, object_meta
+from kapi.registry import names, object_meta
+from kapi.registry.allocation import addresses
 
 Json = dict[str, Any]
 Findings = list[FieldError]

@@ -25,25 +25,25 @@ from kapi.errors import (
     too_long,
 )
 from kapi.registry import names
-from kapi.registry.addresses import (
+from kapi.registry.allocation.addresses import (
     canonical_cidr as canonical_cidr,
 )
-from kapi.registry.addresses import (
+from kapi.registry.allocation.addresses import (
     canonical_ip as canonical_ip,
 )
-from kapi.registry.addresses import (
+from kapi.registry.allocation.addresses import (
     cidr as cidr,
 )
-from kapi.registry.addresses import (
+from kapi.registry.allocation.addresses import (
     ip as ip,
 )
-from kapi.registry.addresses import (
+from kapi.registry.allocation.addresses import (
     non_special_ip as non_special_ip,
 )
-from kapi.registry.addresses import (
+from kapi.registry.allocation.addresses import (
     parse_cidr as parse_cidr,
 )
-from kapi.registry.addresses import (
+from kapi.registry.allocation.addresses import (
     parse_ip as parse_ip,
 )
 from kapi.schema.quantity import QuantityError

@@ -13,14 +13,14 @@ import pytest
 
 from kapi.clock import Entropy
 from kapi.errors import ApiError, already_exists, service_unavailable
-from kapi.registry.allocate import (
+from kapi.registry.allocation.allocate import (
     Reservation,
     ServiceAllocation,
     service_addresses,
     service_ports,
 )
+from kapi.registry.allocation.ip_objects import ip_object
 from kapi.registry.hooks import Occupied
-from kapi.registry.ip_objects import ip_object
 
 Json = dict[str, Any]
 V4, V6 = "10.96.0.0/16", "fd00:10::/112"

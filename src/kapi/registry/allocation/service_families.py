@@ -1,7 +1,7 @@
 """Which address families a service has: from its policy, its addresses, its families and the
 cluster's.
 
-Called by `registry/allocate.py` before anything is reserved, and visible in a dry run too.
+Called by `allocate.py` before anything is reserved, and visible in a dry run too.
 https://kubernetes.io/docs/concepts/services-networking/dual-stack/
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kapi.errors import FieldError, invalid, invalid_value
-from kapi.registry import addresses
-from kapi.registry import service_fields as fields
+from kapi.registry.allocation import addresses
+from kapi.registry.allocation import service_fields as fields
 
 Json = dict[str, Any]
 

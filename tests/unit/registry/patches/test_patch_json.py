@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kapi.errors import ApiError
-from kapi.registry import json_patch as module
-from kapi.registry.json_patch import json_patch
+from kapi.registry.patches import json_patch as module
+from kapi.registry.patches.json_patch import json_patch
 
 DOC: dict[str, Any] = {
     "metadata": {"name": "p", "labels": {"b": "2", "a/x": "1", "t~": "3"}},

@@ -2,7 +2,7 @@
 
 The real server's `servicenodeports`: a RangeAllocation whose data is a bitmap, as the bytes of a
 big number: bit n is the port n above the first. Every change is a compare-and-set of the whole
-object. It is not served; `registry/shared_allocation.py` alone uses it.
+object. It is not served; `registry/allocation/shared.py` alone uses it.
 https://github.com/kubernetes/kubernetes/tree/master/pkg/registry/core/service/portallocator
 """
 

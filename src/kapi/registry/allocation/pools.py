@@ -1,6 +1,6 @@
 """Sets of numbers that are handed out once: the addresses of a range, the ports of nodes.
 
-Used by `registry/allocate.py`. Nothing here awaits; one event loop, so no locks.
+Used by `allocate.py`. Nothing here awaits; one event loop, so no locks.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import ipaddress
 
 from kapi.clock import Entropy
-from kapi.registry import addresses
-from kapi.registry.addresses import Network
+from kapi.registry.allocation import addresses
+from kapi.registry.allocation.addresses import Network
 
 # The lower part of a range is left to explicit requests as long as the upper has room
 # (KEP-3070, KEP-3682).

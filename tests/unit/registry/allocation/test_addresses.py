@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kapi.registry import addresses
+from kapi.registry.allocation import addresses
 
 
 @pytest.mark.parametrize(

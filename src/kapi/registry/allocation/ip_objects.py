@@ -2,7 +2,7 @@
 after it left it.
 
 So whoever sees a service sees the objects of its addresses, and a crash leaves at most an object
-without its service, which the next start removes. Used by `registry/allocate.py`.
+without its service, which the next start removes. Used by `allocate.py`.
 https://kubernetes.io/docs/reference/networking/virtual-ips/#ip-address-objects
 """
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from kapi import log
 from kapi.errors import ApiError
-from kapi.registry import addresses
+from kapi.registry.allocation import addresses
 from kapi.registry.hooks import Occupied
 
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kapi.errors import ApiError
 from kapi.kinds.shared.types import TypeTable
 from kapi.registry.go_text import go_text
-from kapi.registry.strategic_merge import strategic_merge
+from kapi.registry.patches.strategic_merge import strategic_merge
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]

@@ -20,7 +20,7 @@ from typing import Any
 
 from kapi.errors import ApiError, bad_request
 from kapi.registry.go_text import go_text, go_type
-from kapi.registry.json_patch import json_type, unprocessable
+from kapi.registry.patches.json_patch import json_type, unprocessable
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]

@@ -1,6 +1,6 @@
 """The fields of a service spec that hang together: type, addresses, families, ports, policies.
 
-Pure. Used by `registry/allocate.py`, which fills them, and by the strategy of services, which
+Pure. Used by `allocate.py`, which fills them, and by the strategy of services, which
 validates them.
 https://kubernetes.io/docs/concepts/services-networking/dual-stack/
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kapi.errors import FieldError, duplicate, invalid_value, not_supported, required
-from kapi.registry import addresses
+from kapi.registry.allocation import addresses
 
 Json = dict[str, Any]
 

@@ -25,22 +25,22 @@ from typing import Any
 
 from kapi.clock import Entropy
 from kapi.errors import ApiError, internal_error, invalid, invalid_value
-from kapi.registry import addresses
-from kapi.registry import service_fields as fields
-from kapi.registry.addresses import Network
-from kapi.registry.hooks import Occupied
-from kapi.registry.ip_objects import GROUP as IP_GROUP
-from kapi.registry.ip_objects import PLURAL as IP_PLURAL
-from kapi.registry.ip_objects import (
+from kapi.registry.allocation import addresses
+from kapi.registry.allocation import service_fields as fields
+from kapi.registry.allocation.addresses import Network
+from kapi.registry.allocation.ip_objects import GROUP as IP_GROUP
+from kapi.registry.allocation.ip_objects import PLURAL as IP_PLURAL
+from kapi.registry.allocation.ip_objects import (
     IpObjects,
     Objects,
     canonical,
     of_service,
     reference_to,
 )
-from kapi.registry.pools import Addresses, AllocationError, Ports
+from kapi.registry.allocation.pools import Addresses, AllocationError, Ports
+from kapi.registry.allocation.service_families import settle_families
+from kapi.registry.hooks import Occupied
 from kapi.registry.resource import ResourceType
-from kapi.registry.service_families import settle_families
 
 Json = dict[str, Any]
 

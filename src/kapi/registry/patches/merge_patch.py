@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from kapi.errors import bad_request
-from kapi.registry.json_patch import json_type, unprocessable
+from kapi.registry.patches.json_patch import json_type, unprocessable
 
 _NOT_A_PATCH = "invalid JSON patch"
 

@@ -17,10 +17,9 @@ from typing import Any, Final, Protocol
 
 from kapi import log
 from kapi.clock import Clock, Entropy
-from kapi.registry.addresses import Network
-from kapi.registry.allocate import ServiceAllocation, service_addresses, service_ports
-from kapi.registry.hooks import Occupied
-from kapi.registry.ip_objects import (
+from kapi.registry.allocation.addresses import Network
+from kapi.registry.allocation.allocate import ServiceAllocation, service_addresses, service_ports
+from kapi.registry.allocation.ip_objects import (
     GROUP,
     PLURAL,
     IpObjects,
@@ -28,7 +27,8 @@ from kapi.registry.ip_objects import (
     of_service,
     reference_to,
 )
-from kapi.registry.port_range import PortRange
+from kapi.registry.allocation.port_range import PortRange
+from kapi.registry.hooks import Occupied
 from kapi.registry.resource import ResourceType
 from kapi.schema.scalars import parse_time
 

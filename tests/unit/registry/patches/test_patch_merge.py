@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kapi.errors import ApiError
-from kapi.registry.merge_patch import merge_patch
+from kapi.registry.patches.merge_patch import merge_patch
 
 
 @pytest.mark.parametrize(

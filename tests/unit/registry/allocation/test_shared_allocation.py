@@ -12,9 +12,9 @@ import pytest
 from kapi import errors
 from kapi.clock import Entropy, rfc3339
 from kapi.errors import ApiError
+from kapi.registry.allocation.port_range import KEY, PortRange
+from kapi.registry.allocation.shared import GRACE_S, LOOKS, SharedAllocation
 from kapi.registry.hooks import Occupied
-from kapi.registry.port_range import KEY, PortRange
-from kapi.registry.shared_allocation import GRACE_S, LOOKS, SharedAllocation
 from kapi.storage.memory import MemoryStorage
 
 Json = dict[str, Any]
