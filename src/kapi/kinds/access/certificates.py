@@ -29,7 +29,7 @@ from kapi.errors import (
 )
 from kapi.kinds.server.apiregistration import any_name
 from kapi.kinds.shared import cells, checks, signers
-from kapi.kinds.shared.bases import Plain
+from kapi.kinds.shared.bases import METADATA, Plain
 from kapi.kinds.shared.texts import described
 from kapi.registry import names
 from kapi.registry.resource import Column
@@ -59,7 +59,10 @@ _BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----\s*?\n(.*?)-----END \1-----", re.
 class SigningRequestStrategy(Plain):
     unowned = (("spec",),)
     name_rule = staticmethod(names.path_segment)
-    sets: Mapping[str, Sequence[Path]] = MappingProxyType({"approval": (("status", "conditions"),)})
+    # Whoever decides may say so in the metadata, too, but not touch what was issued.
+    sets: Mapping[str, Sequence[Path]] = MappingProxyType(
+        {"approval": (("status", "conditions"), *METADATA)}
+    )
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         if old is None:

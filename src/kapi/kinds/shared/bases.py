@@ -10,13 +10,13 @@ Json = dict[str, Any]
 
 SPEC_ONLY: tuple[Path, ...] = (("spec",),)
 # What metav1.ResetObjectMetaForStatus puts back.
-SPEC_AND_METADATA: tuple[Path, ...] = (
-    ("spec",),
+METADATA: tuple[Path, ...] = (
     ("metadata", "labels"),
     ("metadata", "annotations"),
     ("metadata", "finalizers"),
     ("metadata", "ownerReferences"),
 )
+SPEC_AND_METADATA: tuple[Path, ...] = (("spec",), *METADATA)
 
 
 class Plain(Strategy):
