@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from commits import Beside
 from rows import Result
 
 BUSY_WORTH_SAYING = 0.15  # share of the machine that others used, from which on it is said
@@ -22,6 +23,7 @@ class Report:
     results: dict[str, dict[str, Result]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     pipeline: dict[str, dict[str, float]] = field(default_factory=dict)  # by server
+    beside: list[Beside] = field(default_factory=list)  # creates on etcd and its commits
     skipped: list[str] = field(default_factory=list)
 
     def add(self, row: str, title: str, server: str, result: Result) -> None:
@@ -38,6 +40,7 @@ class Report:
                     for row, by_server in self.results.items()
                 },
                 "pipeline": self.pipeline,
+                "beside": [asdict(each) for each in self.beside],
                 "skipped": self.skipped,
                 "failures": self.failures,
             },
@@ -48,6 +51,7 @@ class Report:
         lines = ["# Benchmark", "", _machine(), ""]
         lines += self._table()
         lines += self._ratios()
+        lines += self._beside()
         lines += self._pipeline()
         lines += [f"- failed: {text}" for text in self.failures]
         lines += [f"- skipped: {text}" for text in self.skipped]
@@ -90,6 +94,20 @@ class Report:
                 )
             lines.append("")
         return lines
+
+    def _beside(self) -> list[str]:
+        if not self.beside:
+            return []
+        lines = [
+            "Create a pod on etcd, beside a bare transaction of the same size in the same etcd:",
+            "",
+            "| clients | create p50 | p99 | commit p50 | p99 | beyond the commit |",
+            "|---:|---:|---:|---:|---:|---:|",
+        ]
+        for b in self.beside:
+            times = (b.create_p50, b.create_p99, b.commit_p50, b.commit_p99, b.more)
+            lines.append(f"| {b.clients} | " + " | ".join(f"{t:.2f} ms" for t in times) + " |")
+        return [*lines, ""]
 
     def _pipeline(self) -> list[str]:
         if not self.pipeline:

