@@ -1,10 +1,10 @@
 """The store in etcd, which other servers may share: any number of kapi, and kube-apiserver.
 
 Writes are transactions that compare the revision a key was last written at, as the real server's. A
-write is answered when its event has come back on the watch (`etcd_watch.py`), so what holds for
-every `Storage` holds here: who was answered finds the change in every watch and read of this
-process. `current_revision` asks etcd, since others write, too; callers that come while it is asked
-share the next question.
+write is answered when its event is in every watch (`etcd_delivery.py`), so what holds for every
+`Storage` holds here: who was answered finds the change in every watch and read of this process.
+`current_revision` asks etcd, since others write, too; callers that come while it is asked share the
+next question.
 
 Keys that shall end by themselves (events, the leases of servers) get a lease of etcd by their
 prefix.
@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
@@ -33,6 +31,7 @@ from kapi.storage.etcd_client import (
     EtcdSettings,
     retrieved,
 )
+from kapi.storage.etcd_delivery import Delivery
 from kapi.storage.etcd_keys import KeySpace
 from kapi.storage.etcd_lease import Leases
 from kapi.storage.etcd_messages import KeyValue, TxnAnswer
@@ -50,14 +49,15 @@ from kapi.storage.interface import (
     Unavailable,
 )
 from kapi.storage.keys import check_key
+from kapi.storage.recent import Recent
 from kapi.storage.requests import Requests
 from kapi.storage.watch import Hub, Page
 
 # Records asked for at once: some 6 MB of pods.
 PAGE_RECORDS: Final = 2_000
 PAGE_S: Final = 15.0
-# How long an answer to a write waits for its event; then the watch is broken, and reads ask etcd.
-EVENT_S: Final = 3.0
+# Bytes of records whose next change may be told before the watch brings it.
+RECENT_BYTES_MAX: Final = 4 * 1024 * 1024
 # How long a start waits for etcd, as the real server.
 START_S: Final = 20.0
 
@@ -84,9 +84,10 @@ class EtcdStorage:
         self._space = KeySpace(settings.prefix)
         self._leases = Leases(client, clock, settings.lifetimes)
         self._hub = Hub(self._replay, revision, shared_root=keys.ROOT)
-        self._follower = Follower(client, self._space, clock, self._moved)
+        self._delivery = Delivery(self._hub)
+        self._recent = Recent(RECENT_BYTES_MAX)
+        self._follower = Follower(client, self._space, clock, self._delivery.moved, self._recent)
         self._compact_revision = 0  # as far as is known here
-        self._delivered: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._writes: set[asyncio.Task[Any]] = set()
         self._newest = Newest(client)
         self._loop = asyncio.get_running_loop()
@@ -106,7 +107,12 @@ class EtcdStorage:
             return None
         asked = self._range(messages.range_request(outer, revision=revision or 0), revision)
         answer = await self.requests.timed("get", key, asked)
-        return _record(key, answer.kvs[0]) if answer.kvs else None
+        if not answer.kvs:
+            return None
+        record = _record(key, answer.kvs[0])
+        if revision is None:
+            self._recent.see(record)
+        return record
 
     async def list(
         self,
@@ -162,6 +168,7 @@ class EtcdStorage:
         answer = await self._put(key, outer, value, 0)
         if not answer.succeeded:
             raise AlreadyExists(key)
+        self._told(Event("create", key, value, answer.revision, None))
         return answer.revision
 
     async def update(self, key: str, value: bytes, *, expected_revision: int) -> int:
@@ -171,8 +178,11 @@ class EtcdStorage:
         outer = self._space.outer(key)
         if outer is None:
             raise NotFound(key)
+        before = self._recent.get(key)
         answer = await self._put(key, outer, value, expected_revision or -1)
         self._check_done(key, answer)
+        if before is not None and before.revision == expected_revision:
+            self._told(Event("update", key, value, answer.revision, before))
         return answer.revision
 
     async def _put(self, key: str, outer: bytes, value: bytes, expected: int) -> TxnAnswer:
@@ -208,7 +218,9 @@ class EtcdStorage:
             messages.range_op(outer),
         )
         self._check_done(key, answer)
-        removed.append(_record(key, answer.kvs[0]))
+        before = _record(key, answer.kvs[0])
+        removed.append(before)
+        self._told(Event("delete", key, before.value, answer.revision, before))
         return answer.revision
 
     async def _unbroken(self, write: Coroutine[Any, Any, int]) -> int:
@@ -226,22 +238,13 @@ class EtcdStorage:
 
     async def _seen(self, write: Coroutine[Any, Any, int]) -> int:
         revision = await write
-        if self._hub.revision < revision:
-            future: asyncio.Future[None] = self._loop.create_future()
-            self._delivered.append((revision, future))
-            with contextlib.suppress(TimeoutError):  # then fresh reads find it in etcd
-                async with asyncio.timeout(EVENT_S):
-                    await future
+        await self._delivery.until(revision)
         return revision
 
-    def _moved(self) -> None:
-        """The hub has gone on: answer the writes whose events were delivered."""
-        waiting, revision = self._delivered, self._hub.revision
-        if waiting:
-            self._delivered = deque(item for item in waiting if item[0] > revision)
-            for wanted, future in waiting:
-                if wanted <= revision and not future.done():
-                    future.set_result(None)
+    def _told(self, event: Event) -> None:
+        """A change that etcd said it has made."""
+        self._recent.learn(event)
+        self._delivery.tell(event)
 
     async def _txn(
         self, operation: str, key: str, compare: bytes, success: bytes, failure: bytes
@@ -355,6 +358,7 @@ class EtcdStorage:
             "revision_reads": self._newest.asked,
             "progress_requests": self._follower.progress_requests,
             "progress_answers": self._follower.progress_answers,
+            "events_at_once": self._delivery.at_once,
             "leases": self._leases.granted,
         }
 

@@ -70,6 +70,7 @@ class WatchAnswer:
     compact_revision: int
     reason: str
     changes: Sequence[Change]
+    left_out: bool = False  # it had changes, but all were known
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,14 +263,17 @@ def txn_answer(data: bytes) -> TxnAnswer:
     return TxnAnswer(revision, succeeded, kvs)
 
 
-def watch_answer(data: bytes) -> WatchAnswer:
+def watch_answer(data: bytes, *, known: int = 0) -> WatchAnswer:
+    """An answer up to the revision `known` has nothing new: its changes are left out."""
     revision = watch_id = compact_revision = 0
-    created = canceled = False
+    created = canceled = left_out = False
     reason = ""
     changes = []
     for number, a, b in _fields(data, 0, len(data)):
         if number == 11:
-            changes.append(_change(data, a, b))
+            left_out = revision <= known  # the header comes first
+            if not left_out:
+                changes.append(_change(data, a, b))
         elif number == 1:
             revision = _header_revision(data, a, b)
         elif number == 2:
@@ -282,7 +286,9 @@ def watch_answer(data: bytes) -> WatchAnswer:
             compact_revision = int64(a)
         elif number == 6:
             reason = data[a:b].decode(errors="replace")
-    return WatchAnswer(revision, watch_id, created, canceled, compact_revision, reason, changes)
+    return WatchAnswer(
+        revision, watch_id, created, canceled, compact_revision, reason, changes, left_out
+    )
 
 
 def _change(data: bytes, at: int, end: int) -> Change:

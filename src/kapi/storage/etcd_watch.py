@@ -25,6 +25,7 @@ from kapi.storage.etcd_keys import EVERYTHING, KeySpace, after
 from kapi.storage.etcd_messages import Change, WatchAnswer
 from kapi.storage.etcd_rpc import Call, RpcError
 from kapi.storage.interface import Compacted, Event, Record, Unavailable
+from kapi.storage.recent import Recent
 from kapi.storage.watch import BATCH_EVENTS_MAX, Hub, Page
 
 # How often progress is asked for while somebody waits, in seconds; the real server's is 0.1.
@@ -58,10 +59,16 @@ class Follower:
     """The main stream. `run` is a task; `hub` is told everything on the event loop."""
 
     def __init__(
-        self, client: EtcdClient, space: KeySpace, clock: Clock, moved: Callable[[], None]
+        self,
+        client: EtcdClient,
+        space: KeySpace,
+        clock: Clock,
+        moved: Callable[[], None],
+        recent: Recent,
     ) -> None:
-        """`moved` is called when the hub has gone on."""
+        """`moved` is called when the hub has gone on; `recent` learns of every change."""
         self._moved = moved
+        self._recent = recent
         self._client = client
         self._space = space
         self._clock = clock
@@ -127,7 +134,9 @@ class Follower:
             asking = asyncio.get_running_loop().create_task(self._ask(call, hub, on=progress))
             try:
                 while True:
-                    self._take(await _read(call, None), hub, progress=progress)
+                    data = await call.read()
+                    found = messages.watch_answer(_there(data), known=hub.revision)
+                    self._take(found, hub, progress=progress)
             finally:
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
@@ -137,11 +146,15 @@ class Follower:
     def _take(self, answer: WatchAnswer, hub: Hub, *, progress: bool) -> None:
         _check(answer)
         if answer.changes:
-            events = convert(answer.changes, self._space)
+            # What was written here may have been told before.
+            fresh = [c for c in answer.changes if c.kv.mod_revision > hub.revision]
+            events = convert(fresh, self._space)
             if events:
                 hub.deliver(events)
+                for event in events:
+                    self._recent.learn(event)
             hub.advance(answer.changes[-1].kv.mod_revision)
-        elif progress and not answer.created:
+        elif progress and not answer.created and not answer.left_out:
             self.progress_answers += 1
             hub.advance(answer.revision)
         self._moved()
@@ -165,15 +178,19 @@ async def status(member: Member) -> messages.StatusAnswer:
     return messages.status_answer(data)
 
 
-async def _read(call: Call, seconds: float | None) -> WatchAnswer:
+async def _read(call: Call, seconds: float) -> WatchAnswer:
     try:
         async with asyncio.timeout(seconds):
             data = await call.read()
     except TimeoutError:
         raise _Gone("no answer on the watch") from None
+    return messages.watch_answer(_there(data))
+
+
+def _there(data: bytes | None) -> bytes:
     if data is None:
         raise _Gone("the watch was ended")
-    return messages.watch_answer(data)
+    return data
 
 
 def _check(answer: WatchAnswer) -> None:

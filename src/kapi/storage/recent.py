@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from kapi.storage.interface import Record
+from kapi.storage.interface import Event, Record
 
 # What a record counts beside its value: its key, the objects and the entry.
 OVERHEAD_BYTES = 400
@@ -31,6 +31,23 @@ class Recent:
         while self._bytes > self._bytes_max:
             _, oldest = self._records.popitem(last=False)
             self._bytes -= len(oldest.value) + OVERHEAD_BYTES
+
+    def see(self, record: Record) -> None:
+        """A record that was read; perhaps it is older than what is known."""
+        known = self._records.get(record.key)
+        if known is None or known.revision < record.revision:
+            self.put(record)
+
+    def learn(self, event: Event) -> None:
+        """What a change leaves under its key."""
+        if event.type == "delete":
+            known = self._records.get(event.key)
+            if known is not None and known.revision < event.revision:
+                self.drop(event.key)
+            return
+        before = event.previous
+        created = event.revision if before is None else before.create_revision
+        self.see(Record(event.key, event.value, event.revision, created))
 
     def drop(self, key: str) -> None:
         record = self._records.pop(key, None)
