@@ -118,7 +118,7 @@ async def test_each_store_has_its_checks(tmp_path: Path) -> None:
         async with served(main, other) as one:
             verbose = await one.client("GET", "/readyz?verbose")
             assert verbose.body.startswith(
-                b"[+]ping ok\n[+]etcd ok\n[+]etcd-readiness ok\n"
+                b"[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]etcd-readiness ok\n"
                 b"[+]etcd-override-0 ok\n[+]etcd-override-readiness-0 ok\n[+]informer-sync ok\n"
             )
             other.freeze()

@@ -20,7 +20,7 @@ from kapi.filters.wait_group import WaitGroup
 from kapi.flowcontrol.flow_schema import Classifier
 from kapi.handlers.aside import Aside
 from kapi.handlers.documents.discovery import Discovery
-from kapi.handlers.documents.health import Check, Health, always_well
+from kapi.handlers.documents.health import Check, Health
 from kapi.handlers.documents.openapi import OpenApi
 from kapi.handlers.documents.root_paths import Served, root_paths
 from kapi.handlers.encoder import Encoder
@@ -29,6 +29,7 @@ from kapi.metrics import Metrics
 from kapi.options.table import Options
 from kapi.registry.resource import ResourceTable
 from kapi.routing.chain import Dependencies, build_chain
+from kapi.routing.health_checks import health_checks
 from kapi.routing.mux import Mux
 from kapi.routing.verbs import VerbDependencies, build_verbs
 
@@ -87,7 +88,7 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
                 d.table, lambda: _address(options), encoder, d.aggregation.documents
             ),
             openapi=OpenApi(d.table, clock, d.aggregation.documents, d.aggregation.proxy, d.aside),
-            health=Health(_checks(d)),
+            health=_health(d),
             metrics=d.metrics.render,
             others=openid(options, who),
         )
@@ -122,23 +123,11 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
     return handler, mux
 
 
-def _checks(d: FrontDependencies) -> list[Check]:
-    store = Check("etcd", lambda: "" if d.cacher.ready else "the store does not answer")
-    return [
-        Check("ping", always_well),
-        *(d.store_checks or [store]),
-        Check(
-            "informer-sync",
-            lambda: "" if d.cacher.ready else "the cache is not complete",
-            live=False,
-        ),
-        Check("poststarthook/rbac/bootstrap-roles", always_well),
-        Check(
-            "shutdown",
-            lambda: "process is shutting down" if d.stopping() else "",
-            live=False,
-        ),
-    ]
+def _health(d: FrontDependencies) -> Health:
+    checks = health_checks(
+        d.options, d.store_checks, cache_ready=lambda: d.cacher.ready, stopping=d.stopping
+    )
+    return Health(checks)
 
 
 def _address(options: Options) -> str:
