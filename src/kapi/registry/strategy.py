@@ -9,7 +9,7 @@ only what its schema cannot say.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ class Context:
     version: str  # the version the client wrote in
     user: UserInfo
     now: float  # seconds since the epoch
+    warned: list[str] = field(default_factory=list)  # what `prepare` has to warn of
 
 
 class Strategy:

@@ -255,6 +255,8 @@ class Writer:
     ) -> None:
         strategy, meta = change.resource.strategy, stored["metadata"]
         strategy.prepare(stored, current, context)
+        for text in context.warned:
+            change.warn(text)
         counts = change.resource.generation and not change.unmanaged
         uncounted = strategy.uncounted(change.version.name)
         exact = change.resource.custom

@@ -13,8 +13,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
+from kapi.codec import json_scanner
 from kapi.errors import (
     FieldError,
     field_forbidden,
@@ -22,6 +21,7 @@ from kapi.errors import (
     required,
     too_long,
 )
+from kapi.kinds.cluster.key_pairs import key_pair_problem
 from kapi.kinds.cluster.quotas import LimitRangeStrategy, ResourceQuotaStrategy, limit_defaults
 from kapi.kinds.shared import cells, checks
 from kapi.kinds.shared.amounts import rounding
@@ -98,9 +98,9 @@ class SecretStrategy(Strategy):
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         out: list[FieldError] = []
         if old is not None:
+            out += checks.immutable(obj.get("type", ""), old.get("type", ""), "type")
             if old.get("immutable"):
                 out += _frozen(obj, old, ("data",))
-            out += checks.immutable(obj.get("type", ""), old.get("type", ""), "type")
         data = obj.get("data") or {}
         size = 0
         for key, value in data.items():
@@ -109,6 +109,17 @@ class SecretStrategy(Strategy):
         if size > SECRET_BYTES_MAX:
             out.append(too_long("data", SECRET_BYTES_MAX))
         return out + _typed_secret(obj.get("type", ""), data, obj["metadata"])
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        if obj.get("type") != "kubernetes.io/tls":
+            return []
+        data = obj.get("data") or {}
+        problem = key_pair_problem(_plain(data.get("tls.crt")), _plain(data.get("tls.key")))
+        return [problem] if problem else []
+
+
+def _plain(encoded: str | None) -> bytes:
+    return base64.b64decode(encoded or "")
 
 
 _NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -154,27 +165,13 @@ def json_object_problem(encoded: str | None) -> str:
     except (binascii.Error, ValueError):
         return "illegal base64 data at input byte 0"
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        if not text.strip():
-            return "unexpected end of JSON input"
-        return _syntax_problem(text.decode(errors="replace"))
+        value = json_scanner.parse(text, exact=True)
+    except json_scanner.JsonSyntaxError as error:
+        return str(error)
     if value is None or isinstance(value, dict):
         return ""
     found = {bool: "bool", str: "string", list: "array"}.get(type(value), "number")
     return f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
-
-
-def _syntax_problem(text: str) -> str:
-    stripped = text.lstrip(" \t\r\n")
-    first = stripped[:1]
-    if first in ("{", "["):
-        return "unexpected end of JSON input"
-    return f"invalid character {_go_rune(first)} looking for beginning of value"
-
-
-def _go_rune(char: str) -> str:
-    return "'\\''" if char == "'" else "'" + char + "'"
 
 
 # -- service accounts, namespaces ---------------------------------------------------------------
@@ -192,7 +189,7 @@ class ServiceAccountStrategy(Strategy):
         key = "kubernetes.io/enforce-mountable-secrets"
         annotations = obj["metadata"].get("annotations") or {}
         before = (old or {}).get("metadata", {}).get("annotations") or {}
-        if key in annotations and (old is None or annotations[key] != before.get(key)):
+        if key in annotations and key not in before:
             return [
                 f"metadata.annotations[{key}]: deprecated in v1.32+; prefer separate namespaces "
                 "to isolate access to "

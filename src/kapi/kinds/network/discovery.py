@@ -13,6 +13,7 @@ from kapi.kinds.shared import cells, checks
 from kapi.kinds.shared.bases import Plain
 from kapi.kinds.shared.texts import described
 from kapi.registry import names
+from kapi.registry.allocation.addresses import ip_warnings
 from kapi.registry.resource import Column
 from kapi.registry.strategy import Context, Strategy
 
@@ -22,6 +23,7 @@ GROUP = "discovery.k8s.io"
 _PACKAGE = "io.k8s.api.discovery.v1."
 ENDPOINTS_MAX, ADDRESSES_MAX, PORTS_MAX, HINTS_MAX = 1000, 100, 20000, 8
 _TYPES = ("FQDN", "IPv4", "IPv6")
+_CONTROLLERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
 
 
 def _port_defaults(port: Json) -> None:
@@ -62,8 +64,16 @@ class EndpointSliceStrategy(Plain):
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         if obj.get("addressType") == "FQDN":
-            return ["addressType: FQDN endpoints are deprecated"]
-        return []
+            return ["spec.addressType: FQDN endpoints are deprecated"]
+        labels = obj["metadata"].get("labels") or {}
+        if labels.get("endpointslice.kubernetes.io/managed-by") in _CONTROLLERS:
+            return []
+        return [
+            warning
+            for i, endpoint in enumerate(obj.get("endpoints") or ())
+            for k, address in enumerate(endpoint.get("addresses") or ())
+            for warning in ip_warnings(address, f"endpoints[{i}].addresses[{k}]")
+        ]
 
 
 def _addresses(obj: Json | None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kapi.errors import FieldError, required
 from kapi.kinds.shared import checks
+from kapi.registry.allocation.addresses import ip_warnings
 from kapi.registry.strategy import Context, Strategy
 
 Json = dict[str, Any]
@@ -40,6 +41,18 @@ class EndpointsStrategy(Strategy):
             for k, port in enumerate(ports):
                 out += _endpoint_port(port, f"{path}.ports[{k}]", len(ports) > 1)
         return out
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        labels = obj["metadata"].get("labels") or {}
+        if labels.get("endpoints.kubernetes.io/managed-by") == "endpoint-controller":
+            return []
+        return [
+            warning
+            for i, subset in enumerate(obj.get("subsets") or ())
+            for name in ("addresses", "notReadyAddresses")
+            for k, address in enumerate(subset.get(name) or ())
+            for warning in ip_warnings(address.get("ip", ""), f"subsets[{i}].{name}[{k}].ip")
+        ]
 
 
 def _endpoint_address(address: Json, path: str, known: list[str]) -> list[FieldError]:

@@ -11,6 +11,7 @@ from typing import Any
 from kapi.errors import FieldError, field_forbidden, invalid_value, required
 from kapi.kinds.shared import checks
 from kapi.registry import names
+from kapi.registry.allocation.addresses import ip_warnings
 
 Json = dict[str, Any]
 
@@ -89,3 +90,13 @@ def ingress_status(item: Json, path: str, old: list[str]) -> list[FieldError]:
             text = "must be a DNS name, not an IP address"
             out.append(invalid_value(f"{path}.hostname", host, text))
     return out
+
+
+def ingress_warnings(obj: Json) -> list[str]:
+    """Of the addresses of a load balancer, in the status of a Service or Ingress."""
+    balancer = (obj.get("status") or {}).get("loadBalancer") or {}
+    return [
+        warning
+        for i, item in enumerate(balancer.get("ingress") or ())
+        for warning in ip_warnings(item.get("ip", ""), f"status.loadBalancer.ingress[{i}]")
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported, required
 from kapi.kinds.shared import checks
+from kapi.registry.allocation.addresses import cidr_warnings
 from kapi.registry.strategy import Context, Strategy
 
 Json = dict[str, Any]
@@ -43,6 +44,17 @@ class NetworkPolicyStrategy(Strategy):
         for i, kind in enumerate(types):
             if kind not in _TYPES:
                 out.append(not_supported(f"spec.policyTypes[{i}]", kind, _TYPES))
+        return out
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        out: list[str] = []
+        for direction, peers in (("ingress", "from"), ("egress", "to")):
+            for i, rule in enumerate((obj.get("spec") or {}).get(direction) or ()):
+                for j, peer in enumerate(rule.get(peers) or ()):
+                    block, path = peer.get("ipBlock") or {}, f"spec.{direction}[{i}].{peers}[{j}]"
+                    out += cidr_warnings(block.get("cidr", ""), f"{path}.ipBlock.cidr")
+                    for k, text in enumerate(block.get("except") or ()):
+                        out += cidr_warnings(text, f"{path}.ipBlock.except[{k}]")
         return out
 
 

@@ -17,7 +17,7 @@ from kapi.errors import (
     too_long,
 )
 from kapi.kinds.network import networking_columns
-from kapi.kinds.network.load_balancers import ingress_status
+from kapi.kinds.network.load_balancers import ingress_status, ingress_warnings
 from kapi.kinds.network.network_policies import NetworkPolicyStrategy, policy_defaults
 from kapi.kinds.network.networking_columns import GROUP
 from kapi.kinds.shared import checks
@@ -55,6 +55,8 @@ class IngressStrategy(Strategy):
         return out + _ingress(spec, (old or {}).get("spec") or {})
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        if context.subresource == "status":
+            return ingress_warnings(obj)
         if old is not None or _CLASS_ANNOTATION not in (obj["metadata"].get("annotations") or {}):
             return []
         return [

@@ -20,12 +20,14 @@ from kapi.errors import (
 from kapi.kinds.network import endpoints, service_columns
 from kapi.kinds.network.load_balancers import (
     ONLY_LOAD_BALANCER,
+    ingress_warnings,
     load_balancer_class,
     load_balancer_status,
     source_ranges,
 )
 from kapi.kinds.shared import checks
 from kapi.registry import names
+from kapi.registry.allocation.addresses import cidr_warnings, ip_warnings
 from kapi.registry.allocation.service_fields import (
     NO_ADDRESS,
     cluster_ip_errors,
@@ -107,7 +109,9 @@ class ServiceStrategy(Strategy):
         return out + _service(obj, old["spec"] if old else None)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
-        return [] if context.subresource else _service_warnings(obj)
+        if context.subresource == "status":
+            return ingress_warnings(obj)
+        return _service_warnings(obj)
 
 
 def _service(service: Json, old: Json | None) -> list[FieldError]:
@@ -317,19 +321,40 @@ def _service_warnings(obj: Json) -> list[str]:
         out.append(
             f"annotation {_TOPOLOGY_KEYS[0]} is deprecated, please use {_TOPOLOGY_KEYS[1]} instead"
         )
+    if not headless(spec) and spec["type"] != "ExternalName" and spec.get("clusterIP"):
+        out += _listed_ips(spec, "clusterIPs")
     if headless(spec):
-        for name in ("loadBalancerIP", "externalIPs"):
-            if spec.get(name):
-                out.append(f'spec.{name} is ignored when spec.clusterIP is "None"')
+        out += [
+            f"spec.{name} is ignored for headless services"
+            for name in ("loadBalancerIP", "externalIPs")
+            if spec.get(name)
+        ]
         if spec.get("sessionAffinity") not in (None, "", "None"):
             out.append("spec.SessionAffinity is ignored for headless services")
+    out += _listed_ips(spec, "externalIPs")
+    if spec.get("loadBalancerIP"):
+        out += ip_warnings(spec["loadBalancerIP"], "spec.loadBalancerIP")
+    for i, text in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        out += cidr_warnings(text, f"spec.loadBalancerSourceRanges[{i}]")
     if spec.get("externalIPs") and spec["type"] == "ExternalName":
         out.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
     elif spec.get("externalIPs") and not headless(spec):
         out.append(
             "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
         )
+    if spec.get("externalName") and spec["type"] != "ExternalName":
+        out.append('spec.externalName is ignored when spec.type is not "ExternalName"')
+    if spec.get("trafficDistribution") == "PreferClose":
+        out.append('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
     return out
+
+
+def _listed_ips(spec: Json, name: str) -> list[str]:
+    return [
+        warning
+        for i, address in enumerate(spec.get(name) or ())
+        for warning in ip_warnings(address, f"spec.{name}[{i}]")
+    ]
 
 
 DEFAULTS: Mapping[str, Any] = {

@@ -17,6 +17,7 @@ from kapi.kinds.pods import cells as pod_cells
 from kapi.kinds.pods import defaults as pod_defaults
 from kapi.kinds.pods import status as pod_status
 from kapi.kinds.pods import updates as pod_updates
+from kapi.kinds.pods.profiles import app_armor_matches, seccomp_matches, take_app_armor
 from kapi.kinds.pods.replicas import validate_replica_status
 from kapi.kinds.pods.resources import qos_class
 from kapi.kinds.pods.templates import (
@@ -55,12 +56,11 @@ class PodStrategy(Strategy):
             status["qosClass"] = qos_class(spec)
             obj["status"] = status
             _merge_label_keys(obj)
+            context.warned.extend(take_app_armor(obj))
         elif context.subresource == "resize":
             obj["spec"] = pod_updates.keep_only_resources(spec, old.get("spec") or {})
         elif context.subresource == "status":
-            before = (old.get("status") or {}).get("qosClass")
-            if before:
-                obj.setdefault("status", {})["qosClass"] = before
+            pod_status.keep(obj.setdefault("status", {}), old.get("status") or {})
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         if context.subresource == "binding":
@@ -78,6 +78,8 @@ class PodStrategy(Strategy):
         return out + pod_updates.validate_pod_change(obj, old)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        if context.subresource == "status":
+            return pod_status.address_warnings(obj.get("status") or {})
         if old is not None:
             return []
         return name_warnings(obj, old, "the Pod's hostname") + pod_warnings(obj)
@@ -112,17 +114,19 @@ def _only_on_create(obj: Json) -> list[FieldError]:
     if spec.get("nodeName") and spec.get("schedulingGates"):
         text = "cannot be set until all schedulingGates have been cleared"
         out.append(errors.field_forbidden("spec.nodeName", text))
-    return out
+    annotations = obj["metadata"].get("annotations") or {}
+    out += seccomp_matches(annotations, spec, "spec")
+    return out + app_armor_matches(annotations, spec, "spec")
 
 
 def _merge_label_keys(pod: Json) -> None:
-    """`matchLabelKeys` of affinity terms become requirements with the values of the pod's own
-    labels.
+    """`matchLabelKeys` of affinity terms and spread constraints become requirements with the
+    values of the pod's own labels.
     """
-    affinity = (pod.get("spec") or {}).get("affinity")
-    if not affinity:
-        return
-    labels = pod["metadata"].get("labels") or {}
+    spec, labels = pod.get("spec") or {}, pod["metadata"].get("labels") or {}
+    for constraint in spec.get("topologySpreadConstraints") or ():
+        _add_requirements(constraint, labels)
+    affinity = spec.get("affinity") or {}
     for kind in ("podAffinity", "podAntiAffinity"):
         terms = affinity.get(kind) or {}
         for term in terms.get("requiredDuringSchedulingIgnoredDuringExecution") or ():

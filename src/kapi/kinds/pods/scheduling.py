@@ -245,7 +245,8 @@ def validate_spread(constraints: Sequence[Json], path: str) -> Findings:
             policy = constraint.get(field)
             if policy is not None and policy not in _INCLUSION:
                 out.append(errors.not_supported(f"{where}.{field}", policy, _INCLUSION))
-        out += _spread_keys(constraint, f"{where}.matchLabelKeys")
+        if constraint.get("matchLabelKeys"):
+            out += _match_keys(constraint, where)
         out += checks.label_selector(constraint.get("labelSelector"), f"{where}.labelSelector")
     return out
 
@@ -259,25 +260,6 @@ def _min_domains(value: int | None, action: str, path: str) -> Findings:
     if action != "DoNotSchedule":
         text = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
         out.append(errors.invalid_value(path, value, text))
-    return out
-
-
-def _spread_keys(constraint: Json, path: str) -> Findings:
-    keys = constraint.get("matchLabelKeys")
-    if not keys:
-        return []
-    out: Findings = []
-    selector = constraint.get("labelSelector")
-    if selector is None:
-        text = "must not be specified when labelSelector is not set"
-        out.append(errors.field_forbidden(path, text))
-    selected = set((selector or {}).get("matchLabels") or ())
-    selected |= {e.get("key", "") for e in (selector or {}).get("matchExpressions") or ()}
-    for i, key in enumerate(keys):
-        out += checks.qualified_name(key, f"{path}[{i}]")
-        if key in selected:
-            text = "exists in both matchLabelKeys and labelSelector"
-            out.append(errors.invalid_value(f"{path}[{i}]", key, text))
     return out
 
 

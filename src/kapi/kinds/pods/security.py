@@ -63,7 +63,7 @@ def validate_security_context(context: Json, path: str, host_users: bool) -> Fin
     if context.get("windowsOptions") is not None:
         out += validate_windows_options(context["windowsOptions"], f"{path}.windowsOptions")
     if context.get("appArmorProfile") is not None:
-        out += _app_armor(context["appArmorProfile"], f"{path}.appArmorProfile")
+        out += app_armor(context["appArmorProfile"], f"{path}.appArmorProfile")
     return out
 
 
@@ -97,7 +97,8 @@ def _seccomp(profile: Json, path: str) -> Findings:
     return out
 
 
-def _app_armor(profile: Json, path: str) -> Findings:
+def app_armor(profile: Json, path: str) -> Findings:
+    """A profile in a field."""
     kind, local, where = profile.get("type", ""), profile.get("localhostProfile"), ""
     where = f"{path}.localhostProfile"
     if kind == "Localhost":
@@ -188,7 +189,7 @@ def validate_pod_security_context(context: Json, spec: Json, path: str) -> Findi
     if context.get("windowsOptions") is not None:
         out += validate_windows_options(context["windowsOptions"], f"{path}.windowsOptions")
     if context.get("appArmorProfile") is not None:
-        out += _app_armor(context["appArmorProfile"], f"{path}.appArmorProfile")
+        out += app_armor(context["appArmorProfile"], f"{path}.appArmorProfile")
     out += _enumerated(context, "supplementalGroupsPolicy", _SUPPLEMENTAL, path)
     return out + _enumerated(context, "seLinuxChangePolicy", _SELINUX_CHANGE, path)
 

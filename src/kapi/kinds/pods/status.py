@@ -60,6 +60,32 @@ def validate_status_change(new: Json, old: Json) -> Findings:
     return out
 
 
+def keep(status: Json, before: Json) -> None:
+    """What a status that a client writes may not take away: clients forget newer fields."""
+    if before.get("qosClass"):
+        status["qosClass"] = before["qosClass"]
+    if not status.get("observedGeneration") and before.get("observedGeneration"):
+        status["observedGeneration"] = before["observedGeneration"]
+    observed: dict[str, list[int]] = {}
+    for condition in before.get("conditions") or ():
+        generation = condition.get("observedGeneration", 0)
+        observed.setdefault(condition.get("type", ""), []).append(generation)
+    for condition in status.get("conditions") or ():
+        earlier = observed.get(condition.get("type", ""))
+        generation = earlier.pop(0) if earlier else 0
+        if generation and not condition.get("observedGeneration"):
+            condition["observedGeneration"] = generation
+
+
+def address_warnings(status: Json) -> list[str]:
+    return [
+        warning
+        for name in ("podIPs", "hostIPs")
+        for i, entry in enumerate(status.get(name) or ())
+        for warning in addresses.ip_warnings(entry.get("ip", ""), f"status.{name}[{i}].ip")
+    ]
+
+
 def _named(spec: Json, field: str, status: Json) -> Json | None:
     name = status.get("name", "")
     return next((c for c in spec.get(field) or () if c.get("name", "") == name), None)

@@ -23,6 +23,7 @@ from kapi.kinds.pods.containers import (
     validate_init_containers,
 )
 from kapi.kinds.pods.os import validate_host_processes, validate_os
+from kapi.kinds.pods.profiles import seccomp_matches
 from kapi.kinds.pods.resources import POD_RESOURCES, validate_resources
 from kapi.kinds.pods.scheduling import (
     validate_affinity,
@@ -68,6 +69,7 @@ def validate_pod_template_spec(template: Json, path: str) -> Findings:
         out += object_meta.validate_annotations(annotations, where)
         out += validate_pod_annotations(annotations, spec, where)
     out += validate_pod_spec(spec, f"{path}.spec", template=True)
+    out += seccomp_matches(annotations or {}, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         text = "ephemeral containers not allowed in pod template"
         out.append(errors.field_forbidden(f"{path}.spec.ephemeralContainers", text))

@@ -1,4 +1,4 @@
-"""Warnings about pod specs and claims that are accepted but will hardly do what was meant.
+"""Warnings about pod specs that are accepted but will hardly do what was meant.
 
 Called by the strategies of pods and of kinds with a template; each text goes into a `Warning`
 header. https://kubernetes.io/blog/2020/09/03/warnings/
@@ -7,13 +7,13 @@ header. https://kubernetes.io/blog/2020/09/03/warnings/
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from kapi.errors import quote
+from kapi.kinds.pods.volume_warnings import fraction, volume_warnings
 from kapi.kinds.shared.node_labels import OLD_NODE_LABELS, term_warnings
 from kapi.registry import names
-from kapi.schema import quantity
+from kapi.registry.allocation.addresses import ip_warnings
 
 Json = dict[str, Any]
 
@@ -28,20 +28,6 @@ _OLD_ANNOTATIONS: Mapping[str, str] = {
         'non-functional in v1.11+; use the "sysctls" field instead'
     ),
 }
-# In the order in which a volume is looked through.
-_OLD_VOLUMES: Mapping[str, str] = {
-    "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
-    "gitRepo": "deprecated in v1.11",
-    "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
-    "flocker": "deprecated in v1.22, non-functional in v1.25+",
-    "storageos": "deprecated in v1.22, non-functional in v1.25+",
-    "quobyte": "deprecated in v1.22, non-functional in v1.25+",
-    "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
-    "ephemeral": "",
-    "cephfs": "deprecated in v1.28, non-functional in v1.31+",
-    "rbd": "deprecated in v1.28, non-functional in v1.31+",
-}
-_SHOWN = {"storageos": "storageOS"}  # where a warning names a field otherwise
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 _APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
@@ -76,15 +62,6 @@ def name_warnings(obj: Json, old: Json | None, use: str = "Pod names and hostnam
     ]
 
 
-def claim_warnings(spec: Json, path: str) -> list[str]:
-    """Of the spec of a volume claim."""
-    resources = spec.get("resources") or {}
-    out: list[str] = []
-    for field in ("requests", "limits"):
-        out += _fraction(resources.get(field) or {}, "storage", f"{path}.resources.{field}")
-    return out
-
-
 def _warnings(pod: Json, at: str) -> list[str]:
     spec = pod.get("spec") or {}
     notes: Json = (pod.get("metadata") or {}).get("annotations") or {}
@@ -93,14 +70,11 @@ def _warnings(pod: Json, at: str) -> list[str]:
     for key, text in _OLD_ANNOTATIONS.items():
         if key in notes:
             out.append(f"{at}metadata.annotations[{key}]: {text}")
-    volumes = spec.get("volumes") or ()
-    for i, volume in enumerate(volumes):
-        out += _volume(volume, f"{path}.volumes[{i}]")
-    out += _token_paths(volumes, f"{path}.volumes")
+    out += volume_warnings(spec.get("volumes") or (), f"{path}.volumes")
     out += _aliases(spec.get("hostAliases") or (), path)
     out += _pull_secrets(spec.get("imagePullSecrets") or (), path)
     for name in _BYTES:
-        out += _fraction(spec.get("overhead") or {}, name, f"{path}.overhead")
+        out += fraction(spec.get("overhead") or {}, name, f"{path}.overhead")
     security = spec.get("securityContext") or {}
     if security.get("seccompProfile") is None and _SECCOMP_POD in notes:
         out.append(_seccomp(f"{at}metadata.annotations[{_SECCOMP_POD}]"))
@@ -108,12 +82,17 @@ def _warnings(pod: Json, at: str) -> list[str]:
     for container, where in containers:
         out += _profiles(container, notes, security, at)
         out += _container(container, where)
-    out += _ports(containers)
+    out += _ports(containers) + _port_names(containers)
     grace = spec.get("terminationGracePeriodSeconds")
     if grace is not None and grace < 0:
         text = "must be >= 0; negative values are invalid and will be treated as 1"
         out.append(f"{path}.terminationGracePeriodSeconds: {text}")
-    return out + _affinity(spec.get("affinity") or {}, f"{path}.affinity")
+    out += _affinity(spec.get("affinity") or {}, f"{path}.affinity")
+    for i, server in enumerate((spec.get("dnsConfig") or {}).get("nameservers") or ()):
+        out += ip_warnings(server, f"{path}.dnsConfig.nameservers[{i}]")
+    for i, alias in enumerate(spec.get("hostAliases") or ()):
+        out += ip_warnings(alias.get("ip", ""), f"{path}.hostAliases[{i}].ip")
+    return out
 
 
 def _containers(spec: Json, path: str) -> Iterator[tuple[Json, str]]:
@@ -137,7 +116,8 @@ def _placement(spec: Json, path: str) -> list[str]:
         out += term_warnings(term, f"{where}.{_REQUIRED}.nodeSelectorTerms[{i}]")
     for i, weighted in enumerate(affinity.get(_PREFERRED) or ()):
         preference = weighted.get("preference") or {}
-        out += term_warnings(preference, f"{where}.{_PREFERRED}[{i}].preference")
+        at = f"{where}.{_PREFERRED}[{i}].preference"
+        out += term_warnings(preference, at, values=True)
     for i, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         key, where = constraint.get("topologyKey", ""), f"{path}.topologySpreadConstraints[{i}]"
         if key in OLD_NODE_LABELS:
@@ -159,55 +139,6 @@ def _affinity(affinity: Json, path: str) -> list[str]:
                 where = f"{path}.{kind}.{_PREFERRED}[{i}].podAffinityTerm.labelSelector"
                 out.append(f"{where}: {_NOBODY}")
     return out
-
-
-# -- volumes ----------------------------------------------------------------------------------
-
-
-def _volume(volume: Json, path: str) -> list[str]:
-    out: list[str] = []
-    for name, text in _OLD_VOLUMES.items():
-        source = volume.get(name)
-        if source is None:
-            continue
-        if name == "ephemeral":
-            template = source.get("volumeClaimTemplate") or {}
-            where = f"{path}.ephemeral.volumeClaimTemplate.spec"
-            out += claim_warnings(template.get("spec") or {}, where)
-        else:
-            out.append(f"{path}.{_SHOWN.get(name, name)}: {text}")
-    return out
-
-
-def _token_paths(volumes: Sequence[Json], path: str) -> list[str]:
-    """Files of a projected volume at the path of a token."""
-    projected = [
-        (i, source)
-        for i, volume in enumerate(volumes)
-        for source in (volume.get("projected") or {}).get("sources") or ()
-    ]
-    tokens = {
-        source["serviceAccountToken"].get("path", "")
-        for _, source in projected
-        if source.get("serviceAccountToken") is not None
-    }
-    out: list[str] = []
-    for i, source in projected if tokens else ():
-        where = f"{path}[{i}].projected.sources"
-        for name, shown in (
-            ("configMap", "configMap"), ("secret", "secrets"), ("downwardAPI", "downwardAPI"),
-        ):  # fmt: skip
-            for j, item in enumerate((source.get(name) or {}).get("items") or ()):
-                if item.get("path", "") in tokens:
-                    out.append(_same_path(f"{where}.{shown}[{j}]", item.get("path", "")))
-        bundle = source.get("clusterTrustBundle")
-        if bundle is not None and bundle.get("path", "") in tokens:
-            out.append(_same_path(f"{where}.ClusterTrustBundle", bundle.get("path", "")))
-    return out
-
-
-def _same_path(where: str, path: str) -> str:
-    return f"{where}: has duplicated path with ServiceAccountToken {quote(path)}"
 
 
 # -- lists ------------------------------------------------------------------------------------
@@ -261,24 +192,12 @@ def _profiles(container: Json, notes: Json, pod: Json, at: str) -> list[str]:
     return out
 
 
-def _fraction(amounts: Json, name: str, path: str) -> list[str]:
-    amount = amounts.get(name)
-    if amount is None or _whole(quantity.value(amount)):
-        return []
-    text = f"fractional byte value {quote(amount)} is invalid, must be an integer"
-    return [f"{path}[{name}]: {text}"]
-
-
-def _whole(number: Decimal) -> bool:
-    return number == number.to_integral_value()
-
-
 def _container(container: Json, path: str) -> list[str]:
     out: list[str] = []
     resources = container.get("resources") or {}
     for name in _BYTES:
         for field in ("limits", "requests"):
-            out += _fraction(resources.get(field) or {}, name, f"{path}.resources.{field}")
+            out += fraction(resources.get(field) or {}, name, f"{path}.resources.{field}")
     seen: set[str] = set()
     for i, variable in enumerate(container.get("env") or ()):
         name = variable.get("name", "")
@@ -312,6 +231,22 @@ def _ports(containers: Sequence[tuple[Json, str]]) -> list[str]:
                 if how:
                     out.append(f"{where}: {how} port definition with {other}")
             seen.setdefault(key, []).append((where, ip, host))
+    return out
+
+
+def _port_names(containers: Sequence[tuple[Json, str]]) -> list[str]:
+    """Ports of one name, in all containers: who selects by name gets the first of them."""
+    out: list[str] = []
+    first: dict[str, str] = {}
+    for container, path in containers:
+        for i, port in enumerate(container.get("ports") or ()):
+            name, where = port.get("name", ""), f"{path}.ports[{i}]"
+            other = first.setdefault(name, where)
+            if name and other != where:
+                out.append(
+                    f"{where}: duplicate port name {quote(name)} with {other}, services and "
+                    f"probes that select ports by name will use {other}"
+                )
     return out
 
 

@@ -8,7 +8,7 @@ import copy
 from typing import Any
 
 from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported
-from kapi.kinds.pods.warnings import claim_warnings
+from kapi.kinds.pods.volume_warnings import claim_warnings
 from kapi.kinds.shared import checks, claim_specs, go_view
 from kapi.kinds.storage.volume_columns import CLASS_ANNOTATION
 from kapi.registry.strategy import Context, Strategy

@@ -27,7 +27,7 @@ from kapi.kinds.pods.templates import (
     template_labels,
     unchanged_selector,
 )
-from kapi.kinds.pods.warnings import claim_warnings
+from kapi.kinds.pods.volume_warnings import claim_warnings
 from kapi.kinds.shared import checks
 from kapi.kinds.shared.claim_specs import validate_claim_spec
 from kapi.kinds.shared.int_or_percent import amount, at_most_all, not_negative

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 
-from kapi.errors import FieldError, invalid_value
+from kapi.errors import FieldError, invalid_value, quote
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -122,6 +122,56 @@ def non_special_ip(value: str, path: str) -> list[FieldError]:
         text = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
         out.append(invalid_value(path, value, text))
     return out
+
+
+def ip_warnings(value: str, path: str) -> list[str]:
+    """What to say of an accepted address that is spelled in an odd way."""
+    address = parse_ip(value)
+    if address is None:
+        return []
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    if mapped is not None or (address.version == 4 and str(address) != value):
+        return [f"{path}: {_odd('IP address', value, mapped or address)}"]
+    if str(address) != value:
+        return [f"{path}: {_not_canonical('IPv6 address', value, address)}"]
+    return []
+
+
+def cidr_warnings(value: str, path: str) -> list[str]:
+    """What to say of an accepted network that is spelled in an odd way."""
+    network = parse_cidr(value)
+    if network is None:
+        return []
+    text, _, prefix = value.partition("/")
+    address = parse_ip(text)
+    out: list[str] = []
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    shown: Address | Network = network
+    if mapped is not None and network.prefixlen >= 96:
+        shown = ipaddress.ip_network((mapped, network.prefixlen - 96), strict=False)
+    if address != network.network_address:
+        alone = f"{mapped or address}/{network.max_prefixlen}"
+        out.append(
+            f"{path}: CIDR value {quote(value)} is ambiguous in this context "
+            f"(should be {quote(str(shown))} or {quote(alone)}?)"
+        )
+    zeros = prefix != str(int(prefix)) or (network.version == 4 and str(address) != text)
+    if mapped is not None or zeros:
+        out.append(f"{path}: {_odd('CIDR value', value, shown)}")
+    if not out and str(network) != value:
+        out.append(f"{path}: {_not_canonical('IPv6 CIDR value', value, network)}")
+    return out
+
+
+def _odd(what: str, value: str, better: object) -> str:
+    return (
+        f"non-standard {what} {quote(value)} will be considered invalid in a future Kubernetes "
+        f"release: use {quote(str(better))}"
+    )
+
+
+def _not_canonical(what: str, value: str, better: object) -> str:
+    return f"{what} {quote(value)} should be in RFC 5952 canonical format ({quote(str(better))})"
 
 
 _LOCAL_MULTICAST: Mapping[int, Network] = {

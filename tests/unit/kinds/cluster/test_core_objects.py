@@ -4,10 +4,11 @@ PersistentVolume, PersistentVolumeClaim.
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
-from kind_bench import cells, changed, defaulted, findings, found, made
+from kind_bench import cells, changed, context, defaulted, findings, found, kind, made
 
 from kapi.kinds.shared import checks
 
@@ -80,6 +81,46 @@ def test_the_type_of_a_secret_stays() -> None:
     assert changed("secrets", {"type": "a"}, {"type": "b"}) == [
         f'type: Invalid value: "b": {IMMUTABLE}'
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "unexpected end of JSON input"),
+        ('{"a"', "unexpected end of JSON input"),
+        ('{"a"}', "invalid character '}' after object key"),
+        ("{} x", "invalid character 'x' after top-level value"),
+        ("[]", "json: cannot unmarshal array into Go value of type map[string]interface {}"),
+        ("1", "json: cannot unmarshal number into Go value of type map[string]interface {}"),
+    ],
+)
+def test_what_is_wrong_with_credentials(text: str, problem: str) -> None:
+    data = {".dockercfg": base64.b64encode(text.encode()).decode()}
+    assert findings("secrets", {"type": "kubernetes.io/dockercfg", "data": data}) == [
+        f'data[.dockercfg]: Invalid value: "<secret contents redacted>": {problem}'
+    ]
+
+
+def test_the_type_comes_before_the_rest() -> None:
+    old = {"type": "a", "data": {"a": "eA=="}, "immutable": True}
+    assert changed("secrets", old, {**old, "type": "b", "immutable": False}) == [
+        'type: Invalid value: "b": field is immutable',
+        "immutable: Forbidden: field is immutable when `immutable` is set",
+    ]
+
+
+def test_mountable_secrets_are_warned_of_once() -> None:
+    resource = kind("serviceaccounts")
+    about = context("UPDATE", resource.versions["v1"])
+
+    def account(**annotations: str) -> Json:
+        return {"metadata": {"name": "a", "annotations": annotations}}
+
+    key = "kubernetes.io/enforce-mountable-secrets"
+    new = account(**{key: "true"})
+    assert len(resource.strategy.warnings(new, None, about)) == 1
+    assert len(resource.strategy.warnings(new, account(), about)) == 1
+    assert resource.strategy.warnings(new, account(**{key: "false"}), about) == []
 
 
 def test_string_data_becomes_data() -> None:

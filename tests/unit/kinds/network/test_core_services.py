@@ -267,7 +267,7 @@ def test_warnings() -> None:
     assert warned() == []
     none = {"clusterIP": "None", "clusterIPs": ["None"]}
     assert warned(**none, loadBalancerIP="1.1.1.1", sessionAffinity="ClientIP") == [
-        'spec.loadBalancerIP is ignored when spec.clusterIP is "None"',
+        "spec.loadBalancerIP is ignored for headless services",
         "spec.SessionAffinity is ignored for headless services",
     ]
     assert warned(externalIPs=["1.1.1.1"]) == [

@@ -130,3 +130,15 @@ def test_the_quality_of_service_is_the_servers() -> None:
     status = {"qosClass": "Guaranteed"}
     new = made("pods", {**pod(), "status": status}, old=old, subresource="status")
     assert new["status"]["qosClass"] == "BestEffort"
+
+
+def test_what_was_observed_is_not_forgotten() -> None:
+    def conditions(*generations: int) -> list[Json]:
+        return [{"type": "A", **({"observedGeneration": g} if g else {})} for g in generations]
+
+    old = made("pods", pod())
+    old["status"] |= {"observedGeneration": 3, "conditions": conditions(1, 2)}
+    new = {**pod(), "status": {"conditions": conditions(0, 5, 0)}}
+    status = made("pods", new, old=old, subresource="status")["status"]
+    assert status["observedGeneration"] == 3
+    assert [c.get("observedGeneration", 0) for c in status["conditions"]] == [1, 5, 0]

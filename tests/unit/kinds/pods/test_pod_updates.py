@@ -264,3 +264,24 @@ class TestPrepare:
             {"key": "app", "operator": "In", "values": ["web"]},
             {"key": "tenant", "operator": "NotIn", "values": ["t"]},
         ]
+
+    def test_label_keys_of_spread_constraints_become_requirements(self) -> None:
+        constraint = {
+            "maxSkew": 1,
+            "topologyKey": "zone",
+            "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"a": "b"}},
+            "matchLabelKeys": ["app", "absent"],
+        }
+        head = {"metadata": {"name": "a", "labels": {"app": "web"}}}
+        obj = made("pods", {**pod(topologySpreadConstraints=[constraint]), **head})
+        (out,) = obj["spec"]["topologySpreadConstraints"]
+        required = [{"key": "app", "operator": "In", "values": ["web"]}]
+        assert out["labelSelector"]["matchExpressions"] == required
+        assert found("pods", obj) == []
+        constraint["labelSelector"] = {"matchLabels": {"app": "web"}}
+        obj = made("pods", {**pod(topologySpreadConstraints=[constraint]), **head})
+        assert found("pods", obj) == [
+            'spec.topologySpreadConstraints[0][0]: Invalid value: "app": exists in both '
+            "matchLabelKeys and labelSelector"
+        ]

@@ -279,6 +279,13 @@ def test_findings_in_a_container(fields: Json, expected: list[str]) -> None:
              'is empty, which means "match all values and all keys"'],
         ),
         (
+            {"topologySpreadConstraints": [{
+                "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "topologyKey": "a",
+                "matchLabelKeys": ["a", "b c"]}]},
+            ["spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must not be specified "
+             "when labelSelector is not set"],
+        ),
+        (
             {"topologySpreadConstraints": [{"maxSkew": 0, "whenUnsatisfiable": "Odd"}]},
             ["spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than "
              "zero",

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from kind_bench import SELECTOR, context, kind, made, pod, template
 
+from kapi.registry import names
+
 Json = dict[str, Any]
 NOBODY = "a null labelSelector results in matching no pod"
 
@@ -66,7 +68,7 @@ ALONE = {"topologyKey": "zone"}
             {"volumes": [{"name": "g", "gitRepo": {"repository": "r"}},
                          {"name": "s", "storageos": {"volumeName": "v"}},
                          {"name": "r", "rbd": {"monitors": ["m"], "image": "i"}}]},
-            ["spec.volumes[0].gitRepo: deprecated in v1.11",
+            ["spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
              "spec.volumes[1].storageOS: deprecated in v1.22, non-functional in v1.25+",
              "spec.volumes[2].rbd: deprecated in v1.28, non-functional in v1.31+"],
         ),
@@ -75,8 +77,40 @@ ALONE = {"topologyKey": "zone"}
                 {"serviceAccountToken": {"path": "t"}},
                 {"secret": {"name": "s", "items": [{"key": "a", "path": "t"}]}},
             ]}}]},
-            ['spec.volumes[0].projected.sources.secrets[0]: has duplicated path with '
-             'ServiceAccountToken "t"'],
+            ['volume "p" (Projected): overlapping paths: "t" (Secret "s") with "t" '
+             "(ServiceAccountToken)"],
+        ),
+        (
+            {"volumes": [
+                {"name": "c", "configMap": {"name": "m", "items": [
+                    {"key": "a", "path": "d/"}, {"key": "b", "path": "d/f"},
+                    {"key": "c", "path": "df"}]}},
+                {"name": "p", "projected": {"sources": [
+                    {}, {"clusterTrustBundle": {"signerName": "s/a", "path": "x"}},
+                    {"podCertificate": {"keyPath": "x/k"}}, {"downwardAPI": {"items": [
+                        {"path": "x/k/y", "fieldRef": {"fieldPath": "metadata.name"}}]}}]}}]},
+            ['volume "c" (ConfigMap "m"): overlapping paths: "d/f" with "d"',
+             'volume "p" (Projected) has no sources provided',
+             'volume "p" (Projected): overlapping paths: "x/k" (PodCertificate key) with "x" '
+             '(ClusterTrustBundle "s/a")',
+             'volume "p" (Projected): overlapping paths: "x/k/y" (DownwardAPI) with "x" '
+             '(ClusterTrustBundle "s/a")',
+             'volume "p" (Projected): overlapping paths: "x/k/y" (DownwardAPI) with "x/k" '
+             "(PodCertificate key)"],
+        ),
+        (
+            {"dnsConfig": {"nameservers": ["1.2.3.4", "05.06.07.08"]},
+             "hostAliases": [{"ip": "::ffff:1.2.3.4"}]},
+            ['spec.dnsConfig.nameservers[1]: non-standard IP address "05.06.07.08" will be '
+             'considered invalid in a future Kubernetes release: use "5.6.7.8"',
+             'spec.hostAliases[0].ip: non-standard IP address "::ffff:1.2.3.4" will be '
+             'considered invalid in a future Kubernetes release: use "1.2.3.4"'],
+        ),
+        (
+            {"affinity": {"nodeAffinity": {PREFERRED: [{"weight": 1, "preference": {
+                "matchExpressions": [{"key": "a", "operator": "In", "values": ["-1"]}]}}]}}},
+            [f"spec.affinity.nodeAffinity.{PREFERRED}[0].preference.matchExpressions[0]"
+             f".values[0]: -1 is invalid, {names.label_value('-1')[0]}"],
         ),
         (
             {"imagePullSecrets": [{"name": "a"}, {}, {"name": "a"}]},
@@ -144,6 +178,31 @@ def test_ports_are_compared_across_containers() -> None:
         "spec.containers[0].ports[0]: duplicate port definition with "
         "spec.initContainers[0].ports[0]"
     ]
+
+
+def test_names_of_ports_are_compared_across_containers() -> None:
+    ports = [{"containerPort": n, "name": "a"} for n in (80, 81)]
+    both = [{"name": str(i), "image": "i", "ports": [p]} for i, p in enumerate(ports)]
+    first = "spec.containers[0].ports[0]"
+    assert of(containers=both) == [
+        f'spec.containers[1].ports[0]: duplicate port name "a" with {first}, services and probes '
+        f"that select ports by name will use {first}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "obj", "use"),
+    [
+        ("pods", pod(), "the Pod's hostname"),
+        ("deployments.apps", {"spec": {"selector": SELECTOR, "template": template()}},
+         "Pod names and hostnames"),
+    ],
+)  # fmt: skip
+def test_names_that_no_host_may_have(name: str, obj: Json, use: str) -> None:
+    text = f"metadata.name: this is used in {use}, which can result in surprising behavior; "
+    named = {**obj, "metadata": {"name": "a.b"}}
+    assert warned(name, named)[0].startswith(text)
+    assert warned(name, named, made(name, copy.deepcopy(named))) == []
 
 
 def test_annotations() -> None:

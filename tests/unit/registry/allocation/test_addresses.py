@@ -63,3 +63,54 @@ def test_what_stood_there_may_stay() -> None:
 def test_special_addresses(text: str) -> None:
     assert len(addresses.non_special_ip(text, "f")) >= 1
     assert addresses.non_special_ip("10.0.0.1", "f") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10.0.0.1", ""),
+        ("2001:db8::1", ""),
+        ("nothing", ""),
+        ("010.0.0.1", 'non-standard IP address "010.0.0.1"{} "10.0.0.1"'),
+        ("::ffff:1.2.3.4", 'non-standard IP address "::ffff:1.2.3.4"{} "1.2.3.4"'),
+        (
+            "2001:DB8:0::1",
+            'IPv6 address "2001:DB8:0::1" should be in RFC 5952 canonical format ("2001:db8::1")',
+        ),
+    ],
+)
+def test_oddly_spelled_addresses(text: str, expected: str) -> None:
+    found = addresses.ip_warnings(text, "p")
+    assert found == ([f"p: {expected.format(INVALID_LATER)}"] if expected else [])
+
+
+INVALID_LATER = " will be considered invalid in a future Kubernetes release: use"
+AMBIGUOUS = 'CIDR value "{}" is ambiguous in this context (should be "{}" or "{}"?)'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10.0.0.0/8", []),
+        ("2001:db8::/32", []),
+        ("nothing", []),
+        ("10.1.0.0/8", [AMBIGUOUS.format("10.1.0.0/8", "10.0.0.0/8", "10.1.0.0/32")]),
+        ("10.0.0.0/08", [f'non-standard CIDR value "10.0.0.0/08"{INVALID_LATER} "10.0.0.0/8"']),
+        (
+            "::ffff:1.2.3.4/120",
+            [
+                AMBIGUOUS.format("::ffff:1.2.3.4/120", "1.2.3.0/24", "1.2.3.4/128"),
+                f'non-standard CIDR value "::ffff:1.2.3.4/120"{INVALID_LATER} "1.2.3.0/24"',
+            ],
+        ),
+        (
+            "2001:DB8::/32",
+            [
+                'IPv6 CIDR value "2001:DB8::/32" should be in RFC 5952 canonical format '
+                '("2001:db8::/32")'
+            ],
+        ),
+    ],
+)
+def test_oddly_spelled_networks(text: str, expected: list[str]) -> None:
+    assert addresses.cidr_warnings(text, "p") == [f"p: {warning}" for warning in expected]
