@@ -15,7 +15,7 @@ from kapi.kinds.shared import cells
 from kapi.kinds.shared.cells import Cell
 from kapi.registry.go_text import go_text
 from kapi.registry.resource import Column
-from kapi.schema.scalars import parse_time
+from kapi.schema.scalars import parse_rfc3339
 
 Json = dict[str, Any]
 INVALID = "<invalid>"
@@ -82,7 +82,7 @@ def _date(text: str, now: float) -> str:
     if not text:
         return cells.UNKNOWN
     try:
-        seconds, _ = parse_time(text)
+        seconds, _ = parse_rfc3339(text)
     except (ValueError, OverflowError):
         return INVALID
     return cells.human_duration(now - seconds)

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from kapi.codec import json_format
 from kapi.codec.protobuf_format import MAGIC, BadEnvelope, ProtobufError, open_envelope, sealed
+from kapi.codec.spelled import split
 from kapi.kinds.definitions import old_form
 from kapi.registry.resource import Convert, GroupVersionKind, ResourceType
 from kapi.schema.decoding import Decoders
@@ -84,9 +85,9 @@ class StoredForms:
         is_json = self._json or kind.group in _JSON_GROUPS
         if kind == resource.stored:
             if is_json:
-                return value + b"\n"
-            return self._message(kind.api_version, kind.kind, json_format.loads(value))
-        obj: Json = json_format.loads(value)
+                return split(value)[0] + b"\n"
+            return self._message(kind.api_version, kind.kind, json_format.loads_kept(value))
+        obj: Json = json_format.loads_kept(value)
         _, convert = _conversions(resource, kind)
         obj = {**(obj if convert is None else convert(obj)), "apiVersion": kind.api_version}
         if is_json:
@@ -126,7 +127,7 @@ class StoredForms:
         """What was read, with the defaults that the real server fills in at every reading."""
         self._defaulters.default(schema, obj)
         self._orders.arrange(schema, obj)
-        return json_format.dumps(self._stored(key, obj))
+        return json_format.dumps_kept(self._stored(key, obj))
 
     def _from_json(self, key: str, value: bytes) -> bytes:
         resource = self._resources.get(self._prefix(key))

@@ -24,7 +24,7 @@ def digest(items: Iterable[Item]) -> str:
     out = hashlib.blake2b(digest_size=16)
     for item in items:
         out.update(f"{item.key}\0{item.revision}\0{len(item.tail)}\0".encode())
-        out.update(item.tail)
+        out.update(item.tail + item.rest)
     return out.hexdigest()
 
 
@@ -59,6 +59,6 @@ def _differences(cached: Iterable[Item], stored: Iterable[Item]) -> list[str]:
             out.append(f"{key} is only in the {'store' if a is None else 'cache'}")
         elif a.revision != b.revision:
             out.append(f"{key} is at {a.revision} in the cache, at {b.revision} in the store")
-        elif a.tail != b.tail:
+        elif (a.tail, a.rest) != (b.tail, b.rest):
             out.append(f"{key} differs at revision {a.revision}")
     return out[:NAMED_MAX] or ["the order of the keys differs"]

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from kapi.codec import json_format
+from kapi.codec import json_format, spelled
 from kapi.storage.interface import Corrupt, check_readable
 
 Json = dict[str, Any]
@@ -69,6 +69,7 @@ class Item:
         "known_labels",
         "name",
         "namespace",
+        "rest",
         "revision",
         "tail",
     )
@@ -82,6 +83,7 @@ class Item:
         head: bytes,
         tail: bytes,
         splice: tuple[int, int],
+        rest: bytes = b"",
     ) -> None:
         self.key = key
         self.namespace = namespace
@@ -89,6 +91,7 @@ class Item:
         self.revision = revision
         self.head = head
         self.tail = tail
+        self.rest = rest  # what JSON cannot say: behind it in the store
         self._splice = splice  # where in `tail` the resource version stands: start, end
         self.known_labels: Labels | None = None  # once they were read; for loops over many items
         self._object: Json | None = None
@@ -99,7 +102,7 @@ class Item:
     def value(self) -> bytes:
         """The stored bytes, without resource version."""
         start, end = self._splice
-        return self.head + self.tail[:start] + self.tail[end:]
+        return self.head + self.tail[:start] + self.tail[end:] + self.rest
 
     @property
     def uid(self) -> str:
@@ -117,8 +120,7 @@ class Item:
 
     def decode(self) -> Json:
         """The stored form with its resource version, the caller's own."""
-        obj: Json = json_format.loads(self.head + self.tail)
-        return obj
+        return spelled.restore(json_format.loads(self.head + self.tail), self.rest)
 
     def object(self) -> Json:
         """The same, remembered and shared: read-only."""
@@ -182,6 +184,7 @@ class Item:
             self.head,
             self.tail,
             self._splice,
+            self.rest,
         )
 
     def forget(self) -> None:
@@ -233,6 +236,9 @@ class Layout:
 
     def item(self, key: str, namespace: str, name: str, value: bytes, revision: int) -> Item:
         """The item of a stored value."""
+        rest = b""
+        if value[-1:] == b"]":
+            value, rest = spelled.split(value)
         if not value.startswith(self._start):
             check_readable(value)
             value = self._in_order(key, value)
@@ -245,9 +251,8 @@ class Layout:
             token += b","
         cut = len(self.head)
         tail = b"".join((value[cut:at], token, value[at:]))
-        return Item(
-            key, namespace, name, revision, self.head, tail, (at - cut, at - cut + len(token))
-        )
+        splice = (at - cut, at - cut + len(token))
+        return Item(key, namespace, name, revision, self.head, tail, splice, rest)
 
     def again(self, item: Item, revision: int) -> Item:
         """The same object as of another revision: what a deletion shows."""

@@ -18,9 +18,10 @@ from typing import Any
 
 import orjson
 
-from kapi.codec import json_scanner
+from kapi.codec import json_scanner, spelled
 from kapi.codec.json_scanner import DEPTH_MAX, JsonNumber, JsonObject, JsonSyntaxError
 
+_SUBCLASSES, _SORTED = orjson.OPT_PASSTHROUGH_SUBCLASS, orjson.OPT_SORT_KEYS
 WRITER_DEPTH = 254  # levels that orjson writes
 # Levels of nesting that an object may have. The real server takes DEPTH_MAX, the fast writer fewer;
 # what surrounds an object in an answer (a list, a table, field sets) needs some of them.
@@ -34,6 +35,7 @@ __all__ = [
     "JsonSyntaxError",
     "check_depth",
     "dumps",
+    "dumps_kept",
     "dumps_pretty",
     "dumps_sorted",
     "go_float",
@@ -41,6 +43,7 @@ __all__ = [
     "has_duplicates",
     "loads",
     "loads_exact",
+    "loads_kept",
 ]
 
 
@@ -61,6 +64,12 @@ def loads(data: bytes) -> Any:
         except orjson.JSONDecodeError:
             pass
     return json_scanner.parse(data, exact=False)
+
+
+def loads_kept(data: bytes) -> Any:
+    """The value of what `dumps_kept` gave. Raises JsonSyntaxError."""
+    text, rest = spelled.split(data)
+    return spelled.restore(loads(text), rest)
 
 
 def check_depth(text: bytes, value: Any) -> None:
@@ -111,15 +120,30 @@ def _any_duplicates(value: Any) -> bool:
 def dumps(value: Any) -> bytes:
     """Compact JSON in the order of the dicts. Raises TypeError for keys that are no strings."""
     try:
-        return _as_go(orjson.dumps(value))
+        return _as_go(orjson.dumps(value, default=spelled.plain, option=_SUBCLASSES))
     except orjson.JSONEncodeError as error:
         return _as_go(_dump_odd(value, error, indent=0))
+
+
+def dumps_kept(value: Any) -> bytes:
+    """As `dumps`, and behind it what JSON cannot say, for `spelled.split` and `restore`."""
+    odd: list[Any] = []
+
+    def see(x: Any) -> Any:
+        odd.append(x)
+        return spelled.plain(x)
+
+    try:
+        out = _as_go(orjson.dumps(value, default=see, option=_SUBCLASSES))
+    except orjson.JSONEncodeError as error:
+        return _as_go(_dump_odd(value, error, indent=0))
+    return out + spelled.rest(value) if odd else out
 
 
 def dumps_sorted(value: Any) -> bytes:
     """As `dumps`, with the keys of all objects in byte order."""
     try:
-        return _as_go(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+        return _as_go(orjson.dumps(value, default=spelled.plain, option=_SUBCLASSES | _SORTED))
     except orjson.JSONEncodeError as error:
         return _as_go(_dump_odd(_sorted(value), error, indent=0))
 
@@ -133,7 +157,8 @@ def _sorted(value: Any) -> Any:
 def dumps_pretty(value: Any) -> bytes:
     """Indented by two spaces, without a newline at the end."""
     try:
-        return _as_go(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+        option = _SUBCLASSES | orjson.OPT_INDENT_2
+        return _as_go(orjson.dumps(value, default=spelled.plain, option=option))
     except orjson.JSONEncodeError as error:
         return _as_go(_dump_odd(value, error, indent=2))
 

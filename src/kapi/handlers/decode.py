@@ -27,6 +27,7 @@ from kapi.schema.custom_parsing import META_FIELDS
 from kapi.schema.decoding import Decoders
 from kapi.schema.protobuf_reading import Readers
 from kapi.schema.scalars import Mismatch
+from kapi.schema.spellings import Spellings
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
@@ -99,6 +100,7 @@ class Decoder:
         self._decoders = decoders
         self._go_types = go_types
         self._readers = Readers(decoders)
+        self._spellings = Spellings()
 
     async def read(
         self,
@@ -305,7 +307,10 @@ class Decoder:
                 raise self._unreadable(kind, "strict decoding error: " + ", ".join(refused))
             for text in (*document.before, *document.complaints, *found):
                 warn(text)
-        return obj if isinstance(obj, dict) else {}
+        if not isinstance(obj, dict):
+            return {}
+        self._spellings.keep(schema, obj, document.text)
+        return obj
 
     def repeated(self, document: Document, schema: Schema) -> tuple[str, ...]:
         """The repeated fields of a document, named; what it does not know is not of interest."""

@@ -125,7 +125,8 @@ class PatchHandler:
             patched = merge_patch(current, patch.value, lenient=lenient)
         else:
             patched = json_patch(current, patch.value, lenient=lenient)
-        text = _text(patched)
+        spellings = self._versions.spellings
+        text = _text(patched, spelled=spellings.any(schema))
         # What a patch does not know shows in its result; what it says twice only in itself.
         repeated = self._decoder.repeated(patch, schema) if form != "json" else ()
         document = Document(orjson.loads(text), text, [], repeated)
@@ -145,6 +146,8 @@ class PatchHandler:
                 shown = go_text(patch.value)
             found = [errors.invalid_value("patch", shown, words)]
             raise errors.invalid("", "", "", found) from None
+        if form == "strategic":
+            spellings.anew(schema, obj)
         self._versions.defaulters.default(schema, obj)
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
         head.update(obj)
@@ -152,10 +155,12 @@ class PatchHandler:
         return head
 
 
-def _text(patched: Any) -> bytes:
-    """The JSON of a result. Raises ApiError 422 for what copies in a JSON patch made too deep."""
+def _text(patched: Any, *, spelled: bool) -> bytes:
+    """The JSON of a result; `spelled`: of a kind with fields that keep their text. Raises ApiError
+    422 for what copies in a JSON patch made too deep.
+    """
     try:
-        text = orjson.dumps(patched)
+        text = json_format.dumps(patched) if spelled else orjson.dumps(patched)
         json_format.check_depth(text, patched)
     except (orjson.JSONEncodeError, JsonSyntaxError):
         raise unprocessable() from None

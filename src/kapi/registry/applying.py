@@ -74,6 +74,7 @@ class Applier:
                 f"failed to convert new object to proper version: {words} (to {kind.api_version})"
             ) from None
         self._versions.defaulters.default(schema, obj)
+        self._versions.spellings.applied(schema, obj, current)
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
         head.update(obj)
         head["kind"], head["apiVersion"] = kind.kind, kind.api_version

@@ -6,11 +6,13 @@ struct."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Container, Sequence
 from typing import Any
 
 import orjson
 
+from kapi.codec.spelled import same
 from kapi.registry.resource import ScalePaths
 from kapi.registry.scale import STANDARD, owners_for_scale, owners_from_scale
 from kapi.registry.versions import MISSING
@@ -47,7 +49,12 @@ def with_version(obj: Json, revision: int) -> Json:
 
 def copied(value: Any) -> Any:
     """A deep copy of a JSON value."""
-    return orjson.loads(orjson.dumps(value)) if value.__class__ in (dict, list) else value
+    if value.__class__ not in (dict, list):
+        return value
+    try:
+        return orjson.loads(orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS))
+    except orjson.JSONEncodeError:  # something in it is more than its JSON
+        return copy.deepcopy(value)
 
 
 def keep(meta: Json, old: Json, name: str) -> None:
@@ -100,18 +107,14 @@ def restrict(proposed: Json, live: Json, paths: Sequence[tuple[str, ...]]) -> No
 def wanted_changed(
     stored: Json, current: Json, uncounted: Container[str], *, exact: bool = False
 ) -> bool:
-    """Whether a field at the top that counts differs. `exact`: 5.0 is not 5."""
+    """Whether a field at the top that counts differs. `exact`: 5.0 is not 5, nor is other text."""
     for name in stored.keys() | current.keys():
         if name in uncounted:
             continue
         new, old = stored.get(name), current.get(name)
-        if new != old or (exact and _text(new) != _text(old)):
+        if new != old or (exact and not same(new, old)):
             return True
     return False
-
-
-def _text(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def replicas_owned(live: Json | None, paths: ScalePaths | None) -> bool:

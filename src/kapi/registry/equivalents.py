@@ -151,12 +151,13 @@ class ServedKinds:
         return await self._back(decoded, place, whole)
 
     def _decoded(self, result: Json, schema: Schema, kind: Kind) -> Json:
-        text = orjson.dumps(result)
+        text = json_format.dumps(result)
         try:
             obj, _ = self._versions.decoders.decode(schema, orjson.loads(text))
         except Mismatch:
             words = type_error(schema, json_format.loads_exact(text))
             raise PatchFailed(words or "json: cannot unmarshal") from None
+        self._versions.spellings.keep(schema, obj, text)
         self._versions.defaulters.default(schema, obj)
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
         return {**head, **obj, **head}

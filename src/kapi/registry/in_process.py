@@ -15,6 +15,7 @@ import orjson
 
 from kapi import errors
 from kapi.admission.quotas.gate import QuotaGate
+from kapi.codec.spelled import split
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
 from kapi.registry.applying import Applier
@@ -195,7 +196,9 @@ class InProcess:
         converted, so that its metadata can be read whatever became of its schema."""
         key = keys.object_key(resource, namespace if resource.namespaced else "", name)
         record = await storage_call(self._storage.get(key))
-        return with_version(orjson.loads(record.value), record.revision) if record else None
+        if record is None:
+            return None
+        return with_version(orjson.loads(split(record.value)[0]), record.revision)
 
     async def edit(
         self,

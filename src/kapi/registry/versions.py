@@ -2,7 +2,7 @@
 write pipeline and by answers.
 
 The stored form is JSON without metadata.resourceVersion (the store's own revision takes its
-place)."""
+place), and behind it what JSON cannot say, if there is any (`codec/spelled.py`)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any
 import orjson
 
 from kapi.codec import json_format
+from kapi.codec.spelled import restore, split
 from kapi.errors import internal_error
 from kapi.registry.resource import ResourceType, Version
 from kapi.schema.decoding import Decoders, emitted
 from kapi.schema.defaulting import Defaulters
 from kapi.schema.ordering import Orders
 from kapi.schema.settling import Settlers
+from kapi.schema.spellings import Spellings
 from kapi.schema.structural import Schema
 from kapi.storage.interface import UNREADABLE, Record
 
@@ -52,6 +54,7 @@ class Versions:
         self.defaulters = defaulters
         self._orders = Orders()
         self.settlers = Settlers()
+        self.spellings = Spellings()
 
     def decode_stored(self, resource: ResourceType, record: Record) -> Json:
         """The stored object, the caller's own, with its resourceVersion. Raises ApiError 500 for
@@ -59,7 +62,8 @@ class Versions:
         """
         if record.value.startswith(UNREADABLE):
             raise internal_error(record.value[len(UNREADABLE) :].decode(errors="replace"))
-        obj: Json = orjson.loads(record.value)
+        value, rest = split(record.value)
+        obj: Json = restore(orjson.loads(value), rest)
         meta = obj["metadata"]
         obj["metadata"] = ordered = {}
         for name, value in meta.items():
@@ -103,7 +107,7 @@ class Versions:
         version = meta.pop("resourceVersion", None)
         try:
             if not resource.custom:
-                return json_format.dumps(stored)
+                return json_format.dumps_kept(stored)
             value = json_format.dumps_sorted(stored)
             if b".0" in value and _WHOLE_FLOAT.search(value) and _whole_floats(stored):
                 value = json_format.dumps_sorted(stored)

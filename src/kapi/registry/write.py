@@ -259,7 +259,7 @@ class Writer:
             change.warn(text)
         counts = change.resource.generation and not change.unmanaged
         uncounted = strategy.uncounted(change.version.name)
-        exact = change.resource.custom
+        exact = change.resource.custom or self._versions.spellings.any(change.version.schema())
         if (
             current is not None
             and counts

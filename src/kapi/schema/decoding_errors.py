@@ -17,7 +17,7 @@ from typing import Any
 from kapi.codec.json_format import JsonNumber, JsonObject
 from kapi.errors import quote
 from kapi.schema import quantity
-from kapi.schema.scalars import INT32, INT64, parse_duration, parse_time
+from kapi.schema.scalars import INT32, INT64, parse_duration, parse_rfc3339
 from kapi.schema.structural import Schema
 
 STRICT_ERRORS_MAX = 100  # how many unknown or repeated fields are named, as sigs.k8s.io/json
@@ -241,7 +241,7 @@ def _time_reader(layout: str) -> Any:
     def read(value: Any) -> None:
         text = _text(value)
         try:
-            parse_time(text)
+            parse_rfc3339(text)
         except (ValueError, OverflowError):
             raise _Abort(_time_words(text, layout)) from None
         if layout == _MICRO_LAYOUT and not re.search(r"[.,]\d{6}(?:Z|[+-])", text):

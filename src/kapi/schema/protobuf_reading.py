@@ -46,8 +46,10 @@ from kapi.schema.protobuf_value_reading import (
     SMALL_MESSAGES,
     SPECIAL,
     Value,
+    read_raw_extension,
     read_text,
 )
+from kapi.schema.spellings import RAW
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]
@@ -160,6 +162,8 @@ class Readers:
 
     def _value(self, schema: Schema, owner: Schema) -> Value:
         """The reader of a value that stands alone: of a list, of a map, of a plain field."""
+        if schema.go_type == RAW:
+            return read_raw_extension
         special = SPECIAL.get(schema.format)
         if special is not None:
             return self._union(schema, owner) or special

@@ -13,7 +13,7 @@ import math
 import struct
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +31,8 @@ from kapi.codec.protobuf_format import (
     varint,
     wrong_wire_type,
 )
-from kapi.schema import quantity
+from kapi.codec.spelled import port_name, port_number, spelled
+from kapi.schema import far_times, quantity
 from kapi.schema.scalars import Unknown, read_number, spell_duration
 
 Json = dict[str, Any]
@@ -91,7 +92,9 @@ def _small(name: str, fields: _Fields, data: bytes) -> Json:
     return out
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - what it prints has no zone
+_ZERO_TIME = -62_135_596_800  # of Go: the first moment of year 1
+_SECOND = 1_000_000  # in microseconds
 _TIME: _Fields = {1: ("Seconds", VARINT, int64), 2: ("Nanos", VARINT, int32)}
 
 
@@ -101,12 +104,15 @@ def _moment(data: bytes, *, micro: bool) -> str | None:
     parts = _small("Timestamp", _TIME, data)
     nanos = parts.get("Nanos", 0) if micro else 0
     micros = nanos // 1000 if nanos >= 0 else -(-nanos // 1000)  # cut, not rounded down
+    more, micros = divmod(micros, _SECOND)
+    seconds = parts.get("Seconds", 0) + more
+    if seconds == _ZERO_TIME and not micros:
+        return None
     try:
-        moment = _EPOCH + timedelta(seconds=parts.get("Seconds", 0), microseconds=micros)
+        out = (_EPOCH + timedelta(seconds=seconds)).isoformat()
     except OverflowError:
-        raise ProtobufError("Time.MarshalJSON: year outside of range [0,9999]") from None
-    out = moment.replace(tzinfo=None).isoformat(timespec="microseconds" if micro else "seconds")
-    return out + "Z"
+        out = far_times.spell(seconds)
+    return f"{out}.{micros:06d}Z" if micro else f"{out}Z"
 
 
 _INT_OR_STRING: _Fields = {
@@ -118,11 +124,8 @@ _INT_OR_STRING: _Fields = {
 
 def _int_or_string(data: bytes) -> int | str:
     parts = _small("IntOrString", _INT_OR_STRING, data)
-    if parts.get("Type", 0) == 1:
-        name: str = parts.get("StrVal", "")
-        return name
-    number: int = parts.get("IntVal", 0)
-    return number
+    name, number = parts.get("StrVal", ""), parts.get("IntVal", 0)
+    return port_name(name, number) if parts.get("Type", 0) == 1 else port_number(number, name)
 
 
 _QUANTITY: _Fields = {1: ("String_", BYTES, text)}
@@ -150,13 +153,22 @@ _RAW: _Fields = {1: ("Raw", BYTES, bytes)}
 
 def _raw(data: bytes, start: int, stop: int) -> Any:
     """JSON within a message: of any value, of an owned set of fields. What is no JSON is text."""
-    content = _small("RawExtension", _RAW, data[start:stop]).get("Raw", b"")
+    return _json(_small("RawExtension", _RAW, data[start:stop]).get("Raw", b""))
+
+
+def _json(content: bytes) -> Any:
     if not content:
         return None
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
         return text(content)
+
+
+def read_raw_extension(data: bytes, start: int, stop: int) -> Any:
+    """The same with its text."""
+    content = _small("RawExtension", _RAW, data[start:stop]).get("Raw", b"")
+    return spelled(_json(content), content)
 
 
 _keep = lru_cache(MESSAGES_KEPT)

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from kapi.codec import json_format
 from kapi.codec.protobuf_format import (
     BYTES,
     FIXED64,
@@ -27,7 +28,9 @@ from kapi.codec.protobuf_format import (
     sized,
     text_bytes,
 )
+from kapi.codec.spelled import PortName, PortNumber, text_of
 from kapi.schema.scalars import parse_duration, parse_time
+from kapi.schema.spellings import RAW
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]
@@ -125,14 +128,24 @@ _NAME = _string(3)
 
 def _int_or_string(value: int | str) -> bytes:
     if isinstance(value, str):
-        return sized(b"\x08\x01\x10\x00" + _NAME(value))
-    return sized(b"\x08\x00\x10" + encoded(value & UINT64) + _THREE + b"\0")
+        number = value.number if isinstance(value, PortName) else 0
+        return sized(b"\x08\x01\x10" + encoded(number & UINT64) + _NAME(value))
+    name = value.text if isinstance(value, PortNumber) else ""
+    return sized(b"\x08\x00\x10" + encoded(value & UINT64) + _NAME(name))
 
 
 def _raw(value: Any) -> bytes:
     if value is None:
         return b"\0"
     return sized(_ONE + sized(orjson.dumps(value)))
+
+
+def _json(value: Any) -> bytes:
+    return b"\0" if value is None else sized(_ONE + sized(json_format.dumps_sorted(value)))
+
+
+def _raw_extension(value: Any) -> bytes:
+    return b"\0" if value is None else sized(_ONE + sized(text_of(value)))
 
 
 def _base64(value: str) -> bytes:
@@ -147,6 +160,11 @@ SPECIAL: Mapping[str, Callable[[int], Write]] = {
     "quantity": _behind(_quantity),
     "int-or-string": _behind(_int_or_string),
     "raw": _behind(_raw),
+}
+# By Go type, where the text of raw JSON is not that of a set of fields.
+RAW_TYPES: Mapping[str, Callable[[int], Write]] = {
+    RAW: _behind(_raw_extension),
+    "v1.JSON": _behind(_json),
 }
 
 

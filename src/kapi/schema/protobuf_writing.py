@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kapi.codec.protobuf_format import BYTES, header, headers, sized
-from kapi.schema.protobuf_value_writing import SPECIAL, plain, union_fields
+from kapi.schema.protobuf_value_writing import RAW_TYPES, SPECIAL, plain, union_fields
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]
@@ -63,7 +63,7 @@ class Writers:
             fields = union_fields(schema, owner)
             if fields is not None:
                 return self._union(number, fields)
-            return SPECIAL[schema.format](number)
+            return RAW_TYPES.get(schema.go_type, SPECIAL[schema.format])(number)
         if schema.type == "object":
             return self._message(number, schema)
         if schema.type == "map":

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from kapi.schema import quantity
+from kapi.schema import far_times, quantity
 
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
@@ -108,9 +108,19 @@ _MICROS = re.compile(r"[.,]\d{6}(?:Z|[+-])")  # a MicroTime says its six digits
 _TIMES_KEPT = 1024  # most times in a request repeat: creation, conditions
 
 
-@lru_cache(maxsize=_TIMES_KEPT)
 def parse_time(text: str) -> tuple[int, int]:
-    """Seconds since the epoch and nanoseconds of an RFC 3339 text. Raises ValueError."""
+    """Seconds since the epoch and nanoseconds of a time in an object: RFC 3339, or in a year that
+    only messages can bring. Raises ValueError.
+    """
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        return far_times.parse(text)
+
+
+@lru_cache(maxsize=_TIMES_KEPT)
+def parse_rfc3339(text: str) -> tuple[int, int]:
+    """The same of a time that a client wrote in JSON. Raises ValueError."""
     match = _TIME.match(text)
     if match is None:
         raise ValueError(text)
@@ -143,7 +153,7 @@ def read_time(value: Any, unknown: Unknown) -> Any:
     if value.__class__ is not str:
         raise Mismatch
     try:
-        seconds, _ = parse_time(value)
+        seconds, _ = parse_rfc3339(value)
         return _civil(seconds) + "Z"
     except (ValueError, OverflowError):
         raise Mismatch from None
@@ -155,7 +165,7 @@ def read_micro_time(value: Any, unknown: Unknown) -> Any:
     try:
         if not _MICROS.search(value):
             raise Mismatch
-        seconds, nanos = parse_time(value)
+        seconds, nanos = parse_rfc3339(value)
         return f"{_civil(seconds)}.{nanos // 1000:06d}Z"
     except (ValueError, OverflowError):
         raise Mismatch from None

@@ -21,6 +21,7 @@ from kapi.admission.requests.matching import Matcher
 from kapi.admission.requests.review import request_fields
 from kapi.admission.requests.rules import Kinds, Place
 from kapi.authorization.authorizer import Authorizer as Access
+from kapi.codec.spelled import ordinary
 from kapi.errors import ApiError
 from kapi.selector.label_selector import from_selector
 from kapi.selector.labels import Selector
@@ -133,7 +134,7 @@ class Seen:
         if obj is None:
             return None
         try:
-            return await self._kinds.shown(obj, place)
+            return ordinary(await self._kinds.shown(obj, place))
         except ApiError as e:
             raise Problem(f"failed to convert object version: {e.message}") from None
 

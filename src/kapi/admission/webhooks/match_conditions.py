@@ -15,6 +15,7 @@ from kapi.admission.requests.review import request_fields
 from kapi.admission.requests.rules import Kinds, Place
 from kapi.admission.webhooks.hooks import ConditionError
 from kapi.authorization.authorizer import Authorizer
+from kapi.codec.spelled import ordinary
 
 if TYPE_CHECKING:
     from kapi.admission.requests.expressions import Expression
@@ -43,8 +44,8 @@ class MatchConditions:
 
         asker = Asker(self._authorizer, a.user)
         values: Json = {
-            "object": obj,
-            "oldObject": old,
+            "object": ordinary(obj),
+            "oldObject": ordinary(old),
             "request": request_fields(a, place, self._kinds.place(a)),
             "namespaceObject": None,
             **access_values(a, place, asker),

@@ -26,7 +26,7 @@ from kapi.messages import AnswerBroken, Query, Request, Response
 from kapi.outgoing.client import Answer, Call, Client, url_error
 from kapi.outgoing.words import AddressNotAllowed, OutgoingError
 from kapi.registry.read import Reader
-from kapi.schema.scalars import parse_time
+from kapi.schema.scalars import parse_rfc3339
 
 Authorize = Callable[[Request, Target, str], Awaitable[None]]
 # What the kubelet's parameters are called, by the client's name.
@@ -66,7 +66,7 @@ class ConnectHandlers:
         if not node:
             return Response(204)
         insecure = _flag(query, "insecureSkipTLSVerifyBackend")
-        endpoint = self._kubelets.of(node, insecure=insecure)
+        endpoint = self._kubelets.of(node, insecure=insecure, asked="pods")
         path = f"/containerLogs/{target.namespace}/{target.name}/{container}"
         call = Call(
             method="GET",
@@ -101,7 +101,7 @@ class ConnectHandlers:
         if not pod["spec"].get("nodeName"):
             raise errors.bad_request(f"pod {target.name} does not have a host assigned")
         node = pod["spec"]["nodeName"]
-        endpoint = self._kubelets.of(node)
+        endpoint = self._kubelets.of(node, asked="pods")
         self._kubelets.check(endpoint.host)
         query = _encoded(parameters)
         if request.websocket is not None and not self._kubelets.speaks_websocket(node):
@@ -222,7 +222,7 @@ def _check_log_options(pod: str, query: Query) -> None:
 
 def parse_or_refuse(text: str) -> Any:
     try:
-        return parse_time(text)
+        return parse_rfc3339(text)
     except (ValueError, OverflowError):
         raise errors.bad_request(f"parsing time {errors.quote(text)}: not RFC 3339") from None
 

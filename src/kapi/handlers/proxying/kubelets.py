@@ -53,11 +53,13 @@ class Kubelets:
         self._settings = settings
         self.allowed = allowed
 
-    def of(self, name: str, *, insecure: bool = False) -> Endpoint:
-        """Raises ApiError 404 for a node that is not there, 500 for one without an address."""
+    def of(self, name: str, *, insecure: bool = False, asked: str = "nodes") -> Endpoint:
+        """Raises ApiError 404 for a node that is not there, in the words of the resource that was
+        asked for (of a pod it is a pod by the name of the node), 500 for one without an address.
+        """
         node = self._node(name)
         if node is None:
-            raise errors.not_found("", "nodes", name)
+            raise errors.not_found("", asked, name)
         status = node.get("status") or {}
         host = _preferred(node, status.get("addresses") or [], self._settings.address_types)
         endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}

@@ -32,6 +32,7 @@ from kapi.kinds.shared.signers import signer_name
 from kapi.registry import names
 from kapi.registry.resource import Convert
 from kapi.registry.strategy import Context, Strategy
+from kapi.schema import far_times
 
 Json = dict[str, Any]
 
@@ -290,6 +291,9 @@ def _times(status: Json, spec: Json, leaf: x509.Certificate, now: datetime) -> l
     ]
     if lacking:
         return lacking
+    far = [n for n in ("notBefore", "notAfter", "beginRefreshAt") if far_times.is_far(status[n])]
+    if far:  # in a year that no certificate has
+        return [invalid_value(f"status.{name}", status[name], same) for name in far]
     start, end, refresh = (
         datetime.fromisoformat(status[name]) for name in ("notBefore", "notAfter", "beginRefreshAt")
     )

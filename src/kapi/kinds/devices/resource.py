@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kapi.clock import SystemClock, rfc3339
+from kapi.codec.spelled import same
 from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported, required
 from kapi.kinds.devices import requests as claims
 from kapi.kinds.pods.scheduling import validate_node_selector
@@ -43,8 +44,8 @@ class ResourceClaimStrategy(Plain):
         if context.subresource == "status":
             return _claim_status(obj.get("status") or {})
         if old is not None:
-            same = spec == (old.get("spec") or {})
-            return [] if same else [invalid_value("spec", None, checks.IMMUTABLE)]
+            unchanged = same(spec, old.get("spec") or {})
+            return [] if unchanged else [invalid_value("spec", None, checks.IMMUTABLE)]
         path, devices = "spec.devices", spec.get("devices") or {}
         return claims.device_claim(devices, path) + claims.repeated_requests(devices, path)
 
@@ -68,7 +69,7 @@ class ResourceClaimTemplateStrategy(Plain):
         devices = (spec.get("spec") or {}).get("devices") or {}
         path = "spec.spec.devices"
         out = claims.device_claim(devices, path)
-        if old is not None and spec != (old.get("spec") or {}):
+        if old is not None and not same(spec, old.get("spec") or {}):
             inner = go_view.view(_V1 + "ResourceClaimSpec", spec.get("spec") or {})
             shown = {**(spec.get("metadata") or {}), "Spec": inner}
             out.append(invalid_value("spec", checks.go_json(shown), checks.IMMUTABLE))

@@ -64,7 +64,7 @@ def _service_defaults(spec: Json) -> None:
         client.setdefault("timeoutSeconds", AFFINITY_SECONDS)
     kind = spec.setdefault("type", "ClusterIP")
     for port in spec.get("ports") or ():
-        if port.get("targetPort") in (None, 0, ""):
+        if not port.get("targetPort"):
             port["targetPort"] = port.get("port", 0)
     if externally_accessible(spec):
         spec.setdefault("externalTrafficPolicy", "Cluster")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kapi.registry.resource import Column
+from kapi.schema import far_times, scalars
 
 Json = dict[str, Any]
 Cell = Callable[[Json, float], Any]
@@ -48,6 +49,8 @@ _YEAR = 365 * _DAY
 
 def parse_time(text: str) -> float:
     """Seconds since the epoch of a stored time (`2026-11-24T05:46:00Z`; a fraction is dropped)."""
+    if far_times.is_far(text):
+        return scalars.parse_time(text)[0]
     return timegm(
         (
             int(text[0:4]),

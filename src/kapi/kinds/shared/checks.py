@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from kapi.codec.spelled import same
 from kapi.errors import (
     FieldError,
     GoText,
@@ -228,7 +229,7 @@ def immutable(
     new: Any, old: Any, path: str, shown: Callable[[Any], Any] | None = None
 ) -> list[FieldError]:
     """A field that may not change; `shown` gives what the finding prints for the new value."""
-    if new == old:
+    if same(new, old):
         return []
     return [invalid_value(path, new if shown is None else shown(new), IMMUTABLE)]
 

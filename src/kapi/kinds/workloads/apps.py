@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kapi import errors
+from kapi.codec.spelled import same
 from kapi.errors import FieldError
 from kapi.kinds.pods.controllers import (
     MORE_THAN_ALL,
@@ -151,7 +152,7 @@ class ControllerRevisionStrategy(Strategy):
             elif not isinstance(data, dict):
                 out.append(errors.required("data", "data must be a valid JSON object"))
         out += checks.non_negative(revision, "revision")
-        if old is not None and data != old.get("data"):
+        if old is not None and not same(data, old.get("data")):
             out.append(errors.invalid_value("data", checks.go_json(data), IMMUTABLE))
         return out
 
