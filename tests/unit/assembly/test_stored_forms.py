@@ -10,7 +10,9 @@ import pytest
 
 from kapi.assembly.stored_forms import ENCRYPTED_TEXT, StoredForms
 from kapi.assembly.stores import EXTRA
+from kapi.codec import json_format
 from kapi.codec.protobuf_format import MAGIC, open_envelope, sealed
+from kapi.codec.spelled import spelled
 from kapi.kinds.catalog import Catalog
 from kapi.registry.resource import ResourceType
 from kapi.schema.decoding import Decoders
@@ -101,6 +103,19 @@ def test_both_forms_are_read_whatever_is_written() -> None:
     for writes in (PROTOBUF, JSON):
         for reads in (PROTOBUF, JSON):
             assert forms(reads).decode(key, forms(writes).encode(key, value)) == value
+
+
+def test_json_within_an_object_keeps_its_text_in_messages_only() -> None:
+    key, text = "/registry/controllerrevisions/default/a", b'{"b": 1,"a":[1.0 ]}'
+    data = spelled(orjson.loads(text), text)
+    obj = {"kind": "ControllerRevision", "apiVersion": "apps/v1", "metadata": {"name": "a"}}
+    value = json_format.dumps_kept({**obj, "data": data, "revision": 1})
+    stored = forms().encode(key, value)
+    assert text in stored
+    assert forms().decode(key, stored) == value
+    compact = forms(JSON).encode(key, value)
+    assert b'"data":{"b":1,"a":[1.0]},"revision":1}\n' in compact
+    assert forms(JSON).decode(key, compact) == compact.rstrip()
 
 
 def test_custom_kinds_are_json() -> None:

@@ -187,12 +187,24 @@ def test_schemas_within_schemas() -> None:
         (message((1, message((13, b"\xff")))), "unexpected EOF"),
         (b"hello world", "proto: ConfigMap: wiretype end group for non-group"),
         (b"\x02\x01x", r"proto: ConfigMap: illegal tag 0 \(wire type 2\)"),
-        (message((1, message((8, message((1, 2**62)))))), "year outside of range"),
     ],
 )
 def test_broken_messages(raw: bytes, words: str) -> None:
     with pytest.raises(ProtobufError, match=words):
         read("ConfigMap", raw)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (2**62, "146138514283-06-19T07:45:04Z"),
+        (-62_135_596_800, None),  # the zero time
+        (-62_135_596_801, "0000-12-31T23:59:59Z"),
+    ],
+)
+def test_times_of_any_year(seconds: int, text: str | None) -> None:
+    meta = read("ConfigMap", message((1, message((8, message((1, seconds)))))))["metadata"]
+    assert meta.get("creationTimestamp") == text
 
 
 def test_unknown_fields_are_passed_over() -> None:
