@@ -38,6 +38,7 @@ from kapi.options.table import Options
 from kapi.outgoing.hooks import HookClient
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
+from kapi.registry.hearsay import from_cache, nothing
 from kapi.registry.in_process import InProcess, LateObjects
 from kapi.registry.read import Reader
 from kapi.registry.resource import ResourceTable, ResourceType
@@ -196,13 +197,16 @@ class Server:
             options, clock, entropy, objects, service_ranges.Stored(services, ips, storage)
         )
         hooks = objects.hooks(allocation)
-        writer = Writer(storage, versions, fields, admission, clock, entropy, hooks)
+        # Asking etcd what stands there takes as long as writing.
+        heard = from_cache(cacher) if options.etcd_servers else nothing
+        writer = Writer(storage, versions, fields, admission, clock, entropy, hooks, heard)
         deleter = Deleter(
             storage,
             versions,
             admission,
             clock,
             (allocation,),
+            heard=heard,
             collects=options.enable_garbage_collector,
         )
         applier = Applier(versions, fields, clock)

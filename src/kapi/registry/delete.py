@@ -20,6 +20,7 @@ from kapi.errors import ApiError
 from kapi.messages import UserInfo
 from kapi.registry.conversion import ConversionFailed, Corrupt, Step, at_once
 from kapi.registry.edits import with_version
+from kapi.registry.hearsay import Heard, Sight, nothing, on_hearsay
 from kapi.registry.hooks import Hook, to_the_end
 from kapi.registry.options import DeleteOptions
 from kapi.registry.resource import ResourceType, Version
@@ -71,9 +72,11 @@ class Deleter:
         clock: Clock,
         hooks: Sequence[Hook] = (),
         *,
+        heard: Heard = nothing,
         collects: bool = True,
     ) -> None:
         """`collects`: a garbage collector is there to act on propagation finalizers."""
+        self._heard = heard
         self._collects = collects
         self._storage = storage
         self._versions = versions
@@ -94,24 +97,40 @@ class Deleter:
         warning = resource.strategy.deletion_warning
         if warning and options.propagation_policy is None and options.orphan_dependents is None:
             deletion.warn(warning)
+        attempt, lost = partial(self._attempt, deletion), (Conflict, NotFound)
+        heard = self._heard(resource, deletion.namespace, deletion.name)
+        if heard is not None:
+            deleted = await on_hearsay(heard, attempt, lambda: self._current(key), lost)
+            if deleted is not None:
+                return deleted
         for _ in range(ATTEMPTS_MAX):
-            record = await storage_call(self._storage.get(key))
+            record = await self._current(key)
             if record is None:
                 raise errors.not_found(resource.group, resource.plural, deletion.name)
-            current = await deletion.step(partial(self._read, deletion, record))
-            check_preconditions(resource, deletion.name, options, current["metadata"])
-            if not deletion.admitted:
-                await self._admit(deletion, current)
-            marked, stays = await deletion.step(partial(self._mark, deletion, record))
             try:
-                if not stays:
-                    return await self._remove(deletion, record, current, marked)
-                return await self._update(deletion, record, marked)
-            except (Conflict, NotFound):
+                return await attempt(Sight(record))
+            except lost:
                 continue
         raise errors.conflict(
             resource.group, resource.plural, deletion.name, errors.OBJECT_MODIFIED
         )
+
+    async def _current(self, key: str) -> Record | None:
+        record: Record | None = await storage_call(self._storage.get(key))
+        return record
+
+    async def _attempt(self, deletion: Deletion, sight: Sight) -> Deleted:
+        """Raises Conflict and NotFound if the store has something else."""
+        record = sight.record
+        assert record is not None
+        current = await deletion.step(partial(self._read, deletion, record))
+        check_preconditions(deletion.resource, deletion.name, deletion.options, current["metadata"])
+        if not deletion.admitted:
+            await self._admit(deletion, current)
+        marked, stays = await deletion.step(partial(self._mark, deletion, record))
+        if not stays:
+            return await self._remove(deletion, sight, current, marked)
+        return await self._update(deletion, sight, marked)
 
     def _read(self, deletion: Deletion, record: Record) -> Json:
         """What stands there. Raises ApiError 500 if it could not be shown."""
@@ -201,10 +220,13 @@ class Deleter:
             put_finalizers(meta, wanted)
 
     async def _remove(
-        self, deletion: Deletion, record: Record, current: Json, marked: Json
+        self, deletion: Deletion, sight: Sight, current: Json, marked: Json
     ) -> Deleted:
+        record = sight.record
+        assert record is not None
         revision = record.revision
         if not deletion.options.dry_run:
+            sight.sent = True
             freeing = [h for h in self._hooks if h.frees(deletion.resource)]
             removal = self._removed(record, current, freeing)
             revision = await (to_the_end(removal) if freeing else removal)
@@ -218,10 +240,13 @@ class Deleter:
             await hook.after_delete(current)
         return revision
 
-    async def _update(self, deletion: Deletion, record: Record, marked: Json) -> Deleted:
+    async def _update(self, deletion: Deletion, sight: Sight, marked: Json) -> Deleted:
+        record = sight.record
+        assert record is not None
         revision = record.revision
         value = self._versions.encode_stored(deletion.resource, marked)
         if value != record.value and not deletion.options.dry_run:
+            sight.sent = True
             revision = await storage_call(
                 self._storage.update(record.key, value, expected_revision=record.revision)
             )

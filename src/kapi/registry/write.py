@@ -6,13 +6,13 @@ holds for many kinds is here; what one kind needs is in its strategy. Deletion i
 `registry/delete.py`.
 
 An attempt works on objects of its own: `current` is decoded anew for each one, nothing is shared
-with the cache.
+with the cache. The first one may build on what this server has heard (`hearsay.py`).
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
+from functools import partial
 from typing import Any
 
 from kapi import errors
@@ -31,14 +31,13 @@ from kapi.registry.edits import (
     keep,
     owned_after_scale,
     owned_anew,
-    replicas_owned,
     timeless,
     wanted_changed,
     with_version,
     without,
 )
+from kapi.registry.hearsay import Heard, Sight, nothing, on_hearsay
 from kapi.registry.hooks import Held, Hook, Occupied
-from kapi.registry.resource import ScalePaths
 from kapi.registry.storing import storage_call
 from kapi.registry.strategy import Context
 from kapi.registry.versions import Versions
@@ -71,8 +70,10 @@ class Writer:
         clock: Clock,
         entropy: Entropy,
         hooks: tuple[Hook, ...] = (),
+        heard: Heard = nothing,
     ) -> None:
         self._storage = storage
+        self._heard = heard
         self._versions = versions
         self._fields = fields
         self._admission = admission
@@ -89,11 +90,19 @@ class Writer:
             return await self._commit(change)
 
     async def _commit(self, change: Change) -> Written:
+        heard = None
+        if change.mode != "create":
+            heard = self._heard(change.resource, change.namespace, change.name)
+        if heard is not None:
+            attempt, look = partial(self._attempt, change), partial(self._current, change)
+            written = await on_hearsay(heard, attempt, look, (_Lost, Occupied))
+            if written is not None:
+                return written
         attempts = 0
         while True:
             attempts += 1
             try:
-                return await self._attempt(change)
+                return await self._attempt(change, Sight(await self._current(change)))
             except _Lost as lost:
                 # Somebody was faster. A client that named a version wants to know; else try again.
                 if not lost.unconditional or attempts >= ATTEMPTS_MAX:
@@ -106,9 +115,9 @@ class Writer:
                     r = change.resource
                     raise errors.already_exists(r.group, r.plural, taken.name) from None
 
-    async def _attempt(self, change: Change) -> Written:
+    async def _attempt(self, change: Change, sight: Sight) -> Written:
         # 1 what stands there
-        record = await self._current(change)
+        record = sight.record
         current, live = None, None
         if record is not None:
             current, live = await change.step(lambda: self._read(change, record))
@@ -121,7 +130,7 @@ class Writer:
         unconditional = check_version(change, proposed, live)
         steps.wipe(self._versions, change, proposed, live)
         # 4 who owns which field
-        if change.unmanaged or _ownerless(change, live):
+        if change.unmanaged or steps.ownerless(change, live):
             keep(proposed["metadata"], live["metadata"] if live else {}, "managedFields")
         elif change.mode != "apply":
             proposed = self._versions.settled(change.resource, change.version, proposed)
@@ -170,7 +179,7 @@ class Writer:
                 revision = record.revision if record else 0
                 return await self._written(change, stored, revision, created=record is None)
             # 9 write it, if nobody was faster
-            put = functools.partial(self._put, change, record, stored, value, unconditional)
+            put = partial(self._put, change, sight, stored, value, unconditional)
             return await held.store(put, current)
         finally:
             await held.undo()
@@ -224,7 +233,7 @@ class Writer:
         )
         if change.subresource == "scale":  # entries of a Scale carry no time
             entries = [timeless(e) if e.get("subresource") == "scale" else e for e in entries]
-            entries = owned_after_scale(entries, proposed, _scale_paths(change))
+            entries = owned_after_scale(entries, proposed, steps.scale_paths(change))
         meta = proposed["metadata"]
         if entries:
             meta["managedFields"] = entries
@@ -321,13 +330,14 @@ class Writer:
     async def _put(
         self,
         change: Change,
-        record: Record | None,
+        sight: Sight,
         stored: Json,
         value: bytes,
         unconditional: bool,
     ) -> Written:
-        meta = stored["metadata"]
+        meta, record = stored["metadata"], sight.record
         key = keys.object_key(change.resource, change.namespace, meta["name"])
+        sight.sent = True
         try:
             if record is None:
                 revision = await storage_call(self._storage.create(key, value))
@@ -369,17 +379,6 @@ class Writer:
         if isinstance(lost, NotFound) or (isinstance(lost, Conflict) and lost.current is None):
             return errors.not_found(r.group, r.plural, change.name)
         return errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
-
-
-def _ownerless(change: Change, live: Json | None) -> bool:
-    """Whether nobody owns the replicas that a scale changes: only by applying one becomes it."""
-    if change.subresource != "scale" or change.mode == "apply":
-        return False
-    return not replicas_owned(live, _scale_paths(change))
-
-
-def _scale_paths(change: Change) -> ScalePaths | None:
-    return change.version.subresources["scale"].scale
 
 
 class _Lost(Exception):

@@ -12,8 +12,9 @@ from kapi.managedfields.manager import decode
 from kapi.registry import edits
 from kapi.registry.change import Change
 from kapi.registry.conditions import match_path
-from kapi.registry.edits import keep, restore
+from kapi.registry.edits import keep, replicas_owned, restore
 from kapi.registry.object_meta import validate_managed_fields
+from kapi.registry.resource import ScalePaths
 from kapi.registry.strategy import Context
 from kapi.registry.versions import Versions
 
@@ -116,3 +117,14 @@ def context(change: Change, current: Json | None, now: float) -> Context:
         user=change.user,
         now=now,
     )
+
+
+def ownerless(change: Change, live: Json | None) -> bool:
+    """Whether nobody owns the replicas that a scale changes: only by applying one becomes it."""
+    if change.subresource != "scale" or change.mode == "apply":
+        return False
+    return not replicas_owned(live, scale_paths(change))
+
+
+def scale_paths(change: Change) -> ScalePaths | None:
+    return change.version.subresources["scale"].scale
