@@ -17,9 +17,9 @@ from kapi.errors import (
     not_supported,
     required,
 )
-from kapi.kinds.cluster.quotas import quantity_of
 from kapi.kinds.shared import cells, checks
 from kapi.kinds.shared.amounts import rounding
+from kapi.kinds.shared.resource_names import quantity_of
 from kapi.kinds.shared.texts import described
 from kapi.registry.resource import Column
 from kapi.registry.strategy import Context, Strategy

@@ -1,7 +1,6 @@
 """LimitRange and ResourceQuota: names of resources, ranges against each other, scopes.
 
-Used by `config.py`; `standard_resource` and its relatives also by kinds that hold
-resource lists.
+Used by `config.py`.
 https://kubernetes.io/docs/concepts/policy/limit-range/
 https://kubernetes.io/docs/concepts/policy/resource-quotas/
 """
@@ -16,28 +15,19 @@ from kapi.errors import FieldError, field_forbidden, invalid_value, required
 from kapi.errors import duplicate as duplicate_value
 from kapi.kinds.shared import checks
 from kapi.kinds.shared.amounts import rounding
+from kapi.kinds.shared.resource_names import (
+    container_resource,
+    in_quotas,
+    overcommit_allowed,
+    quantity_of,
+    quota_resource,
+    standard_resource,
+)
 from kapi.registry.strategy import Context, Strategy
 
 Json = dict[str, Any]
 
 _PREFIXED = ("requests.", "limits.")
-_CONTAINER_RESOURCES = frozenset(("cpu", "memory", "ephemeral-storage"))
-_QUOTA_RESOURCES = frozenset(
-    (
-        "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory",
-        "requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory",
-        "limits.ephemeral-storage", "pods", "resourcequotas", "services",
-        "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps",
-        "services.nodeports", "services.loadbalancers",
-    )
-)  # fmt: skip
-_STANDARD_RESOURCES = _QUOTA_RESOURCES | {"storage"}
-_INTEGER_RESOURCES = frozenset(
-    (
-        "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",
-        "persistentvolumeclaims", "services.nodeports", "services.loadbalancers",
-    )
-)  # fmt: skip
 _POD_RESOURCES = frozenset(
     (
         "pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory",
@@ -46,76 +36,6 @@ _POD_RESOURCES = frozenset(
 _CLAIM_RESOURCES = frozenset(("persistentvolumeclaims", "requests.storage"))
 _LIMIT_TYPES = ("Pod", "Container", "PersistentVolumeClaim")
 _MAX_MILLI = Decimal((2**63 - 1) // 1000)
-
-
-def is_huge_page(name: str) -> bool:
-    return name.startswith("hugepages-")
-
-
-def is_native(name: str) -> bool:
-    """A resource of Kubernetes itself: without a domain, or of kubernetes.io."""
-    return "/" not in name or "kubernetes.io/" in name
-
-
-def is_extended(name: str) -> bool:
-    if is_native(name) or name.startswith("requests."):
-        return False
-    return not checks.qualified_name("requests." + name, "")
-
-
-def standard_resource(name: str, path: str) -> list[FieldError]:
-    """A name in a list of resources: qualified, or a standard one."""
-    out = checks.qualified_name(name, path)
-    if out or "/" in name:
-        return out
-    if name not in _STANDARD_RESOURCES and not is_huge_page(name) and not _quota_huge_page(name):
-        text = "must be a standard resource type or fully qualified"
-        return [invalid_value(path, name, text)]
-    return []
-
-
-def _quota_huge_page(name: str) -> bool:
-    return name.startswith("requests.hugepages-")
-
-
-def container_resource(name: str, path: str) -> list[FieldError]:
-    """A name in a container's list of resources."""
-    out = standard_resource(name, path)
-    if out and "/" in name:
-        return out
-    if "/" not in name:
-        if name not in _CONTAINER_RESOURCES and not is_huge_page(name):
-            out.append(invalid_value(path, name, "must be a standard resource for containers"))
-    elif not is_native(name) and not is_extended(name):
-        out.append(invalid_value(path, name, "doesn't follow extended resource name standard"))
-    return out
-
-
-def quota_resource(name: str, path: str) -> list[FieldError]:
-    """A name in the hard limits of a quota."""
-    out = standard_resource(name, path)
-    if (
-        "/" not in name
-        and name not in _QUOTA_RESOURCES
-        and not is_huge_page(name)
-        and not _quota_huge_page(name)
-    ):
-        out.append(invalid_value(path, name, "must be a standard resource for quota"))
-    return out
-
-
-def quantity_of(name: str, text: str, path: str) -> list[FieldError]:
-    """An amount of a resource: not negative, and whole where the resource is counted."""
-    value = checks.number(text)
-    out = []
-    if value < 0:
-        out.append(invalid_value(path, text, checks.NEGATIVE))
-    if name in _INTEGER_RESOURCES or is_extended(name):
-        # Thousandths are what is looked at; beyond 64 bits there are none.
-        small = value.adjusted() < 19
-        if small and (value * 1000).to_integral_value(rounding="ROUND_CEILING") % 1000:
-            out.append(invalid_value(path, text, "must be an integer"))
-    return out
 
 
 # -- limit ranges -------------------------------------------------------------------------------
@@ -138,6 +58,8 @@ def limit_defaults(item: Json) -> None:
 
 
 class LimitRangeStrategy(Strategy):
+    create_on_update = True
+
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         metadata = obj["metadata"]
         if old is None and not metadata.get("name"):
@@ -216,9 +138,8 @@ def _amounts(
     at_most(default, most, "default", most, ("default", "max"))
     if ratio is not None:
         out += _ratio(f"{path}.maxLimitRequestRatio[{name}]", ratio, least, most)
-    overcommit = is_native(name) and not is_huge_page(name)
     if (
-        not overcommit
+        not overcommit_allowed(name)
         and default is not None
         and request is not None
         and checks.number(default) != checks.number(request)
@@ -250,6 +171,7 @@ _SCOPES = (
     "Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass",
     "CrossNamespacePodAffinity", "VolumeAttributesClass",
 )  # fmt: skip
+_REQUESTED = ("cpu", "memory", "storage", "ephemeral-storage")
 _EXISTS_SCOPES = (*_SCOPES[:4], "CrossNamespacePodAffinity")
 _EXISTS_TEXT = (
     "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, "
@@ -280,6 +202,20 @@ class ResourceQuotaStrategy(Strategy):
                 out.append(invalid_value("spec.scopes", spec.get("scopes"), checks.IMMUTABLE))
         return out
 
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        hard: Mapping[str, str] = (obj.get("spec") or {}).get("hard") or {}
+        out: list[str] = []
+        for name in _REQUESTED if old is None else ():
+            request, limit = f"requests.{name}", f"limits.{name}"
+            if request not in hard and name in ("cpu", "memory"):
+                request = name
+            if request in hard and limit in hard:
+                asked, most = hard[request], hard[limit]
+                if checks.number(asked) > checks.number(most):
+                    text = f"ResourceQuota {request} ({asked}) should be less than {limit} ({most})"
+                    out.append(text)
+        return out
+
 
 def _hard(amounts: Mapping[str, str] | None, path: str) -> list[FieldError]:
     out: list[FieldError] = []
@@ -291,9 +227,11 @@ def _hard(amounts: Mapping[str, str] | None, path: str) -> list[FieldError]:
 
 def _misplaced(scope: str, spec: Json) -> bool:
     """Whether a standard resource of the quota cannot be counted in this scope."""
+    if scope not in _SCOPES:
+        return False
     fits = {"BestEffort": frozenset(("pods",)), "VolumeAttributesClass": _CLAIM_RESOURCES}
-    allowed = fits.get(scope, _POD_RESOURCES if scope in _SCOPES else _QUOTA_RESOURCES)
-    return any(name in _QUOTA_RESOURCES and name not in allowed for name in spec.get("hard") or ())
+    allowed = fits.get(scope, _POD_RESOURCES)
+    return any(in_quotas(name) and name not in allowed for name in spec.get("hard") or ())
 
 
 def _scopes(spec: Json) -> list[FieldError]:
@@ -347,8 +285,8 @@ def _scope_selector(spec: Json) -> list[FieldError]:
             out.append(invalid_value(f"{path}.operator", operator, text))
     named = {r.get("scopeName", "") for r in requirements}
     if any(set(pair) <= named for pair in _CONFLICTS):
-        shown_all = checks.go_json([_shown(x) for x in requirements])
-        out.append(invalid_value(path, shown_all, "conflicting scopes"))
+        # The real server shows the other list of scopes here.
+        out.append(invalid_value(path, spec.get("scopes"), "conflicting scopes"))
     return out
 
 

@@ -188,7 +188,8 @@ class ReplicationControllerStrategy(Strategy):
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         if context.subresource == "status":
             return validate_replica_status(obj.get("status") or {})
-        return _validate_controller(obj.get("spec") or {}, "spec")
+        out, silent = _validate_controller(obj.get("spec") or {}, "spec")
+        return out + ([] if old is None else _not_convertible(obj, old)) + silent
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         # An update is warned of what the old template says: so does the real server
@@ -197,9 +198,29 @@ class ReplicationControllerStrategy(Strategy):
         return name_warnings(obj, old) + template_warnings(obj, old, template, "spec.template")
 
 
-def _validate_controller(spec: Json, path: str) -> list[FieldError]:
+_NOT_CONVERTIBLE = "non-convertible.kubernetes.io"
+
+
+def _not_convertible(obj: Json, old: Json) -> list[FieldError]:
+    """What annotations of the stored object say that no version of the API can tell."""
     out: list[FieldError] = []
-    silent = [  # the schema's own findings, after the others
+    for key, value in (old["metadata"].get("annotations") or {}).items():
+        _, _, field = key.partition("/")
+        if not key.startswith(_NOT_CONVERTIBLE) or not field or "/" in field:
+            continue
+        if "selector" not in field:
+            text = "unknown non-convertible field"
+            out.append(errors.field_not_found(field, value, text))
+        elif (obj.get("spec") or {}).get("selector") != (old.get("spec") or {}).get("selector"):
+            selector, text = obj["spec"].get("selector"), "cannot update non-convertible selector"
+            out.append(errors.invalid_value("spec.selector", selector, text))
+    return out
+
+
+def _validate_controller(spec: Json, path: str) -> tuple[list[FieldError], list[FieldError]]:
+    """Findings; and the schema's own, which come after all others."""
+    out: list[FieldError] = []
+    silent = [
         errors.invalid_value(f"{path}.{field}", spec[field], checks.NEGATIVE)
         for field in ("replicas", "minReadySeconds")
         if spec.get(field, 0) < 0
@@ -210,13 +231,13 @@ def _validate_controller(spec: Json, path: str) -> list[FieldError]:
     template = spec.get("template")
     if template is None:
         out.append(errors.required(f"{path}.template"))
-        return out + silent
+        return out, silent
     labels = template_labels(template)
     if selector and any((labels or {}).get(k) != v for k, v in selector.items()):
         out.append(mismatch(labels, f"{path}.template"))
     out += validate_pod_template_spec(template, f"{path}.template")
     out += always_restarts(template, f"{path}.template", "ReplicationController")
-    return out + silent
+    return out, silent
 
 
 def _controller_defaults(obj: Json) -> None:

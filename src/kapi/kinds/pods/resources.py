@@ -13,8 +13,12 @@ from typing import Any
 
 from kapi import errors
 from kapi.errors import FieldError
-from kapi.kinds.shared import checks
-from kapi.registry import names
+from kapi.kinds.shared.resource_names import (
+    CONTAINER_RESOURCES,
+    container_resource,
+    overcommit_allowed,
+    quantity_of,
+)
 from kapi.schema import quantity
 
 Json = dict[str, Any]
@@ -22,68 +26,14 @@ Findings = list[FieldError]
 NameCheck = Callable[[str, str], Findings]  # (resource name, path)
 
 HUGE_PAGES = "hugepages-"
-CONTAINER_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
 POD_RESOURCES = ("cpu", "hugepages-", "memory")
-_INTEGERS = frozenset(
-    {
-        "persistentvolumeclaims",
-        "pods",
-        "replicationcontrollers",
-        "resourcequotas",
-        "secrets",
-        "services",
-    }
-)
-_NATIVE_PREFIX = "kubernetes.io/"
-
-
-def is_extended(name: str) -> bool:
-    """A resource with a domain of its own."""
-    if "/" not in name or _NATIVE_PREFIX in name or name.startswith("requests."):
-        return False
-    return not names.qualified_name("requests." + name)
-
-
-def overcommit_allowed(name: str) -> bool:
-    """Whether a request may be below its limit."""
-    native = "/" not in name or _NATIVE_PREFIX in name
-    return native and not name.startswith(HUGE_PAGES)
-
-
-def container_resource_name(name: str, path: str) -> Findings:
-    if name in CONTAINER_RESOURCES:
-        return []
-    complaints = names.qualified_name(name)
-    if complaints:
-        return checks.each(path, name, complaints)
-    if "/" not in name:
-        if not name.startswith(HUGE_PAGES):
-            text = "must be a standard resource for containers"
-            return [errors.invalid_value(path, name, text)]
-    elif _NATIVE_PREFIX not in name and not is_extended(name):
-        text = "doesn't follow extended resource name standard"
-        return [errors.invalid_value(path, name, text)]
-    return []
-
-
-def quantity_value(name: str, amount: str, path: str) -> Findings:
-    """An amount that is not negative, and whole where the resource comes in pieces."""
-    out: Findings = []
-    if amount[:1] == "-":
-        out.append(errors.invalid_value(path, amount, checks.NEGATIVE))
-    whole = name in _INTEGERS or ("/" in name and is_extended(name))
-    if whole:
-        number = quantity.value(amount)
-        if number != number.to_integral_value():
-            out.append(errors.invalid_value(path, amount, "must be an integer"))
-    return out
 
 
 def validate_resources(
     resources: Json,
     path: str,
     claims: frozenset[str],
-    name_check: NameCheck = container_resource_name,
+    name_check: NameCheck = container_resource,
 ) -> Findings:
     out: Findings = []
     limits: Mapping[str, str] = resources.get("limits") or {}
@@ -93,7 +43,7 @@ def validate_resources(
         if name not in CONTAINER_RESOURCES or amount[0] == "-":
             where = f"{path}.limits[{name}]"
             out += name_check(name, where)
-            out += quantity_value(name, amount, where)
+            out += quantity_of(name, amount, where)
             if name.startswith(HUGE_PAGES):
                 huge = True
                 out += _whole_pages(name, amount, where)
@@ -101,7 +51,7 @@ def validate_resources(
         if name not in CONTAINER_RESOURCES or amount[0] == "-":
             where = f"{path}.requests[{name}]"
             out += name_check(name, where)
-            out += quantity_value(name, amount, where)
+            out += quantity_of(name, amount, where)
             if name.startswith(HUGE_PAGES):
                 huge = True
                 out += _whole_pages(name, amount, where)

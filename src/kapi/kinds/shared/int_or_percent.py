@@ -13,6 +13,7 @@ from kapi.errors import FieldError
 from kapi.kinds.shared import checks
 
 _PERCENT = re.compile(r"[0-9]+%\Z", re.ASCII)
+_NUMBER = re.compile(r"[+-]?[0-9]+\Z", re.ASCII)
 PERCENT = (
     "a valid percent string must be a numeric string followed by an ending '%' "
     "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
@@ -38,5 +39,6 @@ def amount(value: IntOrPercent) -> int:
     """The number, of pods or of percent; 0 for what is neither."""
     if isinstance(value, int):
         return value
-    text = value.removesuffix("%")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    if _PERCENT.match(value):
+        return int(value[:-1])
+    return int(value) if _NUMBER.match(value) else 0

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from kapi import errors
 from kapi.errors import FieldError
-from kapi.kinds.pods.resources import container_resource_name
 from kapi.kinds.shared import checks
+from kapi.kinds.shared.resource_names import container_resource
 from kapi.registry import names
 
 Json = dict[str, Any]
@@ -177,7 +177,7 @@ def _resource(kind: str, source: Json, path: str) -> Findings:
     if kind == "resource":
         return out
     if name:
-        out += container_resource_name(name, f"{path}.name")
+        out += container_resource(name, f"{path}.name")
     if not container:
         out.append(errors.required(f"{path}.container", "must specify a container"))
     else:

@@ -197,6 +197,15 @@ def test_quota_scopes() -> None:
     assert findings("resourcequotas", {"spec": storage}) == [
         'spec.scopes: Invalid value: ["BestEffort"]: unsupported scope applied to resource'
     ]
+    pages = {"scopes": ["PriorityClass"], "hard": {"requests.hugepages-2Mi": "1"}}
+    assert findings("resourcequotas", {"spec": pages}) == [
+        'spec.scopes: Invalid value: ["PriorityClass"]: unsupported scope applied to resource'
+    ]
+    pair = [{"scopeName": s, "operator": "Exists"} for s in ("BestEffort", "NotBestEffort")]
+    spec: Json = {"scopeSelector": {"matchExpressions": pair}}
+    assert findings("resourcequotas", {"spec": spec}) == [
+        "spec.scopeSelector.matchExpressions: Invalid value: null: conflicting scopes"
+    ]
     selector = [{"scopeName": "PriorityClass", "operator": "In"}]
     spec = {"hard": {"pods": "1"}, "scopeSelector": {"matchExpressions": selector}}
     assert findings("resourcequotas", {"spec": spec}) == [
@@ -207,6 +216,26 @@ def test_quota_scopes() -> None:
     assert changed("resourcequotas", before, after) == [
         f'spec.scopes: Invalid value: ["Terminating"]: {IMMUTABLE}'
     ]
+
+
+@pytest.mark.parametrize(
+    ("hard", "expected"),
+    [
+        ({"requests.cpu": "1", "limits.cpu": "1", "requests.storage": "9"}, []),
+        (
+            {"requests.cpu": "2", "cpu": "0", "limits.cpu": "1500m", "memory": "2Gi",
+             "limits.memory": "1Gi"},
+            ["ResourceQuota requests.cpu (2) should be less than limits.cpu (1500m)",
+             "ResourceQuota memory (2Gi) should be less than limits.memory (1Gi)"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_new_quota_whose_requests_are_above_its_limits(hard: Json, expected: list[str]) -> None:
+    resource = kind("resourcequotas")
+    about = context("CREATE", resource.versions["v1"])
+    obj = made("resourcequotas", {"spec": {"hard": hard}})
+    assert resource.strategy.warnings(obj, None, about) == expected
+    assert resource.strategy.warnings(obj, obj, about) == []
 
 
 def test_quota_cells() -> None:

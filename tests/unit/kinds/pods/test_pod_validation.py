@@ -168,6 +168,13 @@ def test_a_rich_pod_is_right() -> None:
             ['spec.containers[0].volumeMounts[0].name: Not found: "no"'],
         ),
         (
+            {"resources": {"requests": {"cpus": "1"}}},
+            ['spec.containers[0].resources.requests[cpus]: Invalid value: "cpus": must be a '
+             "standard resource type or fully qualified",
+             'spec.containers[0].resources.requests[cpus]: Invalid value: "cpus": must be a '
+             "standard resource for containers"],
+        ),
+        (
             {"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}},
             ['spec.containers[0].resources.requests: Invalid value: "2": must be less than or '
              "equal to cpu limit of 1"],

@@ -125,6 +125,15 @@ MAX_UNAVAILABLE = "spec.strategy.rollingUpdate.maxUnavailable"
         ),
         (
             DEPLOYMENTS,
+            {"strategy": {"rollingUpdate": {"maxUnavailable": "-5", "maxSurge": 0}}},
+            [
+                f'{MAX_UNAVAILABLE}: Invalid value: "-5": a valid percent string must be a numeric '
+                "string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
+                "validation is '[0-9]+%')",
+            ],
+        ),
+        (
+            DEPLOYMENTS,
             {"selector": {}},
             ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
         ),

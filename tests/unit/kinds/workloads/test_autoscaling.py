@@ -148,6 +148,8 @@ LIMIT = "spec.maxReplicas: Invalid value: {}: must be greater than or equal to `
         (
             {"metrics": [of_container("odd", "A")]},
             [
+                f'{OF_CONTAINER}.name: Invalid value: "odd": must be a standard resource type or '
+                "fully qualified",
                 f'{OF_CONTAINER}.name: Invalid value: "odd": must be a standard resource for '
                 "containers",
                 f'{OF_CONTAINER}.container: Invalid value: "A": {DNS_LABEL_MESSAGE}',
