@@ -90,7 +90,7 @@ async def _measure_all(
     for target in targets:
         if isinstance(target, KapiOnEtcd) and (wanted is None or COMMITS in wanted):
             try:
-                report.beside = await beside(target, seconds)
+                report.beside = await beside(target, targets[0], seconds)
             except (Failed, OSError) as error:
                 report.failures.append(f"commits on {target.name}: {error}")
     await _measure(targets, LAST_ROWS, seconds, wanted, report, broken)

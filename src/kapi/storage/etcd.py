@@ -29,9 +29,8 @@ from kapi.storage.etcd_client import (
     EtcdClient,
     EtcdRefused,
     EtcdSettings,
-    retrieved,
 )
-from kapi.storage.etcd_delivery import Delivery
+from kapi.storage.etcd_delivery import Delivery, settle
 from kapi.storage.etcd_keys import KeySpace
 from kapi.storage.etcd_lease import Leases
 from kapi.storage.etcd_messages import KeyValue, TxnAnswer
@@ -60,6 +59,10 @@ PAGE_S: Final = 15.0
 RECENT_BYTES_MAX: Final = 4 * 1024 * 1024
 # How long a start waits for etcd, as the real server.
 START_S: Final = 20.0
+
+
+# The revision of a write, and its event, if enough is known to tell it.
+_Made = tuple[int, Event | None]
 
 
 class EtcdStorage:
@@ -163,27 +166,26 @@ class EtcdStorage:
         check_key(key)
         return await self._unbroken(self._create(key, value))
 
-    async def _create(self, key: str, value: bytes) -> int:
+    async def _create(self, key: str, value: bytes) -> _Made:
         outer = self._outer(key)
         answer = await self._put(key, outer, value, 0)
         if not answer.succeeded:
             raise AlreadyExists(key)
-        self._told(Event("create", key, value, answer.revision, None))
-        return answer.revision
+        return answer.revision, Event("create", key, value, answer.revision, None)
 
     async def update(self, key: str, value: bytes, *, expected_revision: int) -> int:
         return await self._unbroken(self._update(key, value, expected_revision))
 
-    async def _update(self, key: str, value: bytes, expected_revision: int) -> int:
+    async def _update(self, key: str, value: bytes, expected_revision: int) -> _Made:
         outer = self._space.outer(key)
         if outer is None:
             raise NotFound(key)
         before = self._recent.get(key)
         answer = await self._put(key, outer, value, expected_revision or -1)
         self._check_done(key, answer)
-        if before is not None and before.revision == expected_revision:
-            self._told(Event("update", key, value, answer.revision, before))
-        return answer.revision
+        if before is None or before.revision != expected_revision:
+            return answer.revision, None
+        return answer.revision, Event("update", key, value, answer.revision, before)
 
     async def _put(self, key: str, outer: bytes, value: bytes, expected: int) -> TxnAnswer:
         """Write if the key stands at a revision; 0: if it does not exist."""
@@ -206,7 +208,7 @@ class EtcdStorage:
 
     async def _delete(
         self, key: str, expected_revision: int, removed: builtins.list[Record]
-    ) -> int:
+    ) -> _Made:
         outer = self._space.outer(key)
         if outer is None:
             raise NotFound(key)
@@ -220,31 +222,39 @@ class EtcdStorage:
         self._check_done(key, answer)
         before = _record(key, answer.kvs[0])
         removed.append(before)
-        self._told(Event("delete", key, before.value, answer.revision, before))
-        return answer.revision
+        return answer.revision, Event("delete", key, before.value, answer.revision, before)
 
-    async def _unbroken(self, write: Coroutine[Any, Any, int]) -> int:
+    async def _unbroken(self, write: Coroutine[Any, Any, _Made]) -> int:
         """A write that goes on when its caller is cancelled, and is seen before it is answered."""
         try:
             self._check_open()
         except Unavailable:
             write.close()
             raise
-        task = self._loop.create_task(self._seen(write))
+        answer: asyncio.Future[int] = self._loop.create_future()
+        task = self._loop.create_task(self._seen(write, answer))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
-        task.add_done_callback(retrieved)
-        return await asyncio.shield(task)
+        return await answer
 
-    async def _seen(self, write: Coroutine[Any, Any, int]) -> int:
-        revision = await write
+    async def _seen(self, write: Coroutine[Any, Any, _Made], answer: asyncio.Future[int]) -> None:
+        try:
+            revision, event = await write
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        except Exception as error:
+            if not answer.done():
+                answer.set_exception(error)
+            return
+        if event is not None:
+            self._recent.learn(event)
+            if event.revision == self._hub.revision + 1:
+                # Its caller goes on before those whom the event wakes, but after this turn.
+                settle(answer, revision)
+            self._delivery.tell(event)
         await self._delivery.until(revision)
-        return revision
-
-    def _told(self, event: Event) -> None:
-        """A change that etcd said it has made."""
-        self._recent.learn(event)
-        self._delivery.tell(event)
+        settle(answer, revision)
 
     async def _txn(
         self, operation: str, key: str, compare: bytes, success: bytes, failure: bytes

@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import Final
+from typing import Final, TypeVar
 
 from kapi.storage.interface import Event
 from kapi.storage.watch import Hub
 
+T = TypeVar("T")
 # Events of ours that may wait for an earlier one; beyond, the watch brings them.
 EARLY_MAX: Final = 1024
 # How long an answer to a write waits for its event; then the watch is broken, and reads ask etcd.
@@ -51,8 +52,8 @@ class Delivery:
         if waiting:
             self._waiting = deque(item for item in waiting if item[0] > reached)
             for wanted, future in waiting:
-                if wanted <= reached and not future.done():
-                    future.set_result(None)
+                if wanted <= reached:
+                    settle(future, None)
 
     async def until(self, revision: int) -> None:
         """Return when everything up to a revision was told, or after a while."""
@@ -63,3 +64,9 @@ class Delivery:
         with contextlib.suppress(TimeoutError):  # then fresh reads find it in etcd
             async with asyncio.timeout(EVENT_S):
                 await future
+
+
+def settle(future: asyncio.Future[T], result: T) -> None:
+    """Give a result to who still waits."""
+    if not future.done():
+        future.set_result(result)
