@@ -8,8 +8,9 @@ from typing import Any
 from kapi.errors import FieldError, duplicate
 from kapi.kinds.pods.resources import validate_resources
 from kapi.kinds.pods.scheduling import validate_tolerations
-from kapi.kinds.shared import cells, checks
+from kapi.kinds.shared import cells, checks, declared, formats
 from kapi.kinds.shared.bases import Plain
+from kapi.kinds.shared.declared import Field, Struct
 from kapi.kinds.shared.go_view import struct
 from kapi.kinds.shared.node_labels import OLD_NODE_LABELS
 from kapi.registry.resource import Column
@@ -26,10 +27,10 @@ class RuntimeClassStrategy(Plain):
     unconditional_update = False
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        handler = obj.get("handler", "")
+        declared_faults = declared.findings(_DECLARED, "RuntimeClass", obj, old)
         if old is not None:
-            return checks.immutable(handler, old.get("handler", ""), "handler")
-        out = checks.dns_label(handler, "handler")
+            return declared_faults
+        out: list[FieldError] = []
         overhead = obj.get("overhead")
         if overhead is not None:
             out += validate_resources(
@@ -39,7 +40,7 @@ class RuntimeClassStrategy(Plain):
         if scheduling is not None:
             out += checks.labels(scheduling.get("nodeSelector"), "scheduling.nodeSelector")
             out += _tolerations(scheduling.get("tolerations") or [])
-        return out
+        return out + declared_faults
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         chosen = (obj.get("scheduling") or {}).get("nodeSelector") or ()
@@ -60,6 +61,18 @@ def _tolerations(tolerations: list[Json]) -> list[FieldError]:
     return out
 
 
+# What the types declare.
+_DECLARED: declared.Types = {
+    "RuntimeClass": Struct(
+        fields=(
+            Field(
+                name="handler",
+                gates=(declared.immutable, declared.required),
+                checks=(formats.short_name,),
+            ),
+        )
+    )
+}
 STRATEGIES: Mapping[tuple[str, str], Strategy] = {
     (GROUP, "runtimeclasses"): RuntimeClassStrategy(),
 }

@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kapi.errors import FieldError, duplicate, invalid_value, not_supported, required, too_many
+from kapi.errors import FieldError, duplicate, invalid_value, required, too_many
 from kapi.kinds.network.service_columns import endpoint_text
-from kapi.kinds.shared import cells, checks
+from kapi.kinds.shared import cells, checks, declared
 from kapi.kinds.shared.bases import Plain
+from kapi.kinds.shared.declared import Field, Struct
 from kapi.kinds.shared.texts import described
 from kapi.registry import names
 from kapi.registry.allocation.addresses import ip_warnings
@@ -41,7 +42,6 @@ class EndpointSliceStrategy(Plain):
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         out: list[FieldError] = []
-        silent: list[FieldError] = []  # the schema's own findings, after the others
         kind = obj.get("addressType", "")
         endpoints, ports = obj.get("endpoints") or [], obj.get("ports") or []
         known = _addresses(old)
@@ -50,20 +50,10 @@ class EndpointSliceStrategy(Plain):
         else:
             for i, endpoint in enumerate(endpoints):
                 out += _endpoint(endpoint, f"endpoints[{i}]", kind, known)
-        out += _ports(ports)
-        if not kind:
-            silent.append(required("addressType"))
-        elif kind not in _TYPES:
-            silent.append(not_supported("addressType", kind, _TYPES))
-        if old is not None and kind != old.get("addressType", ""):
-            silent.append(invalid_value("addressType", None, checks.IMMUTABLE))
-        for i, endpoint in enumerate(endpoints):
-            if not endpoint.get("addresses"):
-                silent.append(required(f"endpoints[{i}].addresses"))
-        return out + silent
+        return out + _ports(ports) + declared.findings(_DECLARED, "EndpointSlice", obj, old)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
-        if obj.get("addressType") == "FQDN":
+        if old is None and obj.get("addressType") == "FQDN":
             return ["spec.addressType: FQDN endpoints are deprecated"]
         labels = obj["metadata"].get("labels") or {}
         if labels.get("endpointslice.kubernetes.io/managed-by") in _CONTROLLERS:
@@ -83,8 +73,6 @@ def _addresses(obj: Json | None) -> list[str]:
 def _endpoint(endpoint: Json, path: str, kind: str, known: list[str]) -> list[FieldError]:
     out: list[FieldError] = []
     addresses = endpoint.get("addresses") or []
-    if len(addresses) > ADDRESSES_MAX:
-        out.append(too_many(f"{path}.addresses", len(addresses), ADDRESSES_MAX))
     for i, address in enumerate(addresses):
         out += _address(address, f"{path}.addresses[{i}]", kind, known)
     if endpoint.get("nodeName") is not None:
@@ -169,6 +157,27 @@ def _endpoint_cell(obj: Json, now: float) -> str:
     return endpoint_text(found) if (found := _addresses(obj)) else cells.UNSET
 
 
+# What the types declare.
+_DECLARED: declared.Types = {
+    "EndpointSlice": Struct(
+        fields=(
+            Field(
+                name="addressType",
+                gates=(declared.required, declared.immutable),
+                checks=(declared.one_of(*_TYPES),),
+            ),
+            Field(name="endpoints", each="Endpoint"),
+        )
+    ),
+    "Endpoint": Struct(
+        fields=(
+            Field(
+                name="addresses",
+                gates=(declared.required, declared.max_items(ADDRESSES_MAX)),
+            ),
+        )
+    ),
+}
 DEFAULTS: Mapping[str, Any] = {_PACKAGE + "EndpointPort": _port_defaults}
 STRATEGIES: Mapping[tuple[str, str], Strategy] = {
     (GROUP, "endpointslices"): EndpointSliceStrategy(),

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported, required
-from kapi.kinds.shared import checks
+from kapi.kinds.shared import checks, declared
+from kapi.kinds.shared.declared import Field, Struct
 from kapi.registry.allocation.addresses import cidr_warnings
 from kapi.registry.strategy import Context, Strategy
 
@@ -40,11 +41,11 @@ class NetworkPolicyStrategy(Strategy):
         if len(types) > len(_TYPES):
             text = "may not specify more than two policyTypes"
             out.append(invalid_value("spec.policyTypes", types, text))
-            return out
+            types = []
         for i, kind in enumerate(types):
             if kind not in _TYPES:
                 out.append(not_supported(f"spec.policyTypes[{i}]", kind, _TYPES))
-        return out
+        return out + declared.findings(_DECLARED, "NetworkPolicy", obj, old)
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         out: list[str] = []
@@ -114,7 +115,7 @@ def _peer(peer: Json, path: str, known: list[str]) -> list[FieldError]:
 def _block(block: Json, path: str, known: list[str]) -> list[FieldError]:
     text = block.get("cidr", "")
     if not text:
-        return [required(f"{path}.cidr")]
+        return []  # the types declare that there must be one
     out = checks.cidr(text, f"{path}.cidr", old=known)
     network = checks.parse_cidr(text)
     for i, hole in enumerate(block.get("except") or ()):
@@ -131,3 +132,16 @@ def _block(block: Json, path: str, known: list[str]) -> list[FieldError]:
         if not inside:
             out.append(invalid_value(where, hole, "must be a strict subset of `cidr`"))
     return out
+
+
+# What the types declare.
+_DECLARED: declared.Types = {
+    "NetworkPolicy": Struct(fields=(Field(name="spec", type="NetworkPolicySpec"),)),
+    "NetworkPolicySpec": Struct(
+        fields=(Field(name="ingress", each="IngressRule"), Field(name="egress", each="EgressRule"))
+    ),
+    "IngressRule": Struct(fields=(Field(name="from", each="Peer"),)),
+    "EgressRule": Struct(fields=(Field(name="to", each="Peer"),)),
+    "Peer": Struct(fields=(Field(name="ipBlock", type="IPBlock", pointer=True),)),
+    "IPBlock": Struct(fields=(Field(name="cidr", gates=(declared.required,)),)),
+}

@@ -20,8 +20,9 @@ from kapi.kinds.network import networking_columns
 from kapi.kinds.network.load_balancers import ingress_status, ingress_warnings
 from kapi.kinds.network.network_policies import NetworkPolicyStrategy, policy_defaults
 from kapi.kinds.network.networking_columns import GROUP
-from kapi.kinds.shared import checks
+from kapi.kinds.shared import checks, declared
 from kapi.kinds.shared.bases import SPEC_AND_METADATA
+from kapi.kinds.shared.declared import Field, Struct
 from kapi.registry import names
 from kapi.registry.resource import Column
 from kapi.registry.strategy import Context, Strategy
@@ -46,13 +47,15 @@ class IngressStrategy(Strategy):
         if context.subresource == "status":
             return _load_balancer(obj, old)
         spec = obj.get("spec") or {}
-        out: list[FieldError] = []
         if old is None:
+            out = _ingress(spec, {})
             value = (obj["metadata"].get("annotations") or {}).get(_CLASS_ANNOTATION)
-            if value is not None and spec.get("ingressClassName") is not None:
-                text = "can not be set when the class field is also set"
+            name = spec.get("ingressClassName")
+            if value is not None and name is not None and value != name:
+                text = "must match `ingressClassName` when both are specified"
                 out.append(invalid_value(f"annotations.{_CLASS_ANNOTATION}", value, text))
-        return out + _ingress(spec, (old or {}).get("spec") or {})
+            return out
+        return _ingress(spec, old.get("spec") or {})
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         if context.subresource == "status":
@@ -65,14 +68,19 @@ class IngressStrategy(Strategy):
         ]
 
 
-def _load_balancer(obj: Json, old: Json | None) -> list[FieldError]:
-    def listed(ingress: Json | None) -> list[Json]:
-        status = ((ingress or {}).get("status") or {}).get("loadBalancer") or {}
-        return status.get("ingress") or []
+def _listed(ingress: Json | None) -> list[Json]:
+    status = ((ingress or {}).get("status") or {}).get("loadBalancer") or {}
+    return status.get("ingress") or []
 
-    known = [item.get("ip", "") for item in listed(old)]
+
+def _addresses(ingress: Json | None) -> list[str]:
+    return [item.get("ip", "") for item in _listed(ingress)]
+
+
+def _load_balancer(obj: Json, old: Json | None) -> list[FieldError]:
+    known = _addresses(old)
     out: list[FieldError] = []
-    for i, item in enumerate(listed(obj)):
+    for i, item in enumerate(_listed(obj)):
         out += ingress_status(item, f"status.loadBalancer.ingress[{i}]", known)
     return out
 
@@ -186,8 +194,10 @@ def _backend(backend: Json, path: str) -> list[FieldError]:
     return out
 
 
-def _reference(reference: Json, path: str) -> list[FieldError]:
-    """A reference to an object of any kind, in the same namespace."""
+def _reference(reference: Json, path: str, *, declared_required: bool = False) -> list[FieldError]:
+    """A reference to an object of any kind, in the same namespace; of a class, the types declare
+    what it must have.
+    """
     out: list[FieldError] = []
     if reference.get("apiGroup") is not None:
         out += checks.dns_subdomain(reference["apiGroup"], f"{path}.apiGroup")
@@ -195,7 +205,7 @@ def _reference(reference: Json, path: str) -> list[FieldError]:
         value = reference.get(name, "")
         if value:
             out += checks.each(f"{path}.{name}", value, names.path_segment(value))
-        else:
+        elif not declared_required:
             out.append(required(f"{path}.{name}"))
     return out
 
@@ -216,9 +226,9 @@ class IngressClassStrategy(Strategy):
         out += checks.domain_prefixed_path(controller, "spec.controller")
         parameters = spec.get("parameters")
         if parameters is not None:
-            out += _reference(parameters, "spec.parameters")
+            out += _reference(parameters, "spec.parameters", declared_required=True)
             out += _scope(parameters, "spec.parameters")
-        return out
+        return out + declared.findings(_DECLARED, "IngressClass", obj, old)
 
 
 def _scope(parameters: Json, path: str) -> list[FieldError]:
@@ -259,17 +269,16 @@ def _ranges(ranges: list[str]) -> list[FieldError]:
     if len(ranges) > 2:
         shown = checks.go_json({"CIDRs": ranges})
         return [invalid_value("spec.cidrs", shown, "may only hold up to 2 values")]
-    if len(ranges) == 2:
-        families = {found.version for text in ranges if (found := checks.parse_cidr(text))}
-        if len(families) < 2:
-            text = (
-                "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and "
-                "2001:db8::/64"
-            )
-            return [invalid_value("spec.cidrs", ranges, text)]
     out: list[FieldError] = []
     for i, text in enumerate(ranges):
         out += checks.canonical_cidr(text, f"spec.cidrs[{i}]")
+    families = [found.version for item in ranges if (found := checks.parse_cidr(item))]
+    if len(families) == 2 and families[0] == families[1]:
+        text = (
+            "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and "
+            "2001:db8::/64"
+        )
+        out.append(invalid_value("spec.cidrs", ranges, text))
     return out
 
 
@@ -283,10 +292,8 @@ def _range_changes(ranges: list[str] | None, old: list[str]) -> list[FieldError]
             if new[i] != text
         ]
     if len(old) == 1 and len(new) == 2:
-        out = _ranges(new)
-        if new[0] != old[0]:
-            out.append(invalid_value("spec.cidrs[0]", new[0], checks.IMMUTABLE))
-        return out
+        out = checks.immutable(new[0], old[0], "spec.cidrs[0]")
+        return out + _ranges(new)
     return [invalid_value("spec.cidrs", ranges, checks.IMMUTABLE)]
 
 
@@ -299,25 +306,47 @@ class IPAddressStrategy(Strategy):
     generates_names = False
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        reference = (obj.get("spec") or {}).get("parentRef")
+        reference = (obj.get("spec") or {}).get("parentRef") or {}
         path = "spec.parentRef"
-        if old is not None:
-            before = (old.get("spec") or {}).get("parentRef")
-            shown = checks.go_fields(reference, "Group:s Resource:s Namespace:s Name:s")
-            return checks.immutable(reference, before, path, lambda _: checks.go_json(shown))
-        if reference is None:
-            return [required(path)]
         out: list[FieldError] = []
         if reference.get("group"):
             out += checks.dns_subdomain(reference["group"], f"{path}.group")
         for name in ("resource", "name", "namespace"):
             value = reference.get(name, "")
-            if value:
-                out += checks.each(f"{path}.{name}", value, names.path_segment(value))
-            elif name != "namespace":
-                out.append(required(f"{path}.{name}"))
-        return out
+            out += checks.each(f"{path}.{name}", value, names.path_segment(value))
+        return out + declared.findings(_DECLARED, "IPAddress", obj, old)
 
+
+# What the types declare.
+_DECLARED: declared.Types = {
+    "IngressClass": Struct(fields=(Field(name="spec", type="IngressClassSpec"),)),
+    "IngressClassSpec": Struct(
+        fields=(Field(name="parameters", type="IngressClassParameters", pointer=True),)
+    ),
+    "IngressClassParameters": Struct(
+        fields=(
+            Field(name="kind", gates=(declared.required,)),
+            Field(name="name", gates=(declared.required,)),
+        )
+    ),
+    "IPAddress": Struct(fields=(Field(name="spec", type="IPAddressSpec"),)),
+    "IPAddressSpec": Struct(
+        fields=(
+            Field(
+                name="parentRef",
+                type="ParentReference",
+                pointer=True,
+                gates=(declared.there, declared.immutable),
+            ),
+        )
+    ),
+    "ParentReference": Struct(
+        fields=(
+            Field(name="resource", gates=(declared.required,)),
+            Field(name="name", gates=(declared.required,)),
+        )
+    ),
+}
 
 DEFAULTS: Mapping[str, Any] = {
     _NET + "IngressClassParametersReference": {"scope": "Cluster"},

@@ -11,7 +11,7 @@ from typing import Any
 from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported, required
 from kapi.kinds.server import priority_levels
 from kapi.kinds.server.priority_levels import conditions
-from kapi.kinds.shared import cells, checks
+from kapi.kinds.shared import cells, checks, go_view
 from kapi.kinds.shared.bases import SPEC_AND_METADATA, Plain
 from kapi.kinds.shared.texts import described
 from kapi.registry import names
@@ -39,35 +39,42 @@ class FlowSchemaStrategy(Plain):
     reset_status = SPEC_AND_METADATA
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        out = conditions(obj.get("status") or {})
-        if context.subresource == "status":
-            return out
-        spec = obj.get("spec") or {}
-        found: list[FieldError] = []
-        precedence = spec.get("matchingPrecedence", 0)
-        name = obj["metadata"].get("name", "")
-        if precedence <= 0:
-            text = "must be a positive value"
-            found.append(invalid_value("spec.matchingPrecedence", precedence, text))
-        if precedence > PRECEDENCE_MAX:
-            text = f"must not be greater than {PRECEDENCE_MAX}"
-            found.append(invalid_value("spec.matchingPrecedence", precedence, text))
-        if precedence == 1 and name != "exempt":
-            text = "only the schema named 'exempt' may have matchingPrecedence 1"
-            found.append(invalid_value("spec.matchingPrecedence", precedence, text))
-        method = spec.get("distinguisherMethod")
-        if method is not None and method.get("type", "") not in _METHODS:
-            shown = checks.go_json({"Type": method.get("type", "")})
-            found.append(not_supported("spec.distinguisherMethod", shown, _METHODS))
-        level = (spec.get("priorityLevelConfiguration") or {}).get("name", "")
-        where = "spec.priorityLevelConfiguration.name"
-        if level:
-            found += checks.dns_subdomain(level, where)
-        else:
-            found.append(required(where, "must reference a priority level"))
-        for i, rule in enumerate(spec.get("rules") or ()):
-            found += _policy(rule, f"spec.rules[{i}]")
-        return found + out
+        out: list[FieldError] = []
+        if context.subresource != "status":
+            out += _schema(obj["metadata"].get("name", ""), obj.get("spec") or {})
+        return out + conditions(obj.get("status") or {})
+
+
+def _schema(name: str, spec: Json) -> list[FieldError]:
+    out: list[FieldError] = []
+    precedence = spec.get("matchingPrecedence", 0)
+    if precedence <= 0:
+        text = "must be a positive value"
+        out.append(invalid_value("spec.matchingPrecedence", precedence, text))
+    if precedence > PRECEDENCE_MAX:
+        text = f"must not be greater than {PRECEDENCE_MAX}"
+        out.append(invalid_value("spec.matchingPrecedence", precedence, text))
+    if precedence == 1 and name != "exempt":
+        text = "only the schema named 'exempt' may have matchingPrecedence 1"
+        out.append(invalid_value("spec.matchingPrecedence", precedence, text))
+    method = spec.get("distinguisherMethod")
+    if method is not None and method.get("type", "") not in _METHODS:
+        shown = checks.go_json({"Type": method.get("type", "")})
+        out.append(not_supported("spec.distinguisherMethod.type", shown, _METHODS))
+    level = (spec.get("priorityLevelConfiguration") or {}).get("name", "")
+    where = "spec.priorityLevelConfiguration.name"
+    if level:
+        out += checks.dns_subdomain(level, where)
+    else:
+        out.append(required(where, "must reference a priority level"))
+    for i, rule in enumerate(spec.get("rules") or ()):
+        out += _policy(rule, f"spec.rules[{i}]")
+    fixed = priority_levels.mandatory_spec("flowschemas", name)
+    if fixed is not None and spec != fixed:
+        shown = go_view.struct(_FLOW + "FlowSchemaSpec", spec)
+        text = f"spec of '{name}' must equal the fixed value"
+        out.append(invalid_value("spec", shown, text))
+    return out
 
 
 def _policy(rule: Json, path: str) -> list[FieldError]:
@@ -88,7 +95,8 @@ def _policy(rule: Json, path: str) -> list[FieldError]:
     return out
 
 
-_MEMBERS = {"User": "user", "Group": "group", "ServiceAccount": "serviceAccount"}
+# In the order in which those that must not be there are found.
+_MEMBERS = {"ServiceAccount": "serviceAccount", "User": "user", "Group": "group"}
 
 
 def _subject(subject: Json, path: str) -> list[FieldError]:
@@ -97,17 +105,16 @@ def _subject(subject: Json, path: str) -> list[FieldError]:
     if kind not in _SUBJECTS:
         out.append(not_supported(f"{path}.kind", kind, _SUBJECTS))
         return out
-    for other, member in _MEMBERS.items():
-        value = subject.get(member)
-        if other == kind:
-            if value is None:
-                text = f"{member} is required when subject kind is '{kind}'"
-                out.append(required(f"{path}.{member}", text))
-            else:
-                out += _member(value, kind, f"{path}.{member}")
-        elif value is not None:
-            text = f"{member} is forbidden when subject kind is not '{other}'"
-            out.append(field_forbidden(f"{path}.{member}", text))
+    member = _MEMBERS[kind]
+    if subject.get(member) is None:
+        text = f"{member} is required when subject kind is '{kind}'"
+        out.append(required(f"{path}.{member}", text))
+    else:
+        out += _member(subject[member], kind, f"{path}.{member}")
+    for other, name in _MEMBERS.items():
+        if other != kind and subject.get(name) is not None:
+            text = f"{name} is forbidden when subject kind is not '{other}'"
+            out.append(field_forbidden(f"{path}.{name}", text))
     return out
 
 
@@ -130,30 +137,33 @@ def _member(value: Json, kind: str, path: str) -> list[FieldError]:
 
 def _resource_rule(rule: Json, path: str) -> list[FieldError]:
     out = _verbs(rule.get("verbs") or [], f"{path}.verbs")
-    for field in ("apiGroups", "resources"):
+    for field, one, many in (
+        ("apiGroups", "api group", "api groups"),
+        ("resources", "resource", "resources"),
+    ):
         values = rule.get(field) or []
         if not values:
-            word = "apiGroups" if field == "apiGroups" else "resources"
-            out.append(required(f"{path}.{field}", f"{word} must contain at least one value"))
+            text = f"resource rules must supply at least one {one}"
+            out.append(required(f"{path}.{field}", text))
         elif len(values) > 1 and "*" in values:
-            text = "if '*' is present, must not specify other api groups"
-            if field == "resources":
-                text = "if '*' is present, must not specify other resources"
+            text = f"if '*' is present, must not specify other {many}"
             out.append(invalid_value(f"{path}.{field}", values, text))
     namespaces = rule.get("namespaces") or []
     if not namespaces and not rule.get("clusterScope"):
         text = "resource rules that are not cluster scoped must supply at least one namespace"
         out.append(required(f"{path}.namespaces", text))
-    elif len(namespaces) > 1 and "*" in namespaces:
-        text = "if '*' is present, must not specify other namespaces"
-        out.append(invalid_value(f"{path}.namespaces", namespaces, text))
+    elif "*" in namespaces:
+        if len(namespaces) > 1:
+            text = "if '*' is present, must not specify other namespaces"
+            out.append(invalid_value(f"{path}.namespaces", namespaces, text))
     else:
         for i, name in enumerate(namespaces):
-            if name != "*":
-                for words in names.dns_label(name):
-                    text = f"{words}"
-                    out.append(invalid_value(f"{path}.namespaces[{i}]", name, text))
+            found = [_NAMESPACE_TEXT + text for text in names.dns_label(name)]
+            out += checks.each(f"{path}.namespaces[{i}]", name, found)
     return out
+
+
+_NAMESPACE_TEXT = "each member of this list must be '*' or a DNS-1123 label; "
 
 
 def _verbs(verbs: list[str], path: str) -> list[FieldError]:
@@ -167,13 +177,8 @@ def _verbs(verbs: list[str], path: str) -> list[FieldError]:
 
 
 def _url_rule(rule: Json, path: str) -> list[FieldError]:
-    verbs, urls = rule.get("verbs") or [], rule.get("nonResourceURLs") or []
-    out: list[FieldError] = []
-    if not verbs:
-        out.append(required(f"{path}.verbs", "verbs must contain at least one value"))
-    elif len(verbs) > 1 and "*" in verbs:
-        text = "if '*' is present, must not specify other verbs"
-        out.append(invalid_value(f"{path}.verbs", verbs, text))
+    urls = rule.get("nonResourceURLs") or []
+    out = _verbs(rule.get("verbs") or [], f"{path}.verbs")
     if not urls:
         text = "nonResourceURLs must contain at least one value"
         out.append(required(f"{path}.nonResourceURLs", text))
@@ -197,8 +202,7 @@ def _url(url: str, path: str) -> list[FieldError]:
         return [invalid_value(path, url, "must not contain white-space")]
     if "//" in url:
         return [invalid_value(path, url, "must not contain double slash")]
-    star = url.find("*")
-    if star == -1 or (star == len(url) - 1 and url[star - 1] == "/"):
+    if "*" not in url or (url.count("*") == 1 and url.endswith("/*")):
         return []
     text = "wildcard can only do suffix matching"
     return [invalid_value(path, url, text)]

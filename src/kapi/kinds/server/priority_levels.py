@@ -6,12 +6,18 @@ https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
 
 from __future__ import annotations
 
+import importlib.resources
+import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported, required
-from kapi.kinds.shared import cells
+import orjson
+
+from kapi.errors import FieldError, duplicate, invalid_value, not_supported, required
+from kapi.kinds.shared import cells, declared, go_view
 from kapi.kinds.shared.bases import SPEC_AND_METADATA, Plain
+from kapi.kinds.shared.declared import Field, Member, Struct
 from kapi.kinds.shared.texts import described
 from kapi.registry.resource import Column
 from kapi.registry.strategy import Context
@@ -20,6 +26,7 @@ Json = dict[str, Any]
 
 _FLOW = "io.k8s.api.flowcontrol.v1."
 QUEUES_MAX = 10_000_000
+HASH_BITS_MAX = 60  # that a hand of queues may be dealt from
 
 
 def _limited_defaults(limited: Json) -> None:
@@ -43,48 +50,57 @@ class PriorityLevelStrategy(Plain):
     reset_status = SPEC_AND_METADATA
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        status = conditions(obj.get("status") or {})
-        if context.subresource == "status":
-            return status
-        spec = obj.get("spec") or {}
         out: list[FieldError] = []
-        silent: list[FieldError] = []  # the schema's own findings, after the others
-        out += _mandatory(obj["metadata"].get("name", ""), spec)
-        kind = spec.get("type", "")
-        limited, exempt = spec.get("limited"), spec.get("exempt")
-        if kind == "Exempt":
-            if limited is not None:
-                text = "must be nil if the type is not Limited"
-                out.append(field_forbidden("spec.limited", text))
-            if exempt is not None:
-                out += _shares(exempt, "spec.exempt")
-        elif kind == "Limited":
-            if exempt is not None:
-                text = "must be nil if the type is Limited"
-                out.append(field_forbidden("spec.exempt", text))
-            if limited is None:
-                out.append(required("spec.limited"))
-            else:
-                out += _limited(limited, "spec.limited", silent)
-        else:
-            if kind:
-                out.append(not_supported("spec.type", kind, ("Exempt", "Limited")))
-            if limited is not None:
-                out.append(field_forbidden("spec.limited", ""))
-            if not kind:
-                silent.append(required("spec.type"))
-        return out + status + silent
+        if context.subresource != "status":
+            out += _level(obj["metadata"].get("name", ""), obj.get("spec") or {})
+        out += conditions(obj.get("status") or {})
+        return out + declared.findings(_DECLARED, "PriorityLevelConfiguration", obj, old)
 
 
-def _mandatory(name: str, spec: Json) -> list[FieldError]:
-    """The two levels that the server makes and keeps."""
-    if name == "exempt" and spec.get("type") != "Exempt":
-        text = "type must be 'Exempt' if the name is 'exempt'"
-        return [invalid_value("spec.type", spec.get("type", ""), text)]
-    if name != "exempt" and spec.get("type") == "Exempt":
-        text = "type must be 'Exempt' if and only if `name` is 'exempt'"
-        return [invalid_value("spec.type", "Exempt", text)]
-    return []
+def _level(name: str, spec: Json) -> list[FieldError]:
+    out: list[FieldError] = []
+    kind = spec.get("type", "")
+    limited, exempt = spec.get("limited"), spec.get("exempt")
+    if (name == "exempt") != (kind == "Exempt"):
+        text = "must be 'Exempt' if and only if `name` is 'exempt'"
+        out.append(invalid_value("spec.type", kind, text))
+    if kind == "Exempt" and exempt is not None:
+        out += _shares(exempt, "spec.exempt")
+    elif kind == "Limited" and limited is not None:
+        out += _limited(limited, "spec.limited")
+    elif kind not in ("", "Exempt", "Limited"):
+        out.append(not_supported("spec.type", kind, ("Exempt", "Limited")))
+    fixed = mandatory_spec("prioritylevelconfigurations", name)
+    if fixed is None:
+        return out
+    text = f"spec of '{name}' must equal the fixed value"
+    if name == "exempt":  # an administrator may say what is lent of it
+        spec, fixed = {**spec, "exempt": None}, {**fixed, "exempt": None}
+        text = f"spec of '{name}' except the 'spec.exempt' field must equal the fixed value"
+    if spec != fixed:
+        if exempt is not None:
+            spec = {**spec, "exempt": exempt}
+        shown = go_view.struct(_FLOW + "PriorityLevelConfigurationSpec", spec)
+        out.append(invalid_value("spec", shown, text))
+    return out
+
+
+@cache
+def _bootstrap() -> Mapping[str, list[Json]]:
+    data = importlib.resources.files("kapi").joinpath("data", "bootstrap-objects.json")
+    found: Mapping[str, list[Json]] = orjson.loads(data.read_bytes())
+    return found
+
+
+def mandatory_spec(plural: str, name: str) -> Json | None:
+    """The spec of one of the objects that the server makes and nobody may change."""
+    if name not in ("exempt", "catch-all"):
+        return None
+    for obj in _bootstrap()[plural]:
+        if obj["metadata"]["name"] == name:
+            spec: Json = obj["spec"]
+            return spec
+    return None
 
 
 def _shares(level: Json, path: str) -> list[FieldError]:
@@ -99,7 +115,7 @@ def _shares(level: Json, path: str) -> list[FieldError]:
     return out
 
 
-def _limited(limited: Json, path: str, silent: list[FieldError]) -> list[FieldError]:
+def _limited(limited: Json, path: str) -> list[FieldError]:
     out: list[FieldError] = []
     shares = limited.get("nominalConcurrencyShares")
     if shares is not None and shares < 0:
@@ -110,15 +126,8 @@ def _limited(limited: Json, path: str, silent: list[FieldError]) -> list[FieldEr
     where = f"{path}.limitResponse"
     if kind not in ("Queue", "Reject", ""):
         out.append(not_supported(f"{where}.type", kind, ("Queue", "Reject")))
-    if kind == "Queue":
-        if queuing is None:
-            out.append(required(f"{where}.queuing"))
-        else:
-            out += _queuing(queuing, f"{where}.queuing")
-    elif queuing is not None:
-        out.append(field_forbidden(f"{where}.queuing", ""))
-    if not kind:
-        silent.append(required(f"{where}.type"))
+    if kind == "Queue" and queuing is not None:
+        out += _queuing(queuing, f"{where}.queuing")
     percent, borrowed = limited.get("lendablePercent"), limited.get("borrowingLimitPercent")
     if percent is not None and not 0 <= percent <= 100:
         text = "must be between 0 and 100, inclusive"
@@ -145,15 +154,45 @@ def _queuing(queuing: Json, path: str) -> list[FieldError]:
     elif hand > queues:
         text = f"should not be greater than queues ({queues})"
         out.append(invalid_value(f"{path}.handSize", hand, text))
+    elif math.ceil(math.log2(queues) * hand) > HASH_BITS_MAX:
+        bits = f"required entropy bits of deckSize {queues} and handSize {hand}"
+        text = f"{bits} should not be greater than {HASH_BITS_MAX}"
+        out.append(invalid_value(f"{path}.handSize", hand, text))
     return out
 
 
 def conditions(status: Json) -> list[FieldError]:
     out: list[FieldError] = []
+    seen: set[str] = set()
     for i, condition in enumerate(status.get("conditions") or ()):
-        if not condition.get("type"):
+        kind = condition.get("type", "")
+        if kind in seen:
+            out.append(duplicate(f"status.conditions[{i}].type", kind))
+        seen.add(kind)
+        if not kind:
             out.append(required(f"status.conditions[{i}].type"))
     return out
+
+
+# What the types declare.
+_DECLARED: declared.Types = {
+    "PriorityLevelConfiguration": Struct(fields=(Field(name="spec", type="Spec"),)),
+    "Spec": Struct(
+        members=(
+            Member(name="limited", mode="type", value="Limited", required=True),
+            Member(name="exempt", mode="type", value="Exempt"),
+        ),
+        fields=(
+            Field(name="type", gates=(declared.required,)),
+            Field(name="limited", type="Limited", pointer=True),
+        ),
+    ),
+    "Limited": Struct(fields=(Field(name="limitResponse", type="LimitResponse"),)),
+    "LimitResponse": Struct(
+        members=(Member(name="queuing", mode="type", value="Queue", required=True),),
+        fields=(Field(name="type", gates=(declared.required,)),),
+    ),
+}
 
 
 def _of_limited(*path: str) -> cells.Cell:

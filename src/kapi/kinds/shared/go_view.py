@@ -50,6 +50,7 @@ _NAMES: Mapping[str, str] = {
     "iscsi": "ISCSI",
     "iscsiInterface": "ISCSIInterface",
     "apiGroup": "APIGroup",
+    "apiGroups": "APIGroups",
     "apiVersion": "APIVersion",
     "nfs": "NFS",
     "os": "OS",

@@ -18,8 +18,9 @@ from kapi.errors import (
     required,
     too_long,
 )
-from kapi.kinds.shared import checks, claim_specs, go_view
+from kapi.kinds.shared import checks, claim_specs, declared, formats, go_view
 from kapi.kinds.shared.bases import SPEC_AND_METADATA, Plain
+from kapi.kinds.shared.declared import Field, Struct
 from kapi.kinds.shared.node_labels import OLD_NODE_LABELS, selector_warnings
 from kapi.kinds.storage import class_columns as storage_tables
 from kapi.kinds.storage.volumes import validate_volume_spec
@@ -32,7 +33,7 @@ _STORAGE = "io.k8s.api.storage.v1."
 PARAMETERS_MAX = 512
 PARAMETERS_BYTES_MAX = 256 * 1024  # of all keys and values
 METADATA_BYTES_MAX = 256 * 1024
-ERROR_CHARACTERS_MAX = 1024
+ERROR_BYTES_MAX = 1024
 NODE_ID_CHARACTERS_MAX = 256
 TOKEN_SECONDS_MIN = 600
 UPDATE_SECONDS_MIN = 10
@@ -53,7 +54,8 @@ class StorageClassStrategy(Plain):
         ]
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        out = _provisioner(obj.get("provisioner", ""), "provisioner")
+        name = obj.get("provisioner", "")
+        out = checks.qualified_name(name.lower(), "provisioner") if name else []
         out += _parameters(obj.get("parameters") or {}, allow_empty=True)
         policy = obj.get("reclaimPolicy")
         if policy:
@@ -64,11 +66,7 @@ class StorageClassStrategy(Plain):
         else:
             out += checks.one_of(mode, "volumeBindingMode", _BINDING)
         out += _topologies(obj.get("allowedTopologies") or [])
-        if old is not None:
-            for name in ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"):
-                if (obj.get(name) or None) != (old.get(name) or None):
-                    out.append(invalid_value(name, None, checks.IMMUTABLE))
-        return out
+        return out + declared.findings(_DECLARED, "StorageClass", obj, old)
 
 
 def _provisioner(name: str, path: str) -> list[FieldError]:
@@ -77,8 +75,6 @@ def _provisioner(name: str, path: str) -> list[FieldError]:
 
 def _parameters(parameters: Mapping[str, str], *, allow_empty: bool) -> list[FieldError]:
     out: list[FieldError] = []
-    if not parameters and not allow_empty:
-        out.append(required("parameters", "must contain at least one key/value pair"))
     if len(parameters) > PARAMETERS_MAX:
         out.append(too_long("parameters", PARAMETERS_MAX))
         return out
@@ -89,6 +85,8 @@ def _parameters(parameters: Mapping[str, str], *, allow_empty: bool) -> list[Fie
         size += len(key.encode()) + len(value.encode())
     if size > PARAMETERS_BYTES_MAX:
         out.append(too_long("parameters", PARAMETERS_BYTES_MAX))
+    if not parameters and not allow_empty:
+        out.append(required("parameters", "must contain at least one key/value pair"))
     return out
 
 
@@ -152,21 +150,12 @@ class CSIDriverStrategy(Plain):
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec = obj.get("spec") or {}
+        out = _driver(spec)
         if old is not None:
-            return _driver_changes(spec, old.get("spec") or {})
-        out: list[FieldError] = []
-        for name in ("attachRequired", "podInfoOnMount", "storageCapacity"):
-            if spec.get(name) is None:
-                out.append(required(f"spec.{name}"))
-        policy = spec.get("fsGroupPolicy")
-        if policy is not None:
-            out += checks.one_of(policy, "spec.fsGroupPolicy", _FS_GROUP)
-        out += _token_requests(spec.get("tokenRequests") or [])
-        for mode in spec.get("volumeLifecycleModes") or ():
-            if mode not in ("Persistent", "Ephemeral"):
-                known = ("Persistent", "Ephemeral")
-                out.append(not_supported("spec.volumeLifecycleModes", mode, known))
-        return out + _driver_rest(spec)
+            before = old.get("spec") or {}
+            for name, path in _DRIVER_FIXED:
+                out += checks.immutable(spec.get(name), before.get(name), path)
+        return out
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
         spec = obj.get("spec") or {}
@@ -178,24 +167,29 @@ class CSIDriverStrategy(Plain):
         return []
 
 
-def _driver_changes(spec: Json, old: Json) -> list[FieldError]:
-    attach, before = spec.get("attachRequired"), old.get("attachRequired")
-    out = checks.immutable(attach, before, "spec.attachedRequired")
-    modes = spec.get("volumeLifecycleModes")
-    before = old.get("volumeLifecycleModes")
-    out += checks.immutable(modes, before, "spec.volumeLifecycleModes")
-    out += _token_requests(spec.get("tokenRequests") or [])
-    return out + _driver_rest(spec)
+# What never changes, and where the real server finds it changed.
+_DRIVER_FIXED = (
+    ("attachRequired", "spec.attachedRequired"),
+    ("volumeLifecycleModes", "spec.volumeLifecycleModes"),
+)
 
 
-def _driver_rest(spec: Json) -> list[FieldError]:
+def _driver(spec: Json) -> list[FieldError]:
     out: list[FieldError] = []
+    policy = spec.get("fsGroupPolicy")
+    if policy is not None:
+        out += checks.one_of(policy, "spec.fsGroupPolicy", _FS_GROUP)
+    out += _token_requests(spec.get("tokenRequests") or [])
+    for mode in spec.get("volumeLifecycleModes") or ():
+        if mode not in ("Persistent", "Ephemeral"):
+            known = ("Persistent", "Ephemeral")
+            out.append(not_supported("spec.volumeLifecycleModes", mode, known))
     period = spec.get("nodeAllocatableUpdatePeriodSeconds")
     if period is not None and period < UPDATE_SECONDS_MIN:
-        text = f"must be greater than or equal to {UPDATE_SECONDS_MIN}"
+        text = f"must be greater than or equal to {UPDATE_SECONDS_MIN} seconds"
         out.append(invalid_value("spec.nodeAllocatableUpdatePeriodSeconds", period, text))
     if spec.get("serviceAccountTokenInSecrets") is not None and not spec.get("tokenRequests"):
-        text = "must not be set without tokenRequests"
+        text = "serviceAccountTokenInSecrets is set but no tokenRequests are specified"
         value = spec["serviceAccountTokenInSecrets"]
         out.append(invalid_value("spec.serviceAccountTokenInSecrets", value, text))
     return out
@@ -234,13 +228,13 @@ class CSINodeStrategy(Plain):
         drivers = (obj.get("spec") or {}).get("drivers") or []
         for i, driver in enumerate(drivers):
             out += _node_driver(driver, f"spec.drivers[{i}]", seen)
-        if old is not None:
-            before = {d.get("name"): d for d in (old.get("spec") or {}).get("drivers") or ()}
+        known = ((old or {}).get("spec") or {}).get("drivers") or ()
+        for before in known:
             for driver in drivers:
-                known = before.get(driver.get("name"))
-                if known is not None and _fixed(known) != _fixed(driver):
-                    shown = go_view.struct(_STORAGE + "CSINodeDriver", driver)
-                    out.append(invalid_value("CSINodeDriver", shown, checks.IMMUTABLE))
+                same = before.get("name") == driver.get("name")
+                if same and _fixed(before) != _fixed(driver):
+                    shown = go_view.struct(_STORAGE + "CSINodeDriver", _fixed(driver))
+                    out.append(invalid_value("spec.drivers", shown, checks.IMMUTABLE))
         return out
 
 
@@ -278,15 +272,16 @@ class CSIStorageCapacityStrategy(Plain):
     unconditional_update = False
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        out = checks.dns_subdomain(obj.get("storageClassName", ""), "storageClassName")
-        out += checks.label_selector(obj.get("nodeTopology"), "nodeTopology")
-        for name in ("capacity", "maximumVolumeSize"):
-            amount = obj.get(name)
-            if amount is not None and checks.number(amount) < 0:
-                out.append(invalid_value(name, amount, checks.NEGATIVE))
+        topology, name = obj.get("nodeTopology"), obj.get("storageClassName", "")
+        out = checks.label_selector(topology, "nodeTopology")
+        out += checks.dns_subdomain(name, "storageClassName")
+        amount = obj.get("capacity")
+        if amount is not None and checks.number(amount) < 0:
+            out.append(invalid_value("capacity", amount, checks.NEGATIVE))
         if old is not None:
-            for name in ("nodeTopology", "storageClassName"):
-                out += checks.immutable(obj.get(name), old.get(name), name)
+            out += checks.immutable(topology, old.get("nodeTopology"), "nodeTopology")
+            before = old.get("storageClassName", "")
+            out += checks.immutable(name, before, "storageClassName")
         return out
 
     def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
@@ -306,20 +301,14 @@ class VolumeAttachmentStrategy(Plain):
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec = obj.get("spec") or {}
-        attacher = spec.get("attacher", "")
-        if attacher:
-            out = checks.qualified_name(attacher.lower(), "spec.attacher")
-        else:
-            out = [required("spec.attacher")]
-        if old is None and attacher:
-            out += claim_specs.validate_csi_driver_name(attacher, "spec.attacher")
-        out += _source(spec.get("source") or {}, "spec.source")
+        source = spec.get("source") or {}
+        out = _source(source, "spec.source")
         out += checks.dns_subdomain(spec.get("nodeName", ""), "spec.nodeName")
         out += _attachment_status(obj.get("status") or {})
-        if old is not None and spec != (old.get("spec") or {}):
-            shown = go_view.struct(_STORAGE + "VolumeAttachmentSpec", spec)
-            out.append(invalid_value("spec", shown, checks.IMMUTABLE))
-        return out
+        name = source.get("persistentVolumeName")
+        if old is None and name is not None and context.version == "v1":
+            out += checks.dns_subdomain(name, "spec.source.persistentVolumeName")
+        return out + declared.findings(_DECLARED, "VolumeAttachment", obj, old)
 
 
 def _source(source: Json, path: str) -> list[FieldError]:
@@ -330,10 +319,8 @@ def _source(source: Json, path: str) -> list[FieldError]:
     if name is not None and inline is not None:
         return [field_forbidden(path, text)]
     if name is not None:
-        where = f"{path}.persistentVolumeName"
-        if not name:
-            return [required(where, "must specify non empty persistentVolumeName")]
-        return checks.dns_subdomain(name, where)
+        text = "must specify non empty persistentVolumeName"
+        return [] if name else [required(f"{path}.persistentVolumeName", text)]
     return validate_volume_spec(inline or {}, f"{path}.inlineVolumeSpec", inline=True)
 
 
@@ -345,10 +332,41 @@ def _attachment_status(status: Json) -> list[FieldError]:
     if size > METADATA_BYTES_MAX:
         out.append(too_long("status.attachmentMetadata", METADATA_BYTES_MAX))
     for name in ("attachError", "detachError"):
-        message = (status.get(name) or {}).get("message", "")
-        if len(message) > ERROR_CHARACTERS_MAX:
-            out.append(too_long(f"status.{name}.message", ERROR_CHARACTERS_MAX))
+        error = status.get(name) or {}
+        if len(error.get("message", "").encode()) > ERROR_BYTES_MAX:
+            # The real server names another limit than the one that it keeps.
+            out.append(too_long(f"status.{name}.message", METADATA_BYTES_MAX))
+        code = error.get("errorCode")
+        if code is not None and code < 0:
+            text = f"must be between 0 and {(1 << 31) - 1}, inclusive"
+            out.append(invalid_value(f"status.{name}.errorCode", code, text))
     return out
+
+
+# What the types declare.
+_FIXED = (declared.immutable,)
+_DECLARED: declared.Types = {
+    "StorageClass": Struct(
+        fields=(
+            Field(name="provisioner", gates=(declared.required, declared.immutable)),
+            Field(name="parameters", gates=_FIXED),
+            Field(name="reclaimPolicy", gates=_FIXED, pointer=True),
+            Field(name="volumeBindingMode", gates=_FIXED, pointer=True),
+        )
+    ),
+    "VolumeAttachment": Struct(
+        fields=(Field(name="spec", gates=_FIXED, type="VolumeAttachmentSpec"),)
+    ),
+    "VolumeAttachmentSpec": Struct(
+        fields=(
+            Field(
+                name="attacher",
+                gates=(declared.required,),
+                checks=(formats.long_name_caseless, formats.driver_length),
+            ),
+        )
+    ),
+}
 
 
 DEFAULTS: Mapping[str, Any] = {
