@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kapi.clock import rfc3339
@@ -24,6 +26,7 @@ from kapi.errors import (
     field_forbidden,
     invalid_value,
     not_supported,
+    quote,
     required,
     too_long,
 )
@@ -81,18 +84,21 @@ class SigningRequestStrategy(Plain):
             return _request(obj.get("spec") or {}) + _conditions(status)
         if not context.subresource:
             return []
+        before = old.get("status") or {}
         out = _conditions(status)
-        kept = {c.get("type") for c in status.get("conditions") or ()}
-        for condition in (old.get("status") or {}).get("conditions") or ():
-            kind = condition.get("type")
-            if kind in _DECISIONS and kind not in kept:
+        certificate, known = status.get("certificate") or "", before.get("certificate") or ""
+        if certificate != known:
+            problem = _chain_problem(certificate)
+            if problem:
+                out.append(invalid_value("status.certificate", "<certificate data>", problem))
+        for kind in _DECISIONS:
+            if len(_of_type(status, kind)) < len(_of_type(before, kind)):
                 text = f'updates may not remove a condition of type "{kind}"'
                 out.append(field_forbidden("status.conditions", text))
-        before = (old.get("status") or {}).get("certificate")
-        if before and status.get("certificate") != before:
-            text = "updates may not change existing certificate content"
+        if known and certificate != known:
+            text = "updates may not modify existing certificate content"
             out.append(field_forbidden("status.certificate", text))
-        return out
+        return out + _contradiction(status, before)
 
 
 def _signed(spec: Json, context: Context) -> Json:
@@ -175,10 +181,53 @@ def _csr_problem(encoded: str) -> str:
     if block is None or block[1] != "CERTIFICATE REQUEST":
         return "PEM block type must be CERTIFICATE REQUEST"
     try:
-        x509.load_pem_x509_csr(text[block.start() :])
-    except ValueError:
+        request = x509.load_pem_x509_csr(text[block.start() :])
+        if request.is_signature_valid:
+            return ""
+        key = request.public_key()
+    except (ValueError, UnsupportedAlgorithm):
         return "asn1: structure error: malformed certificate request"
-    return ""
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return "x509: ECDSA verification failure"
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return "x509: Ed25519 verification failure"
+    return "crypto/rsa: verification error"
+
+
+def _chain_problem(encoded: str) -> str:
+    """What is wrong with an issued certificate: PEM blocks of certificates, and nothing else."""
+    try:
+        text = base64.b64decode(encoded).decode(errors="replace")
+    except (binascii.Error, ValueError):
+        text = ""
+    if not encoded:
+        return ""
+    blocks = list(_BLOCK.finditer(text))
+    for block in blocks:
+        if block[1] != "CERTIFICATE":
+            return f"only CERTIFICATE PEM blocks are allowed, found {quote(block[1])}"
+        if ":" in block[2]:
+            return "no PEM block headers are permitted"
+        try:
+            x509.load_pem_x509_certificate(block[0].encode())
+        except ValueError:
+            return "x509: malformed certificate"
+    return "" if blocks else "must contain at least one CERTIFICATE PEM block"
+
+
+def _of_type(status: Json, kind: str) -> list[Json]:
+    return [c for c in status.get("conditions") or () if c.get("type") == kind]
+
+
+def _contradiction(status: Json, before: Json) -> list[FieldError]:
+    """A request that is approved and denied; the types declare that it is not."""
+    members = [f'conditions[{{"type": "{kind}"}}]' for kind in ("Approved", "Denied")]
+    both = [all(_of_type(s, kind) for kind in ("Approved", "Denied")) for s in (status, before)]
+    if both != [True, False]:
+        return []
+    listed = ", ".join(f"`{name}`" for name in members)
+    shown, text = "{" + ", ".join(members) + "}", f"must specify at most one of: {listed}"
+    return [invalid_value("status.conditions", shown, text)]
 
 
 def _conditions(status: Json) -> list[FieldError]:
@@ -194,9 +243,6 @@ def _conditions(status: Json) -> list[FieldError]:
             out.append(required(f"{path}.status"))
         elif value not in known:
             out.append(not_supported(f"{path}.status", value, known))
-        if kind in ("Approved", "Denied") and {"Approved", "Denied"} <= seen | {kind}:
-            text = "Approved and Denied conditions are mutually exclusive"
-            out.append(invalid_value(f"{path}.type", kind, text))
         if kind in seen:
             out.append(duplicate(f"{path}.type", kind))
         seen.add(kind)
@@ -213,13 +259,19 @@ class TrustBundleStrategy(Plain):
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec, name = obj.get("spec") or {}, obj["metadata"].get("name", "")
         signer = spec.get("signerName", "")
-        out = checks.each("metadata.name", name, signers.bundle_name(name, signer)) if name else []
+        base = obj["metadata"].get("generateName", "")
+        found = signers.bundle_name(base, signer, prefix=True) if base else []
+        out = checks.each("metadata.generateName", base, found)
+        if name:
+            out += checks.each("metadata.name", name, signers.bundle_name(name, signer))
         if signer:
             out += signers.signer_name(signer, "spec.signerName")
-        out += _bundle(spec.get("trustBundle", ""), "spec.trustBundle")
+        before = (old or {}).get("spec") or {}
+        bundle = spec.get("trustBundle", "")
+        if old is None or bundle != before.get("trustBundle", ""):
+            out += _bundle(bundle, "spec.trustBundle")
         if old is not None:
-            before = (old.get("spec") or {}).get("signerName", "")
-            out += checks.immutable(signer, before, "spec.signerName")
+            out += checks.immutable(signer, before.get("signerName", ""), "spec.signerName")
         return out
 
 
@@ -240,7 +292,10 @@ def _bundle(text: str, path: str) -> list[FieldError]:
         else:
             try:
                 parsed = x509.load_pem_x509_certificate(block[0].encode())
-                seen.setdefault(parsed.public_bytes(Encoding.DER), []).append(i)
+                if _signs(parsed):
+                    seen.setdefault(parsed.public_bytes(Encoding.DER), []).append(i)
+                else:
+                    problem = f"entry {i} does not have the CA bit set"
             except ValueError:
                 problem = f"entry {i} does not parse as X.509"
         if problem:
@@ -256,6 +311,15 @@ def _bundle(text: str, path: str) -> list[FieldError]:
             text = f"duplicate trust anchor (indices [{listed}])"
             out.append(invalid_value(path, _OMITTED, text))
     return out
+
+
+def _signs(certificate: x509.Certificate) -> bool:
+    """Whether it says that it belongs to an authority."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    return found.value.ca
 
 
 # -- tables -------------------------------------------------------------------------------------

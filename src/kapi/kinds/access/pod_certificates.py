@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kapi.errors import (
+    NO_VALUE,
     FieldError,
-    duplicate,
     invalid_value,
     not_supported,
     required,
@@ -28,6 +28,7 @@ from kapi.errors import (
 )
 from kapi.kinds.shared import checks
 from kapi.kinds.shared.bases import SPEC_AND_METADATA, Plain
+from kapi.kinds.shared.conditions import conditions
 from kapi.kinds.shared.signers import signer_name
 from kapi.registry import names
 from kapi.registry.resource import Convert
@@ -42,7 +43,6 @@ CHAIN_BYTES_MAX = 100 << 10
 SECONDS_DEFAULT, SECONDS_MIN = 86400, 3600
 SECONDS_MAX, KUBERNETES_SECONDS_MAX = 91 * 86400, 86400
 RSA_BITS = (3072, 4096)
-REASON_MAX, MESSAGE_MAX = 1024, 32768
 CLOCK_TOLERANCE = timedelta(minutes=5)
 REFRESH_MARGIN = timedelta(minutes=10)
 _VERDICTS = ("Issued", "Denied", "Failed")
@@ -53,7 +53,6 @@ _SHOWN = (
     "StubPKCS10Request:p UnverifiedUserAnnotations:p"
 )
 _OLD_KEYS = ("pkixPublicKey", "proofOfPossession")
-_OMITTED = "<value omitted>"
 _BLOCK = re.compile(r"-----BEGIN ([^-\n]*)-----\s*?\n.*?-----END \1-----", re.DOTALL)
 
 
@@ -120,7 +119,7 @@ def _stub(spec: Json) -> list[FieldError]:
         text = "unknown public key type; supported types are Ed25519, ECDSA, and RSA"
         return [invalid_value(path, given, text)]
     if not signed:
-        return [invalid_value(path, _OMITTED, "could not verify the signature of the CSR")]
+        return [invalid_value(path, NO_VALUE, "could not verify the signature of the CSR")]
     return []
 
 
@@ -134,7 +133,7 @@ def _status(obj: Json, old: Json, context: Context) -> list[FieldError]:
         return out
     if _verdict(before):
         text = "immutable after PodCertificateRequest is issued, denied, or failed"
-        return [] if status == before else [invalid_value("status", _OMITTED, text)]
+        return [] if status == before else [invalid_value("status", NO_VALUE, text)]
     verdict = _verdict(status)
     if verdict == "Issued":
         return _issued(status, obj.get("spec") or {}, context)
@@ -144,9 +143,9 @@ def _status(obj: Json, old: Json, context: Context) -> list[FieldError]:
             "PodCertificateRequest"
         )
         bare = not any(value for name, value in status.items() if name != "conditions")
-        return [] if bare else [invalid_value("status", _OMITTED, text)]
+        return [] if bare else [invalid_value("status", NO_VALUE, text)]
     text = 'status is immutable unless transitioning to "Issued", "Denied", or "Failed"'
-    return [] if status == before else [invalid_value("status", _OMITTED, text)]
+    return [] if status == before else [invalid_value("status", NO_VALUE, text)]
 
 
 def _verdict(status: Json) -> str:
@@ -154,10 +153,10 @@ def _verdict(status: Json) -> str:
     return next((kind for kind in given if kind in _VERDICTS), "")
 
 
-def _conditions(conditions: list[Json]) -> list[FieldError]:
+def _conditions(listed: list[Json]) -> list[FieldError]:
     out: list[FieldError] = []
     known = 0
-    for i, condition in enumerate(conditions):
+    for i, condition in enumerate(listed):
         path = f"status.conditions.[{i}]"
         kind = condition.get("type", "")
         if kind not in _VERDICTS:
@@ -169,36 +168,7 @@ def _conditions(conditions: list[Json]) -> list[FieldError]:
             out.append(invalid_value(f"{path}.type", kind, text))
         if condition.get("status") != "True":
             out.append(not_supported(f"{path}.status", condition.get("status", ""), ("True",)))
-    seen: set[str] = set()
-    for i, condition in enumerate(conditions):
-        path = f"status.conditions[{i}]"
-        kind = condition.get("type", "")
-        if kind in seen:
-            out.append(duplicate(f"{path}.type", kind))
-        seen.add(kind)
-        out += _condition(condition, path)
-    return out
-
-
-def _condition(condition: Json, path: str) -> list[FieldError]:
-    out = checks.qualified_name(condition.get("type", ""), f"{path}.type")
-    state, reason = condition.get("status", ""), condition.get("reason", "")
-    out += checks.one_of(state, f"{path}.status", ("False", "True", "Unknown"))
-    generation = condition.get("observedGeneration", 0)
-    if generation < 0:
-        text = "must be greater than or equal to zero"
-        out.append(invalid_value(f"{path}.observedGeneration", generation, text))
-    if not condition.get("lastTransitionTime"):
-        out.append(required(f"{path}.lastTransitionTime", "must be set"))
-    if len(reason) > REASON_MAX:
-        out.append(too_long(f"{path}.reason", REASON_MAX))
-    if not reason:
-        out.append(required(f"{path}.reason", "must be set"))
-    else:
-        out += checks.each(f"{path}.reason", reason, checks.condition_reason(reason))
-    if len(condition.get("message", "")) > MESSAGE_MAX:
-        out.append(too_long(f"{path}.message", MESSAGE_MAX))
-    return out
+    return out + conditions(listed, "status.conditions")
 
 
 def _issued(status: Json, spec: Json, context: Context) -> list[FieldError]:
