@@ -12,13 +12,13 @@ from typing import Any
 
 from kapi.clock import SystemClock, rfc3339
 from kapi.codec.spelled import same
-from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported, required
+from kapi.errors import FieldError, invalid_value, too_many
+from kapi.kinds.devices import declarations, slices, statuses, switched_off
 from kapi.kinds.devices import requests as claims
-from kapi.kinds.pods.scheduling import validate_node_selector
-from kapi.kinds.shared import cells, checks, claim_specs, go_view
+from kapi.kinds.shared import cells, checks, claim_specs, formats, go_view
 from kapi.kinds.shared.bases import SPEC_AND_METADATA, Plain
+from kapi.kinds.shared.conditions import conditions
 from kapi.kinds.shared.texts import described
-from kapi.registry import names
 from kapi.registry.resource import Column
 from kapi.registry.strategy import Context, Strategy
 
@@ -27,10 +27,7 @@ Json = dict[str, Any]
 GROUP = "resource.k8s.io"
 _VERSIONS = ("v1", "v1beta2", "v1beta1", "v1alpha3")
 _V1 = "io.k8s.api.resource.v1."
-RESERVED_MAX = 256
-POOL_NAME_BYTES_MAX = 253
-_EFFECTS = ("NoExecute", "NoSchedule", "None")
-_NODE_FIELDS = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
+RULE_CONDITIONS_MAX = 8
 
 
 # -- claims -------------------------------------------------------------------------------------
@@ -39,139 +36,66 @@ _NODE_FIELDS = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"
 class ResourceClaimStrategy(Plain):
     reset_status = SPEC_AND_METADATA
 
-    def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        spec = obj.get("spec") or {}
+    def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
+        switched_off.drop_of_claim(obj.get("spec") or {}, (old or {}).get("spec") or {})
         if context.subresource == "status":
-            return _claim_status(obj.get("status") or {})
-        if old is not None:
-            unchanged = same(spec, old.get("spec") or {})
-            return [] if unchanged else [invalid_value("spec", None, checks.IMMUTABLE)]
-        path, devices = "spec.devices", spec.get("devices") or {}
-        return claims.device_claim(devices, path) + claims.repeated_requests(devices, path)
+            status = obj.setdefault("status", {})
+            switched_off.drop_of_status(status, (old or {}).get("status") or {})
 
-
-def _claim_status(status: Json) -> list[FieldError]:
-    out: list[FieldError] = []
-    reserved = status.get("reservedFor") or []
-    if reserved and status.get("allocation") is None:
-        text = "may not be specified when `allocated` is not set"
-        out.append(field_forbidden("status.reservedFor", text))
-    for i, consumer in enumerate(reserved):
-        for name in ("resource", "name", "uid"):
-            if not consumer.get(name):
-                out.append(required(f"status.reservedFor[{i}].{name}"))
-    return out
+    def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
+        out: list[FieldError] = []
+        if old is None:
+            devices = (obj.get("spec") or {}).get("devices") or {}
+            out = claims.device_claim(devices, "spec.devices")
+        elif context.subresource == "status":
+            out = statuses.claim_status(obj, old)
+        return out + declarations.findings("ResourceClaim", obj, old, context.version)
 
 
 class ResourceClaimTemplateStrategy(Plain):
+    def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
+        spec, before = obj.get("spec") or {}, (old or {}).get("spec") or {}
+        switched_off.drop_of_claim(spec.get("spec") or {}, before.get("spec") or {})
+
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec = obj.get("spec") or {}
         devices = (spec.get("spec") or {}).get("devices") or {}
-        path = "spec.spec.devices"
-        out = claims.device_claim(devices, path)
+        metadata = spec.get("metadata") or {}
+        out = claim_specs.validate_template_metadata(metadata, "spec.metadata")
+        out += claims.device_claim(devices, "spec.spec.devices")
         if old is not None and not same(spec, old.get("spec") or {}):
             inner = go_view.view(_V1 + "ResourceClaimSpec", spec.get("spec") or {})
-            shown = {**(spec.get("metadata") or {}), "Spec": inner}
+            shown = {**metadata, "Spec": inner}
             out.append(invalid_value("spec", checks.go_json(shown), checks.IMMUTABLE))
-        return out + claims.repeated_requests(devices, path)
-
-
-def _class_name(name: str, prefix: bool = False) -> list[str]:
-    """A name of 253 bytes, not characters; it makes no difference but in words."""
-    long = names.max_length(names.DNS_SUBDOMAIN_MAX)
-    return [
-        text.replace("characters", "bytes") if text == long else text
-        for text in names.dns_subdomain(name, prefix)
-    ]
+        return out + declarations.findings("ResourceClaimTemplate", obj, old, context.version)
 
 
 class DeviceClassStrategy(Plain):
-    name_rule = staticmethod(_class_name)
+    name_rule = staticmethod(formats.long_name_complaints)
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec = obj.get("spec") or {}
-        out = claims.selectors(spec.get("selectors") or [], "spec.selectors")
-        for i, config in enumerate(spec.get("config") or ()):
+        before = (old or {}).get("spec") or {}
+        out: list[FieldError] = []
+        if old is None or spec.get("selectors") != before.get("selectors"):
+            out += claims.selectors(spec.get("selectors") or [], "spec.selectors")
+        configs = spec.get("config") or []
+        for i, config in enumerate(configs if len(configs) <= claims.CONFIGS_MAX else ()):
             out += claims.configuration(config, f"spec.config[{i}]")
-        name = spec.get("extendedResourceName")
-        if name is not None:
-            out += checks.qualified_name(name, "spec.extendedResourceName")
-        return out
+        return out + declarations.findings("DeviceClass", obj, old, context.version)
 
 
 # -- slices -------------------------------------------------------------------------------------
 
 
 class ResourceSliceStrategy(Plain):
+    def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
+        switched_off.drop_of_slice(obj.get("spec") or {}, (old or {}).get("spec") or {})
+
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        spec = obj.get("spec") or {}
-        out = claim_specs.validate_csi_driver_name(spec.get("driver", ""), "spec.driver")
-        out += _pool(spec.get("pool") or {}, "spec.pool")
-        out += _nodes(spec)
-        out += claims.devices(spec.get("devices") or [], "spec.devices")
-        if old is not None:
-            before = old.get("spec") or {}
-            for name in ("driver", "nodeName"):
-                out += checks.immutable(spec.get(name), before.get(name), f"spec.{name}")
-            pool, known = spec.get("pool") or {}, before.get("pool") or {}
-            out += checks.immutable(pool.get("name"), known.get("name"), "spec.pool.name")
-        return out
-
-
-def _pool(pool: Json, path: str) -> list[FieldError]:
-    name, count, generation = (
-        pool.get("name", ""),
-        pool.get("resourceSliceCount", 0),
-        pool.get("generation", 0),
-    )
-    out: list[FieldError] = []
-    if not name:
-        out.append(required(f"{path}.name"))
-    else:
-        for part in name.split("/"):
-            out += checks.each(f"{path}.name", part, names.dns_subdomain(part))
-    if count <= 0:
-        text = "must be greater than zero"
-        out.append(invalid_value(f"{path}.resourceSliceCount", count, text))
-    if generation < 0:
-        text = "must be greater than or equal to zero"
-        out.append(invalid_value(f"{path}.generation", generation, text))
-    return out
-
-
-def _nodes(spec: Json) -> list[FieldError]:
-    """Exactly one way to say which nodes can reach the devices."""
-    out: list[FieldError] = []
-    given = []
-    node = spec.get("nodeName")
-    if node == "":
-        text = "must be either unset or set to a non-empty string"
-        out.append(invalid_value("spec.nodeName", "", text))
-    elif node is not None:
-        given.append("`nodeName`")
-        out += checks.dns_subdomain(node, "spec.nodeName")
-    if spec.get("nodeSelector") is not None:
-        given.append("`nodeSelector`")
-        out += validate_node_selector(spec["nodeSelector"], "spec.nodeSelector")
-        if len(spec["nodeSelector"].get("nodeSelectorTerms") or ()) != 1:
-            where = "spec.nodeSelector.nodeSelectorTerms"
-            shown = go_view.view("io.k8s.api.core.v1.NodeSelector", spec["nodeSelector"])
-            listed = checks.go_json(shown.get("NodeSelectorTerms"))
-            out.append(invalid_value(where, listed, "must have exactly one node selector term"))
-    for name in ("allNodes", "perDeviceNodeSelection"):
-        if spec.get(name):
-            given.append(f"`{name}`")
-        elif spec.get(name) is False and name in spec:
-            text = "must be either unset or set to true"
-            out.append(invalid_value(f"spec.{name}", False, text))
-    listed_fields = ", ".join(f"`{name}`" for name in _NODE_FIELDS)
-    if not given:
-        out.append(required("spec", f"exactly one of {listed_fields} is required"))
-    elif len(given) > 1:
-        shown_given = checks.go_json("{" + ", ".join(given) + "}")
-        text = f"exactly one of {listed_fields} is required, but multiple fields are set"
-        out.append(invalid_value("spec", shown_given, text))
-    return out
+        before = None if old is None else old.get("spec") or {}
+        out = slices.resource_slice(obj.get("spec") or {}, before)
+        return out + declarations.findings("ResourceSlice", obj, old, context.version)
 
 
 # -- taints -------------------------------------------------------------------------------------
@@ -198,28 +122,23 @@ class DeviceTaintRuleStrategy(Plain):
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         if context.subresource == "status":
-            return []
+            listed = (obj.get("status") or {}).get("conditions") or []
+            out = conditions(listed, "status.conditions")
+            if len(listed) > RULE_CONDITIONS_MAX:
+                out.append(too_many("status.conditions", len(listed), RULE_CONDITIONS_MAX))
+            return out
         spec = obj.get("spec") or {}
-        out: list[FieldError] = []
+        out = []
         selector = spec.get("deviceSelector") or {}
         path = "spec.deviceSelector"
         if selector.get("driver") is not None:
             out += claim_specs.validate_csi_driver_name(selector["driver"], f"{path}.driver")
         if selector.get("pool") is not None:
-            for part in selector["pool"].split("/"):
-                out += checks.each(f"{path}.pool", part, names.dns_subdomain(part))
+            out += slices.pool_name(selector["pool"], f"{path}.pool")
         if selector.get("device") is not None:
             out += checks.dns_label(selector["device"], f"{path}.device")
-        taint = spec.get("taint") or {}
-        out += checks.qualified_name(taint.get("key", ""), "spec.taint.key")
-        if taint.get("value"):
-            out += checks.label_value(taint["value"], "spec.taint.value")
-        effect = taint.get("effect", "")
-        if not effect:
-            out.append(required("spec.taint.effect"))
-        elif effect not in _EFFECTS:
-            out.append(not_supported("spec.taint.effect", effect, _EFFECTS))
-        return out
+        out += slices.taint(spec.get("taint") or {}, "spec.taint")
+        return out + declarations.findings("DeviceTaintRule", obj, old, context.version)
 
 
 # -- tables and defaults ------------------------------------------------------------------------

@@ -36,6 +36,9 @@ from kapi.registry.allocation.addresses import (
     cidr as cidr,
 )
 from kapi.registry.allocation.addresses import (
+    interface_address as interface_address,
+)
+from kapi.registry.allocation.addresses import (
     ip as ip,
 )
 from kapi.registry.allocation.addresses import (

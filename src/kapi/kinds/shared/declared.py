@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kapi.codec.spelled import same
 from kapi.errors import (
     FieldError,
     duplicate,
@@ -98,7 +99,7 @@ def _struct(
 def _same(value: Any, old: Any, *, pointer: bool) -> bool:
     if pointer and (value is None) != (old is None):
         return False
-    return bool((value or None) == (old or None))
+    return same(value or None, old or None)
 
 
 def _field(
@@ -134,7 +135,7 @@ def _items(
     out: list[FieldError] = []
     for i, item in enumerate(value):
         before = None if field.match is None else _again(item, old, field.match)
-        if before is not None and before == item:
+        if before is not None and same(before, item):
             continue
         for check in field.items:
             out += check(item, f"{path}[{i}]")
@@ -149,7 +150,7 @@ def _values(
     out: list[FieldError] = []
     for key, item in value.items():
         before = old.get(key)
-        if before is None or before != item:
+        if before is None or not same(before, item):
             struct = types[field.each]
             out += _struct(types, struct, item or {}, before, f"{path}[{key}]", update)
     return out

@@ -104,6 +104,22 @@ def canonical_cidr(value: str, path: str) -> list[FieldError]:
     return []
 
 
+def interface_address(value: str, path: str) -> list[FieldError]:
+    """An address with the length of its network's prefix, in the canonical spelling."""
+    text, _, _ = value.partition("/")
+    network, address = parse_cidr(value), parse_ip(text)
+    if network is None or address is None:
+        words = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"
+        return [invalid_value(path, value, words)]
+    size = network.prefixlen
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address, size = address.ipv4_mapped, size - 96 if size > 32 else size
+    shown = f"{address}/{size}"
+    if shown != value:
+        return [invalid_value(path, value, f'must be in canonical form ("{shown}")')]
+    return []
+
+
 def non_special_ip(value: str, path: str) -> list[FieldError]:
     """An address of an endpoint: not loopback, link-local or unspecified."""
     address = parse_ip(value)
