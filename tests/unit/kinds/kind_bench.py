@@ -74,16 +74,32 @@ def made(
     return out
 
 
-def found(name: str, obj: Json, *, old: Json | None = None, subresource: str = "") -> list[str]:
+def found(
+    name: str, obj: Json, *, old: Json | None = None, subresource: str = "", version: str = ""
+) -> list[str]:
     """What the strategy finds in a prepared object."""
     resource = kind(name)
-    about = context("CREATE" if old is None else "UPDATE", _version(resource, ""), subresource)
+    of = _version(resource, version)
+    about = context("CREATE" if old is None else "UPDATE", of, subresource)
     return [str(f) for f in resource.strategy.validate(obj, old, about)]
 
 
 def findings(name: str, obj: Json, *, version: str = "") -> list[str]:
     """What is found in a new object."""
-    return found(name, made(name, obj, version=version))
+    return found(name, made(name, obj, version=version), version=version)
+
+
+def places(seen: list[str]) -> list[str]:
+    """Where something is found, and what kind of thing."""
+    return [": ".join(text.split(": ")[:2]) for text in seen]
+
+
+def warnings(name: str, obj: Json, *, old: Json | None = None, subresource: str = "") -> list[str]:
+    """What is said of a prepared object that was taken."""
+    resource = kind(name)
+    of = _version(resource, "")
+    about = context("CREATE" if old is None else "UPDATE", of, subresource)
+    return resource.strategy.warnings({"metadata": {"name": "a"}, **obj}, old, about)
 
 
 def changed(name: str, before: Json, after: Json, subresource: str = "") -> list[str]:

@@ -28,7 +28,6 @@ from kapi.errors import (
 )
 from kapi.kinds.shared import checks
 from kapi.kinds.shared.bases import SPEC_AND_METADATA, Plain
-from kapi.kinds.shared.conditions import conditions
 from kapi.kinds.shared.signers import signer_name
 from kapi.registry import names
 from kapi.registry.resource import Convert
@@ -168,7 +167,7 @@ def _conditions(listed: list[Json]) -> list[FieldError]:
             out.append(invalid_value(f"{path}.type", kind, text))
         if condition.get("status") != "True":
             out.append(not_supported(f"{path}.status", condition.get("status", ""), ("True",)))
-    return out + conditions(listed, "status.conditions")
+    return out + checks.conditions(listed, "status.conditions")
 
 
 def _issued(status: Json, spec: Json, context: Context) -> list[FieldError]:

@@ -1,4 +1,4 @@
-"""What the types of resource.k8s.io declare of their fields: the tables of `shared/declared.py`.
+"""What the types of resource.k8s.io declare of their fields: tables of `kinds/shared/declared.py`.
 
 In the form of v1. In v1beta1 the same fields stand elsewhere, and the rules are found broken where
 they stand in the version of the request: `findings` moves them.

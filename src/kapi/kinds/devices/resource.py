@@ -17,7 +17,6 @@ from kapi.kinds.devices import declarations, slices, statuses, switched_off
 from kapi.kinds.devices import requests as claims
 from kapi.kinds.shared import cells, checks, claim_specs, formats, go_view
 from kapi.kinds.shared.bases import SPEC_AND_METADATA, Plain
-from kapi.kinds.shared.conditions import conditions
 from kapi.kinds.shared.texts import described
 from kapi.registry.resource import Column
 from kapi.registry.strategy import Context, Strategy
@@ -123,7 +122,7 @@ class DeviceTaintRuleStrategy(Plain):
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         if context.subresource == "status":
             listed = (obj.get("status") or {}).get("conditions") or []
-            out = conditions(listed, "status.conditions")
+            out = checks.conditions(listed, "status.conditions")
             if len(listed) > RULE_CONDITIONS_MAX:
                 out.append(too_many("status.conditions", len(listed), RULE_CONDITIONS_MAX))
             return out

@@ -12,7 +12,6 @@ from kapi.errors import FieldError, field_forbidden, invalid_value, required, to
 from kapi.kinds.devices import requests, slices
 from kapi.kinds.pods.scheduling import validate_node_selector
 from kapi.kinds.shared import checks, claim_specs
-from kapi.kinds.shared.conditions import conditions
 
 Json = dict[str, Any]
 
@@ -71,7 +70,7 @@ def _device(device: Json, path: str, allocated: list[Json]) -> list[FieldError]:
     listed = device.get("conditions") or []
     if len(listed) > CONDITIONS_MAX:
         out.append(too_many(f"{path}.conditions", len(listed), CONDITIONS_MAX))
-    out += conditions(listed, f"{path}.conditions")
+    out += checks.conditions(listed, f"{path}.conditions")
     if device.get("data") is not None:
         out += requests.raw_object(device["data"], f"{path}.data")
     addresses = (device.get("networkData") or {}).get("ips") or []

@@ -11,7 +11,6 @@ from typing import Any
 from kapi.errors import FieldError, invalid_value, required
 from kapi.kinds.shared import cells, checks
 from kapi.kinds.shared.bases import SPEC_AND_METADATA, Plain
-from kapi.kinds.shared.conditions import conditions
 from kapi.registry import names
 from kapi.registry.resource import Column
 from kapi.registry.strategy import Context, Strategy
@@ -55,7 +54,7 @@ def _status(status: Json, old: Json) -> list[FieldError]:
         text = f"resource version is not well formed: {version}"
         out.append(invalid_value("status.resourceVersion", version, text))
     listed = status.get("conditions")
-    out += conditions(listed, "status.conditions")
+    out += checks.conditions(listed or (), "status.conditions")
     if before and version != before:
         out.append(invalid_value("status.resourceVersion", version, checks.IMMUTABLE))
     now, then = _true(status), _true(old)

@@ -128,8 +128,8 @@ def test_leases() -> None:
 def test_runtime_classes() -> None:
     obj = {"handler": "A", "overhead": {"podFixed": {"cpu": "-1"}}}
     assert findings("runtimeclasses.node.k8s.io", obj) == [
-        f'handler: Invalid value: "A": {names.dns_label("A")[0]}',
         'overhead.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0',
+        f'handler: Invalid value: "A": {names.dns_label("A")[0]}',
     ]
 
 
@@ -204,9 +204,9 @@ def test_storage_classes() -> None:
             "volumeattachments",
             {"spec": {"attacher": "", "source": {}, "nodeName": "n"}},
             [
-                "spec.attacher: Required value",
                 "spec.source: Required value: must specify exactly one of inlineVolumeSpec and "
                 "persistentVolumeName",
+                "spec.attacher: Required value",
             ],
         ),
         (

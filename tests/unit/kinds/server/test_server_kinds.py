@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kind_bench import cells, changed, defaulted, findings, kind, made
+from kind_bench import cells, changed, defaulted, findings, kind, made, places
 
 Json = dict[str, Any]
 ADMISSION = "admissionregistration.k8s.io"
@@ -163,8 +163,7 @@ def test_levels() -> None:
         "than queues (5)"
     ]
     assert level(type="Exempt") == [
-        "spec.type: Invalid value: \"Exempt\": type must be 'Exempt' if and only if `name` is "
-        "'exempt'"
+        "spec.type: Invalid value: \"Exempt\": must be 'Exempt' if and only if `name` is 'exempt'"
     ]
     assert level() == ["spec.type: Required value"]
     assert level(type="Limited") == ["spec.limited: Required value"]
@@ -311,3 +310,46 @@ def test_slices() -> None:
         "spec: Required value: exactly one of `nodeName`, `nodeSelector`, `allNodes`, "
         "`perDeviceNodeSelection` is required",
     ]
+
+
+def test_what_flow_control_cannot_do_without_is_as_it_was_made() -> None:
+    level = {"metadata": {"name": "exempt"}, "spec": {"type": "Limited", "limited": {}}}
+    assert places(findings(f"prioritylevelconfigurations.{FLOW}", level)) == [
+        "spec.type: Invalid value",
+        "spec: Invalid value",
+        "spec.limited.limitResponse.type: Required value",
+    ]
+    schema = {
+        "metadata": {"name": "catch-all"},
+        "spec": {"priorityLevelConfiguration": {"name": "x"}},
+    }
+    assert findings(f"flowschemas.{FLOW}", schema)[0].endswith(
+        "spec of 'catch-all' must equal the fixed value"
+    )
+
+
+def test_verbs_and_paths_of_flow_schemas() -> None:
+    rule = {
+        "subjects": [{"kind": "User", "user": {"name": "u"}}],
+        "resourceRules": [
+            {"verbs": ["*", "get"], "apiGroups": ["a"], "resources": ["b"], "namespaces": [""]}
+        ],
+        "nonResourceRules": [{"verbs": ["x"], "nonResourceURLs": ["a"]}],
+    }
+    schema = {"spec": {"priorityLevelConfiguration": {"name": "x"}, "rules": [rule]}}
+    assert places(findings(f"flowschemas.{FLOW}", schema)) == [
+        "spec.rules[0].resourceRules[0].verbs: Invalid value",
+        "spec.rules[0].resourceRules[0].namespaces[0]: Invalid value",
+        "spec.rules[0].nonResourceRules[0].verbs: Unsupported value",
+        "spec.rules[0].nonResourceRules[0].nonResourceURLs[0]: Invalid value",
+    ]
+
+
+def test_a_migration_ends_once() -> None:
+    name = "storageversionmigrations.storagemigration.k8s.io"
+    before = {"spec": {"resource": {"group": "apps", "resource": "deployments"}}}
+    done = {"status": "True", "reason": "a", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    both = [{"type": "Succeeded", **done}, {"type": "Failed", **done}]
+    after = {**before, "status": {"resourceVersion": "1", "conditions": both}}
+    seen = changed(name, before, after, "status")
+    assert places(seen) == ["status.conditions: Invalid value"]
