@@ -180,10 +180,7 @@ def cidr_warnings(value: str, path: str) -> list[str]:
 
 
 def _odd(what: str, value: str, better: object) -> str:
-    return (
-        f"non-standard {what} {quote(value)} will be considered invalid in a future Kubernetes "
-        f"release: use {quote(str(better))}"
-    )
+    return f"non-standard {what} {quote(value)} is invalid: use {quote(str(better))}"
 
 
 def _not_canonical(what: str, value: str, better: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kind_bench import cells, changed, defaulted, findings, made, places, warnings
+from kind_bench import cells, changed, defaulted, findings, made, places
 
 from kapi.kinds.network.networking import host_complaints
 from kapi.registry import names
@@ -322,22 +322,3 @@ def test_ranges_of_services_are_one_of_a_family() -> None:
     for ranges in (["10.0.0.0/8", "10.1.0.0/16"], ["10.0.0.0/8", "fd00::/64", "fd01::/64"]):
         seen = findings(f"servicecidrs.{NET}", {"spec": {"cidrs": ranges}})
         assert places(seen) == ["spec.cidrs: Invalid value"]
-
-
-def test_addresses_that_are_not_written_as_they_should_be() -> None:
-    block = {"cidr": "010.0.0.0/8", "except": ["10.0.0.1/16"]}
-    policy = {"spec": {"podSelector": {}, "ingress": [{"from": [{"ipBlock": block}]}]}}
-    at = "spec.ingress[0].from[0].ipBlock"
-    assert warnings(f"networkpolicies.{NET}", policy) == [
-        f'{at}.cidr: non-standard CIDR value "010.0.0.0/8" is invalid: use "10.0.0.0/8"',
-        f'{at}.except[0]: CIDR value "10.0.0.1/16" is ambiguous in this context '
-        '(should be "10.0.0.0/16" or "10.0.0.1/32"?)',
-    ]
-    slice_ = {"addressType": "IPv6", "endpoints": [{"addresses": ["2001:DB8::1"]}], "ports": []}
-    assert warnings("endpointslices.discovery.k8s.io", slice_) == [
-        'endpoints[0].addresses[0]: IPv6 address "2001:DB8::1" should be in RFC 5952 canonical '
-        'format ("2001:db8::1")'
-    ]
-    assert warnings("endpointslices.discovery.k8s.io", {"addressType": "FQDN"}) == [
-        "spec.addressType: FQDN endpoints are deprecated"
-    ]

@@ -81,10 +81,10 @@ def test_special_addresses(text: str) -> None:
 )
 def test_oddly_spelled_addresses(text: str, expected: str) -> None:
     found = addresses.ip_warnings(text, "p")
-    assert found == ([f"p: {expected.format(INVALID_LATER)}"] if expected else [])
+    assert found == ([f"p: {expected.format(ODD)}"] if expected else [])
 
 
-INVALID_LATER = " will be considered invalid in a future Kubernetes release: use"
+ODD = " is invalid: use"
 AMBIGUOUS = 'CIDR value "{}" is ambiguous in this context (should be "{}" or "{}"?)'
 
 
@@ -95,12 +95,12 @@ AMBIGUOUS = 'CIDR value "{}" is ambiguous in this context (should be "{}" or "{}
         ("2001:db8::/32", []),
         ("nothing", []),
         ("10.1.0.0/8", [AMBIGUOUS.format("10.1.0.0/8", "10.0.0.0/8", "10.1.0.0/32")]),
-        ("10.0.0.0/08", [f'non-standard CIDR value "10.0.0.0/08"{INVALID_LATER} "10.0.0.0/8"']),
+        ("10.0.0.0/08", [f'non-standard CIDR value "10.0.0.0/08"{ODD} "10.0.0.0/8"']),
         (
             "::ffff:1.2.3.4/120",
             [
                 AMBIGUOUS.format("::ffff:1.2.3.4/120", "1.2.3.0/24", "1.2.3.4/128"),
-                f'non-standard CIDR value "::ffff:1.2.3.4/120"{INVALID_LATER} "1.2.3.0/24"',
+                f'non-standard CIDR value "::ffff:1.2.3.4/120"{ODD} "1.2.3.0/24"',
             ],
         ),
         (
