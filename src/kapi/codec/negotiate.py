@@ -32,6 +32,7 @@ STREAM_TYPES = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 # What a route offers, by name; lists can be watched too. Custom resources have no such gate.
 ROUTE = MEDIA_TYPES
 ROUTE_OF_LISTS = MEDIA_TYPES + STREAM_TYPES
+ROUTE_OF_LOGS = ("text/plain", *MEDIA_TYPES)
 
 ACCEPT_CACHED_MAX = 512  # bytes; longer headers are parsed anew
 ACCEPT_CACHE_ENTRIES = 256  # bounds the memory at 128 KiB of headers

@@ -152,6 +152,7 @@ class DeleteCollectionHandler:
                             options=options,
                             user=request.user,
                             warn=request.warn,
+                            collection=True,
                         )
                     )
                 except ApiError as e:

@@ -17,6 +17,7 @@ from kapi.codec.json_format import JsonSyntaxError
 from kapi.codec.negotiate import PatchFormat, patch_format
 from kapi.errors import ApiError
 from kapi.handlers.decode import Decoder, Document, parse, read_body, yaml_complaints
+from kapi.handlers.json_patch_words import as_written, complaints
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.handlers.update import Authorize
@@ -124,11 +125,13 @@ class PatchHandler:
         elif form == "merge":
             patched = merge_patch(current, patch.value, lenient=lenient)
         else:
-            patched = json_patch(current, patch.value, lenient=lenient)
-        spellings = self._versions.spellings
-        text = _text(patched, spelled=spellings.any(schema))
+            patched = json_patch(current, as_written(patch), lenient=lenient)
+        text = _text(patched)
         # What a patch does not know shows in its result; what it says twice only in itself.
-        repeated = self._decoder.repeated(patch, schema) if form != "json" else ()
+        if form == "json":
+            repeated = () if lenient else complaints(patch)
+        else:
+            repeated = self._decoder.repeated(patch, schema)
         document = Document(orjson.loads(text), text, [], repeated)
         try:
             self._decoder.check_kind(document, kind)
@@ -147,7 +150,7 @@ class PatchHandler:
             found = [errors.invalid_value("patch", shown, words)]
             raise errors.invalid("", "", "", found) from None
         if form == "strategic":
-            spellings.anew(schema, obj)
+            self._versions.spellings.anew(schema, obj)
         self._versions.defaulters.default(schema, obj)
         head: Json = {"kind": kind.kind, "apiVersion": kind.api_version}
         head.update(obj)
@@ -155,12 +158,10 @@ class PatchHandler:
         return head
 
 
-def _text(patched: Any, *, spelled: bool) -> bytes:
-    """The JSON of a result; `spelled`: of a kind with fields that keep their text. Raises ApiError
-    422 for what copies in a JSON patch made too deep.
-    """
+def _text(patched: Any) -> bytes:
+    """The JSON of a result. Raises ApiError 422 for what copies in a JSON patch made too deep."""
     try:
-        text = json_format.dumps(patched) if spelled else orjson.dumps(patched)
+        text = json_format.dumps(patched)
         json_format.check_depth(text, patched)
     except (orjson.JSONEncodeError, JsonSyntaxError):
         raise unprocessable() from None

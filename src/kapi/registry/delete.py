@@ -22,7 +22,7 @@ from kapi.registry.conversion import ConversionFailed, Corrupt, Step, at_once
 from kapi.registry.edits import with_version
 from kapi.registry.hearsay import Heard, Sight, nothing, on_hearsay
 from kapi.registry.hooks import Hook, to_the_end
-from kapi.registry.options import DeleteOptions
+from kapi.registry.options import DeleteOptions, Preconditions
 from kapi.registry.resource import ResourceType, Version
 from kapi.registry.storing import storage_call
 from kapi.registry.versions import Versions
@@ -47,6 +47,7 @@ class Deletion:
     user: UserInfo
     warn: Callable[[str], None] = lambda text: None
     annotate: Callable[[str, str], None] = lambda key, value: None
+    collection: bool = False  # one of all that were selected, not named itself
     admitted: bool = False  # admission was asked about what led to it: not again
     step: Step = at_once  # how work that may convert objects is done; the deleter sets it
 
@@ -124,7 +125,13 @@ class Deleter:
         record = sight.record
         assert record is not None
         current = await deletion.step(partial(self._read, deletion, record))
-        check_preconditions(deletion.resource, deletion.name, deletion.options, current["metadata"])
+        check_preconditions(
+            deletion.resource,
+            deletion.name,
+            deletion.options,
+            current["metadata"],
+            named=not deletion.collection,
+        )
         if not deletion.admitted:
             await self._admit(deletion, current)
         marked, stays = await deletion.step(partial(self._mark, deletion, record))
@@ -191,7 +198,8 @@ class Deleter:
             set_deletion(meta, rfc3339(now + period), period)
             _bump(meta)
             return obj, period > 0 or bool(meta.get("finalizers"))
-        if strategy.mark_deleted(obj, rfc3339(now)):
+        own_way = not (deletion.collection and strategy.own_deletion)
+        if own_way and strategy.mark_deleted(obj, rfc3339(now)):
             return obj, True
         if meta.get("finalizers"):
             set_deletion(meta, rfc3339(now), 0)
@@ -202,7 +210,8 @@ class Deleter:
     def _propagate(self, deletion: Deletion, meta: Json) -> None:
         """Turn the propagation policy into finalizers for the garbage collector."""
         options, strategy = deletion.options, deletion.resource.strategy
-        if not strategy.propagates or not self._collects:
+        propagates = strategy.propagates or (deletion.collection and strategy.own_deletion)
+        if not propagates or not self._collects:
             return
         held = meta.get("finalizers") or []
         orphan = foreground = False
@@ -304,10 +313,14 @@ def insert_after(obj: Json, after: str, name: str, value: Any) -> None:
 
 
 def check_preconditions(
-    resource: ResourceType, name: str, options: DeleteOptions, meta: Json
+    resource: ResourceType, name: str, options: DeleteOptions, meta: Json, *, named: bool = True
 ) -> None:
-    """Raises ApiError 409 if the object is not the one that was meant."""
+    """Raises ApiError 409 if the object is not the one that was meant. `named`: by its name, not as
+    one of a collection.
+    """
     wanted = options.preconditions
+    if resource.strategy.own_deletion and named:
+        _check_own(resource, name, wanted, meta)
     if wanted.uid is not None and wanted.uid != meta.get("uid"):
         raise _precondition_failed(
             resource,
@@ -325,6 +338,22 @@ def check_preconditions(
             f"the ResourceVersion in record ({meta.get('resourceVersion')}). "
             "The object might have been modified",
         )
+
+
+def _check_own(resource: ResourceType, name: str, wanted: Preconditions, meta: Json) -> None:
+    """Kinds that are deleted in a way of their own have words of their own."""
+    for field, value, found in (
+        ("UID", wanted.uid, meta.get("uid")),
+        ("ResourceVersion", wanted.resource_version, meta.get("resourceVersion")),
+    ):
+        if value is not None and value != found:
+            raise errors.conflict(
+                resource.group,
+                resource.plural,
+                name,
+                f"precondition failed: {field} in precondition: {value}, "
+                f"{field} in object meta: {found}",
+            )
 
 
 def _precondition_failed(resource: ResourceType, name: str, message: str) -> ApiError:

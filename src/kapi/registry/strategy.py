@@ -54,9 +54,12 @@ class Strategy:
     # What nobody owns in metadata.managedFields: the server's own from the moment it is written.
     unowned: Sequence[Path] = ()
     propagates = True  # a propagation policy turns into finalizers for the garbage collector
+    # A deletion by name goes a way of its own (`mark_deleted`); one of a collection does not.
+    own_deletion = False
     orphans_by_default = False  # a deletion without propagation policy leaves dependents alone
     # Objects that cannot be deleted by name, and why not.
     undeletable: Mapping[str, str] = MappingProxyType({})
+    metadata_checks = 1  # how often an update is told what is wrong with its metadata
     deletion_warning = ""  # said when a deletion names no propagation policy
 
     def resets(self, subresource: str, version: str) -> Sequence[Path]:

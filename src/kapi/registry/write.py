@@ -292,6 +292,7 @@ class Writer:
             found = object_meta.validate_update(
                 meta, current["metadata"], standard_finalizers=strategy.standard_finalizers
             )
+            found *= strategy.metadata_checks
         found += strategy.validate(stored, current, context)
         if found:
             # The kind as it is stored: findings about events.k8s.io are about an Event of core.

@@ -206,6 +206,7 @@ def _namespace_defaults(obj: Json) -> None:
 
 
 class NamespaceStrategy(Strategy):
+    own_deletion = True
     name_rule = staticmethod(names.dns_label)
     reset_status = (("spec",),)
 

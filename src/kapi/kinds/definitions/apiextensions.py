@@ -56,7 +56,9 @@ class DefinitionStrategy(Plain):
     name_rule = staticmethod(any_name)
     generates_names = True
     unconditional_update = False
-    propagates = False
+    own_deletion = True
+    propagates = False  # but in a collection
+    metadata_checks = 2  # its own rules say it again
     # The real server means to put metadata back, too, but puts back what came.
     reset_status = SPEC_ONLY
 
@@ -83,7 +85,7 @@ class DefinitionStrategy(Plain):
             obj["status"]["storedVersions"] = [*stored, storage.get("name", "")]
 
     def mark_deleted(self, obj: Json, now: str) -> bool:
-        """A definition stays until its instances are gone."""
+        """A definition that is deleted by name stays until its instances are gone."""
         meta, status = obj["metadata"], obj.setdefault("status", {})
         meta["deletionTimestamp"] = now
         finalizers = meta.setdefault("finalizers", [])
