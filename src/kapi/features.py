@@ -36,7 +36,7 @@ GATES: Mapping[str, Gate] = MappingProxyType(
             Gate("AnonymousAuthConfigurableEndpoints", "", True),
             Gate("AuthorizeNodeWithSelectors", "", True),
             Gate("AuthorizeWithSelectors", "", True),
-            Gate("CBORServingAndStorage", "ALPHA", False),
+            Gate("CBORServingAndStorage", "ALPHA", False, effective=True),
             Gate("ConcurrentWatchObjectDecode", "BETA", False),
             Gate("ConsistentListFromCache", "", True),
             Gate("ContextualLogging", "BETA", True),

@@ -141,7 +141,7 @@ class Client:
     """Requests to one server, as one user unless told otherwise."""
 
     def __init__(self, app: App, token: str = ADMIN) -> None:
-        self._app = app
+        self.app = app
         self._token = token
         self.crashes: list[str] = []
 
@@ -170,7 +170,7 @@ class Client:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
         start = sent[0]
         answer = Answer(
             start["status"],
@@ -181,12 +181,16 @@ class Client:
             self.crashes.append(f"{method} {path} {data[:300]!r}")
         return answer
 
+    def new_watch(self) -> Watch:
+        """What gets the answers of a watch."""
+        return Watch()
+
     @asynccontextmanager
     async def watch(
         self, path: str, *, headers: Mapping[str, str] | None = None, token: str | None = None
     ) -> AsyncIterator[Watch]:
         """An open watch; the client goes away at the end of the block."""
-        watch = Watch()
+        watch = self.new_watch()
         gone = asyncio.Event()
         begun = asyncio.Event()
         scope = self._scope("GET", path, b"", token, "", headers or {})
@@ -206,7 +210,7 @@ class Client:
                 watch.feed(None)
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._app(scope, receive, send))
+            group.create_task(self.app(scope, receive, send))
             async with asyncio.timeout(EVENT_WAIT_S):
                 await begun.wait()
             try:

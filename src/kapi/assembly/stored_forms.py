@@ -9,7 +9,7 @@ this at the border of the store; made by `server.py` of the catalog.
 |---|---|---|
 | built-in | `k8s` NUL + runtime.Unknown | `--storage-media-type` |
 | CustomResourceDefinition, APIService | JSON | their servers' codecs have no other |
-| custom | JSON, keys sorted | |
+| custom | JSON, keys sorted; CBOR | CBOR with the gate CBORServingAndStorage; read in any case |
 
 https://github.com/kubernetes/kubernetes/blob/master/pkg/controlplane/apiserver/apiextensions.go
 """
@@ -39,6 +39,7 @@ SchemaOf = Callable[[str, str], Schema | None]  # of a built-in kind, by apiVers
 ENCRYPTED: Final = b"k8s:enc:"
 ENCRYPTED_TEXT: Final = "identity transformer tried to read encrypted data"
 JSON: Final = "application/json"
+CBOR_MAGIC: Final = b"\xd9\xd9\xf7"  # the tag that says that this is CBOR
 # Forms that are stored and not served, so that only a conversion knows them.
 _OLD: Final = {
     (kind.api_version, kind.kind): convert for kind, (convert, _) in old_form.CONVERSIONS.items()
@@ -55,8 +56,12 @@ class StoredForms:
         resources: Iterable[ResourceType],
         extra: Iterable[tuple[str, str, str]],
         media_type: str,
+        *,
+        cbor: bool = False,
     ) -> None:
-        """`extra`: (prefix, apiVersion, kind) of what has no resource: ranges and the like."""
+        """`extra`: (prefix, apiVersion, kind) of what has no resource: ranges and the like.
+        `cbor`: custom objects are written so."""
+        self._cbor = cbor
         decoders = Decoders()
         self._schema_of = schema_of
         self._readers = Readers(decoders)
@@ -75,6 +80,8 @@ class StoredForms:
         resource = self._resources.get(prefix)
         if resource is not None:
             return self._encoded(resource, value)
+        if prefix not in self._extra and self._cbor:
+            return _as_cbor(value)
         if prefix not in self._extra or self._json:
             return value + b"\n"
         api_version, kind = self._extra[prefix]
@@ -107,6 +114,8 @@ class StoredForms:
             return self._from_message(key, value)
         if value.startswith(b"{"):
             return self._from_json(key, value)
+        if value.startswith(CBOR_MAGIC) and self._custom(key):
+            return _from_cbor(value)
         if value.startswith(ENCRYPTED):
             raise Corrupt(ENCRYPTED_TEXT)
         raise Corrupt("encoded object has no known form")
@@ -172,6 +181,10 @@ class StoredForms:
         head = {"kind": resource.stored.kind, "apiVersion": resource.stored.api_version}
         return {**head, **obj, **head}
 
+    def _custom(self, key: str) -> bool:
+        prefix = self._prefix(key)
+        return prefix not in self._resources and prefix not in self._extra
+
     def _prefix(self, key: str) -> str:
         """The storage prefix of a key: one segment or two."""
         start = len(keys.ROOT)
@@ -196,6 +209,26 @@ def _conversions(
         if version.kind == kind:
             return version.to_stored, version.from_stored
     raise LookupError(kind.api_version)
+
+
+def _as_cbor(value: bytes) -> bytes:
+    from kapi.codec.cbor_format import dumps_sorted, tagged
+
+    return tagged(dumps_sorted(json_format.loads(value)))
+
+
+def _from_cbor(value: bytes) -> bytes:
+    """Raises Corrupt."""
+    from kapi.codec.cbor_format import CborError
+    from kapi.schema.cbor_reading import loads
+
+    try:
+        obj = loads(value)
+    except CborError as error:
+        raise Corrupt(str(error)) from None
+    if not isinstance(obj, dict):
+        raise Corrupt("encoded object has no known form")
+    return json_format.dumps_sorted(obj)
 
 
 def _unknown(api_version: str, kind: str) -> str:

@@ -49,7 +49,8 @@ def translated(storage: Storage, options: Options, catalog: Catalog) -> Storage:
     main, others = parts_of(storage)
     if not options.etcd_servers or isinstance(main, TranslatedStorage):
         return storage
-    forms = _forms(options.storage_media_type, catalog)
+    cbor = options.gates["CBORServingAndStorage"]
+    forms = _forms(options.storage_media_type, catalog, cbor=cbor)
     made = {store: TranslatedStorage(store, forms) for store in (main, *others.values())}
     if not others:
         return made[main]
@@ -61,9 +62,10 @@ def translated_by(storage: Storage, media_type: str, catalog: Catalog) -> Transl
     return TranslatedStorage(storage, _forms(media_type, catalog))
 
 
-def _forms(media_type: str, catalog: Catalog) -> StoredForms:
+def _forms(media_type: str, catalog: Catalog, *, cbor: bool = False) -> StoredForms:
+    """`cbor`: of custom objects."""
     everything = catalog.resources({"api/all": True})
-    return StoredForms(catalog.schema_of, everything, EXTRA, media_type)
+    return StoredForms(catalog.schema_of, everything, EXTRA, media_type, cbor=cbor)
 
 
 async def _open_etcd(options: Options, clock: Clock) -> Storage:

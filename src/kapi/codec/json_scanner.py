@@ -325,7 +325,11 @@ def _scalar_text(item: Any) -> str:
 def go_float(value: float) -> str:
     """A float as Go's JSON writes it: 1, 0.1, 0.00001, 1e-7, 1e+21."""
     if value.is_integer() and abs(value) < 1e21:
-        return "-0" if value == 0 and repr(value)[0] == "-" else str(int(value))
+        whole, _, exponent = repr(value).partition("e")
+        if exponent:  # the shortest digits that mean it, then zeros
+            first, _, rest = whole.partition(".")
+            return first + rest.ljust(int(exponent), "0")
+        return whole.removesuffix(".0")
     mantissa, _, exponent = repr(value).partition("e")
     if not exponent:
         return mantissa

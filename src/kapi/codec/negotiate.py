@@ -15,7 +15,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-represent
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -26,13 +26,71 @@ from kapi.messages import Query
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-MEDIA_TYPES = (JSON, YAML, PROTOBUF)  # in the server's order of preference
-STREAM_TYPES = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+CBOR = "application/cbor"
+CBOR_SEQUENCE = "application/cbor-seq"  # of a watch that was asked for as CBOR
 
-# What a route offers, by name; lists can be watched too. Custom resources have no such gate.
-ROUTE = MEDIA_TYPES
-ROUTE_OF_LISTS = MEDIA_TYPES + STREAM_TYPES
-ROUTE_OF_LOGS = ("text/plain", *MEDIA_TYPES)
+BodyFormat = Literal["json", "yaml", "protobuf", "cbor"]
+PatchFormat = Literal["json", "merge", "strategic", "apply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a patch means, and how its document is written."""
+
+    form: PatchFormat
+    syntax: BodyFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a server speaks, each in its order of preference. `streams`: of watches."""
+
+    media_types: tuple[str, ...]
+    streams: tuple[str, ...]
+    bodies: Mapping[str, BodyFormat]
+    patches: Mapping[str, Patch]
+
+    # What a route offers, by name; lists can be watched too. Custom resources have no such gate.
+    @property
+    def route(self) -> tuple[str, ...]:
+        return self.media_types
+
+    @property
+    def route_of_lists(self) -> tuple[str, ...]:
+        return self.media_types + self.streams
+
+    @property
+    def route_of_logs(self) -> tuple[str, ...]:
+        return ("text/plain", *self.media_types)
+
+    @property
+    def cbor(self) -> bool:
+        return CBOR in self.bodies
+
+
+PLAIN = Offer(
+    (JSON, YAML, PROTOBUF),
+    (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch"),
+    {JSON: "json", YAML: "yaml", PROTOBUF: "protobuf"},
+    {
+        "application/json-patch+json": Patch("json", "json"),
+        "application/merge-patch+json": Patch("merge", "json"),
+        "application/strategic-merge-patch+json": Patch("strategic", "json"),
+        "application/apply-patch+yaml": Patch("apply", "yaml"),
+    },
+)
+WITH_CBOR = Offer(
+    (*PLAIN.media_types, CBOR),
+    (*PLAIN.streams, CBOR_SEQUENCE),
+    {**PLAIN.bodies, CBOR: "cbor"},
+    {**PLAIN.patches, "application/apply-patch+cbor": Patch("apply", "cbor")},
+)
+
+
+def offered(gates: Mapping[str, bool]) -> Offer:
+    """What a server speaks by its feature gates."""
+    return WITH_CBOR if gates["CBORServingAndStorage"] else PLAIN
+
 
 ACCEPT_CACHED_MAX = 512  # bytes; longer headers are parsed anew
 ACCEPT_CACHE_ENTRIES = 256  # bounds the memory at 128 KiB of headers
@@ -124,26 +182,29 @@ def negotiate(
     transforms: bool,
     watch: bool = False,
     custom: bool = False,
-    route: Sequence[str] = ROUTE,
-    media_types: Sequence[str] = MEDIA_TYPES,
+    route: Sequence[str] | None = None,
+    offer: Offer = PLAIN,
 ) -> Accepted:
     """The form of the answer, or ApiError 406.
 
     `transforms`: the endpoint can answer with Table and PartialObjectMetadata. `route`: the names
-    that pass the first gate, empty for none. `media_types`: what the endpoint is said to serve.
-    `custom`: the objects are of a custom kind.
+    that pass the first gate, empty for none; None: those that are offered. `custom`: the objects
+    are of a custom kind.
     """
     pretty = wants_pretty(query, user_agent)
     if accept in _PLAIN_HEADERS:
         return _PLAIN_PRETTY if pretty and not watch else _PLAIN
+    if route is None:
+        route = offer.route
     if route:
         check_route(accept, route)
+    media_types = offer.media_types
     found = _choose(accept, transforms=transforms, custom=custom, media_types=media_types)
     if found is None:
         raise not_acceptable(media_types)
     if watch:
         if found.media_type == YAML:
-            raise not_acceptable([t for t in STREAM_TYPES if t.partition(";")[0] in media_types])
+            raise not_acceptable(offer.streams)
         return Accepted(
             found.media_type, found.as_kind, found.as_group, found.as_version, False, "watch"
         )
@@ -159,13 +220,13 @@ def negotiate(
     return found
 
 
-def negotiate_error(accept: str, query: Query, user_agent: str) -> Accepted:
+def negotiate_error(accept: str, query: Query, user_agent: str, offer: Offer = PLAIN) -> Accepted:
     """The form of a Status that reports a failure; indented JSON where Accept asks for what is
     not served."""
     pretty = wants_pretty(query, user_agent)
     if accept in _PLAIN_HEADERS:
         return _PLAIN_PRETTY if pretty else _PLAIN
-    found = _choose(accept, transforms=False, custom=False, media_types=MEDIA_TYPES)
+    found = _choose(accept, transforms=False, custom=False, media_types=offer.media_types)
     if found is None:
         return _PLAIN_PRETTY
     return Accepted(found.media_type, pretty=pretty or found.pretty)
@@ -260,39 +321,26 @@ def media_type_of(content_type: str) -> str | None:
     return match[1].lower()
 
 
-BodyFormat = Literal["json", "yaml", "protobuf"]
-_BODIES: dict[str | None, BodyFormat] = {JSON: "json", YAML: "yaml", PROTOBUF: "protobuf"}
-
-
-def content_format(content_type: str, media_types: Sequence[str] = MEDIA_TYPES) -> BodyFormat:
+def content_format(content_type: str, offer: Offer = PLAIN) -> BodyFormat:
     """The format of a body; none said means JSON. Raises ApiError 415."""
     if not content_type or content_type == JSON:
         return "json"
-    found = _BODIES.get(media_type_of(content_type))
+    media_type = media_type_of(content_type)
+    found = None if media_type is None else offer.bodies.get(media_type)
     if found is None:
-        raise unsupported_media_type(media_types)
+        raise unsupported_media_type(offer.media_types)
     return found
 
 
-PatchFormat = Literal["json", "merge", "strategic", "apply"]
-_PATCHES: dict[str, PatchFormat] = {
-    "application/json-patch+json": "json",
-    "application/merge-patch+json": "merge",
-    "application/strategic-merge-patch+json": "strategic",
-    "application/apply-patch+yaml": "apply",
-}
-_CUSTOM_PATCHES = tuple(t for t in _PATCHES if "strategic" not in t)
-
-
-def patch_format(content_type: str, *, custom: bool = False) -> PatchFormat:
+def patch_format(content_type: str, *, custom: bool = False, offer: Offer = PLAIN) -> Patch:
     """The kind of a patch by its Content-Type, or ApiError 415; custom resources have no
     strategic one."""
-    name = content_type.partition(";")[0]
-    known = _PATCHES.get(name)
-    if known is not None and not (custom and known == "strategic"):
+    known = offer.patches.get(content_type.partition(";")[0])
+    if known is not None and not (custom and known.form == "strategic"):
         return known
     if custom:
-        raise unsupported_media_type(_CUSTOM_PATCHES)
-    if not any(part.partition(";")[0].strip(" ") in _PATCHES for part in content_type.split(",")):
+        raise unsupported_media_type([t for t in offer.patches if "strategic" not in t])
+    parts = (part.partition(";")[0].strip(" ") for part in content_type.split(","))
+    if not any(part in offer.patches for part in parts):
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
-    raise unsupported_media_type(tuple(_PATCHES))
+    raise unsupported_media_type(tuple(offer.patches))

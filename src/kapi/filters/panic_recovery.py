@@ -10,7 +10,7 @@ from typing import Any
 
 from kapi import log
 from kapi.codec import json_format, yaml_format
-from kapi.codec.negotiate import PROTOBUF, YAML, Accepted, negotiate_error
+from kapi.codec.negotiate import CBOR, PLAIN, PROTOBUF, YAML, Accepted, Offer, negotiate_error
 from kapi.codec.protobuf_format import sealed
 from kapi.errors import ApiError, internal_error
 from kapi.messages import Handler, Request, Response
@@ -23,8 +23,8 @@ _log = log.get("panic_recovery")
 Json = dict[str, Any]
 
 
-def with_panic_recovery(handler: Handler) -> Handler:
-    errors = _Errors()
+def with_panic_recovery(handler: Handler, offer: Offer = PLAIN) -> Handler:
+    errors = _Errors(offer)
 
     async def filtered(request: Request) -> Response:
         try:
@@ -47,7 +47,8 @@ def with_panic_recovery(handler: Handler) -> Handler:
 class _Errors:
     """Errors as answers. The Status as Protocol Buffers needs no other schema."""
 
-    def __init__(self) -> None:
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
         self._writers = Writers()
         schema = SmallKinds().get("Status")
         assert schema is not None
@@ -56,7 +57,9 @@ class _Errors:
     def answer(self, request: Request, error: ApiError) -> Response:
         """The Status of an error, in the form that the request asks for."""
         headers = request.headers
-        accepted = negotiate_error(headers.get("accept"), request.query, headers.get("user-agent"))
+        accepted = negotiate_error(
+            headers.get("accept"), request.query, headers.get("user-agent"), self._offer
+        )
         out = [("Content-Type", accepted.media_type), *error.headers]
         if error.retry_after is not None:
             out.append(("Retry-After", str(error.retry_after)))
@@ -67,6 +70,10 @@ class _Errors:
             return sealed("v1", "Status", self._writers.write(self._schema, status))
         if accepted.media_type == YAML:
             return yaml_format.dumps(status)
+        if accepted.media_type == CBOR:
+            from kapi.codec import cbor_format
+
+            return cbor_format.tagged(cbor_format.dumps(status))
         if accepted.pretty:
             return json_format.dumps_pretty(status)
         return json_format.dumps(status) + b"\n"

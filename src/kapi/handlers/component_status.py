@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kapi import errors
-from kapi.handlers.respond import TABLE, Responder
+from kapi.handlers.respond import Responder
+from kapi.handlers.shapes import TABLE
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
 from kapi.registry import list_options

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from kapi import errors
 from kapi.codec import json_format, yaml_format
 from kapi.codec.json_format import JsonNumber, JsonObject, JsonSyntaxError
-from kapi.codec.negotiate import content_format
+from kapi.codec.negotiate import PLAIN, Offer, content_format
 from kapi.codec.protobuf_format import BadEnvelope, ProtobufError, open_envelope
 from kapi.codec.yaml_scalars import YamlError
 from kapi.errors import ApiError
 from kapi.handlers.aside import Aside
+from kapi.handlers.body_kinds import UNREADABLE_KIND, kind_of
 from kapi.handlers.body_words import internal_package, no_message, not_registered, summarize
 from kapi.messages import Request
 from kapi.registry.resource import GroupVersionKind
@@ -30,15 +31,12 @@ from kapi.schema.scalars import Mismatch
 from kapi.schema.spellings import Spellings
 from kapi.schema.structural import Schema
 
+if TYPE_CHECKING:
+    from kapi.handlers.cbor_bodies import CborBodies
+
 Json = dict[str, Any]
 _NO_KIND = GroupVersionKind("", "", "")
 BODY_BYTES_MAX = 3 * 1024 * 1024  # the real server's limit for a resource body
-UNREADABLE_KIND = "couldn't get version/kind; json parse error: "
-# Go prints the type it wanted to read the kind into.
-_META_STRUCT = (
-    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
-    'Kind string "json:\\"kind,omitempty\\"" }'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +67,6 @@ def parse(data: bytes, form: str, *, shallow: bool = True) -> Document:
     return document
 
 
-def _unreadable_body(kind: GroupVersionKind, why: str, data: bytes) -> ApiError:
-    return errors.bad_request(
-        f"the object provided is unrecognized (must be of type {kind.kind}): "
-        f"{why} ({summarize(data)})"
-    )
-
-
 class Rules(TypedDict):
     """How a body is decoded."""
 
@@ -92,15 +83,27 @@ class Decoder:
         go_types: Callable[[GroupVersionKind], str],
         aside: Aside,
         schema_of: Callable[[str, str], Schema | None] = lambda api_version, kind: None,
+        offer: Offer = PLAIN,
     ) -> None:
         """`go_types`: the Go type of any kind of the built-in API, "" for one that is not of it.
         `schema_of`: the schema of one by apiVersion and kind, None for one that is not of it."""
         self.aside = aside
+        self.offer = offer
+        self._cbor: CborBodies | None = None
         self._schema_of = schema_of
         self._decoders = decoders
         self._go_types = go_types
         self._readers = Readers(decoders)
         self._spellings = Spellings()
+
+    @property
+    def cbor(self) -> CborBodies:
+        """The same for CBOR, made for the first body of it."""
+        if self._cbor is None:
+            from kapi.handlers.cbor_bodies import CborBodies
+
+            self._cbor = CborBodies(self, self._schema_of)
+        return self._cbor
 
     async def read(
         self,
@@ -115,6 +118,8 @@ class Decoder:
         """As `decode`; large bodies are read beside the event loop."""
         self._decoders.decoder(schema)  # compiled here: the other thread only uses it
         self._readers.compile(schema)
+        if self.offer.cbor:
+            self.cbor.compile(schema)
         return await self.aside.run(
             len(data),
             lambda: self.decode(
@@ -138,32 +143,48 @@ class Decoder:
         `accepts` says which other kinds may come in (they are returned undecoded). Raises
         ApiError 400, 415.
         """
-        form = content_format(content_type)
+        form = content_format(content_type, self.offer)
         if form == "protobuf":
             return self._from_protobuf(data, kind, schema)
+        rules: Rules = {"field_validation": field_validation, "warn": warn}
+        if form == "cbor":
+            obj, found = self.cbor.decode(data, kind, schema, rules, accepts)
+            return _headed(obj, found), found
         try:
             document = parse(data, form, shallow=not schema.typed)
-            found = self.kind_of(document, data, kind if schema.typed else _NO_KIND)
+            found = kind_of(document.value, data, kind if schema.typed else _NO_KIND)
         except YamlError as e:
-            raise _unreadable_body(kind, str(e), data) from None
+            raise self.unreadable(kind, str(e), data) from None
         except JsonSyntaxError as e:
-            raise _unreadable_body(kind, f"{UNREADABLE_KIND}{e}", data) from None
+            raise self.unreadable(kind, f"{UNREADABLE_KIND}{e}", data) from None
         if found != kind and accepts(found):
             return document.value, found
         if found != kind and schema.typed:
-            raise self._wrong_kind(found, kind)
+            raise self.wrong_kind(found, kind)
         if not found.kind:
             text = data.decode("utf-8", "replace")
-            raise _unreadable_body(kind, f"Object 'Kind' is missing in '{text}'", data)
+            raise self.unreadable(kind, f"Object 'Kind' is missing in '{text}'", data)
+        try:
+            return _headed(self._typed(document, found, kind, schema, rules), found), found
+        except (JsonSyntaxError, RecursionError):
+            why = f"{UNREADABLE_KIND}exceeded max depth"
+            raise self.unreadable(kind, why, data) from None
+
+    def _typed(
+        self,
+        document: Document,
+        found: GroupVersionKind,
+        kind: GroupVersionKind,
+        schema: Schema,
+        rules: Rules,
+    ) -> Json:
+        """A document whose kind is known, decoded. Raises ApiError 400, JsonSyntaxError."""
         if found != kind:
             schema = _schema_of_other(schema, same_kind=found.kind == kind.kind)
         try:
-            obj = self.typed(document, schema, found, field_validation=field_validation, warn=warn)
+            obj = self.typed(document, schema, found, **rules)
             # Unknown fields may be as deep as JSON can be; what is kept may not.
             json_format.check_depth(document.text, obj)
-        except (JsonSyntaxError, RecursionError):
-            why = f"{UNREADABLE_KIND}exceeded max depth"
-            raise _unreadable_body(kind, why, data) from None
         finally:
             if found != kind:
                 self._decoders.forget(schema)
@@ -172,7 +193,20 @@ class Decoder:
                 f"the API version in the data ({found.api_version}) does not match the expected "
                 f"API version ({kind.api_version})"
             )
-        return _headed(obj, found), found
+        return obj
+
+    def custom(
+        self, value: Json, found: GroupVersionKind, kind: GroupVersionKind, schema: Schema
+    ) -> Json:
+        """An object of a custom kind that was read already; unknown fields are dropped unsaid.
+        Raises ApiError 400.
+        """
+        rules: Rules = {"field_validation": "Ignore", "warn": lambda _: None}
+        document = Document(value, json_format.dumps(value), [])
+        try:
+            return self._typed(document, found, kind, schema, rules)
+        except (JsonSyntaxError, RecursionError):
+            raise self._unreadable(found, "exceeded max depth") from None
 
     def _from_protobuf(
         self, data: bytes, kind: GroupVersionKind, schema: Schema
@@ -181,7 +215,7 @@ class Decoder:
         try:
             found, raw = self.opened(data, kind)
         except BadEnvelope as e:
-            raise _unreadable_body(kind, str(e), data) from None
+            raise self.unreadable(kind, str(e), data) from None
         if found != kind:
             raise self._wrong_message(found, kind, raw)
         if not schema.typed:
@@ -204,7 +238,7 @@ class Decoder:
                 words = str(e)
         elif found.version == "__internal" and found.group == wanted.group:
             words = no_message(f"{internal_package(found)}.{found.kind}")
-        return self._cannot_be(found, wanted, words) if words else self._wrong_kind(found, wanted)
+        return self.cannot_be(found, wanted, words) if words else self.wrong_kind(found, wanted)
 
     def opened(self, data: bytes, default: GroupVersionKind) -> tuple[GroupVersionKind, bytes]:
         """The kind an envelope names, completed by the default, and the message in it.
@@ -224,55 +258,11 @@ class Decoder:
     def check_kind(self, document: Document, wanted: GroupVersionKind) -> None:
         """Raise ApiError 400 if the document is of another kind."""
         try:
-            found = self.kind_of(document, document.text, wanted)
+            found = kind_of(document.value, document.text, wanted)
         except JsonSyntaxError as e:
             raise errors.bad_request(f"{wanted.kind}: {UNREADABLE_KIND}{e}") from None
         if found != wanted:
-            raise self._wrong_kind(found, wanted)
-
-    def kind_of(
-        self, document: Document, data: bytes, default: GroupVersionKind
-    ) -> GroupVersionKind:
-        """The kind a document calls itself, completed by the default. Raises JsonSyntaxError,
-        ApiError.
-        """
-        value = document.value
-        if value is None:
-            value = {}
-        if not isinstance(value, dict):
-            what = (
-                "bool" if isinstance(value, bool)
-                else "number" if isinstance(value, int | float)
-                else "string" if isinstance(value, str)
-                else "array"
-            )  # fmt: skip
-            raise JsonSyntaxError(
-                f"json: cannot unmarshal {what} into Go value of type {_META_STRUCT}"
-            )
-        texts = []
-        for name in ("apiVersion", "kind"):
-            x = value.get(name)
-            if x is None:
-                x = _any_case(value, name)
-            if not isinstance(x, str):
-                what = type_error(_STRING, json_format.loads_exact(json_format.dumps(x)))
-                what = what.partition(" into ")[0] if what else "json: cannot unmarshal object"
-                raise JsonSyntaxError(f"{what} into Go struct field .{name} of type string")
-            texts.append(x)
-        api_version, kind = texts
-        if api_version.count("/") > 1:
-            raise errors.bad_request(
-                f"the object provided is unrecognized (must be of type {default.kind}): "
-                f"unexpected GroupVersion string: {api_version} ({summarize(data)})"
-            )
-        group, _, version = api_version.rpartition("/")
-        if not api_version:
-            group, version = default.group, default.version
-        if not kind:
-            kind = default.kind
-            if not version:
-                version = default.version
-        return GroupVersionKind(group, version, kind)
+            raise self.wrong_kind(found, wanted)
 
     def typed(
         self,
@@ -319,23 +309,30 @@ class Decoder:
         found = strict_errors(schema, json_format.loads_exact(document.text))
         return tuple(text for text in found if text.startswith("duplicate "))
 
-    def _unreadable(self, kind: GroupVersionKind, words: str) -> ApiError:
-        return self._cannot_be(kind, kind, words)
+    def unreadable(self, kind: GroupVersionKind, why: str, data: bytes) -> ApiError:
+        """A body whose kind cannot be told."""
+        return errors.bad_request(
+            f"the object provided is unrecognized (must be of type {kind.kind}): "
+            f"{why} ({summarize(data)})"
+        )
 
-    def _cannot_be(self, found: GroupVersionKind, wanted: GroupVersionKind, words: str) -> ApiError:
+    def _unreadable(self, kind: GroupVersionKind, words: str) -> ApiError:
+        return self.cannot_be(kind, kind, words)
+
+    def cannot_be(self, found: GroupVersionKind, wanted: GroupVersionKind, words: str) -> ApiError:
         return errors.bad_request(
             f"{found.kind} in version {errors.quote(found.version)} "
             f"cannot be handled as a {wanted.kind}: {words}"
         )
 
-    def _wrong_kind(self, found: GroupVersionKind, wanted: GroupVersionKind) -> ApiError:
+    def wrong_kind(self, found: GroupVersionKind, wanted: GroupVersionKind) -> ApiError:
         go_type = self._go_types(found)
         if go_type:
             internal = f"{internal_package(wanted)}.{wanted.kind}"
             words = f"converting ({go_type}) to ({internal}): unknown conversion"
         else:
             words = not_registered(found)
-        return self._cannot_be(found, wanted, words)
+        return self.cannot_be(found, wanted, words)
 
 
 def _schema_of_other(schema: Schema, *, same_kind: bool) -> Schema:
@@ -344,13 +341,6 @@ def _schema_of_other(schema: Schema, *, same_kind: bool) -> Schema:
     """
     own = {n: schema.properties[n] for n in META_FIELDS if n in schema.properties}
     return Schema(type="object", typed=False, properties=own, preserve_unknown=not same_kind)
-
-
-def _any_case(value: Json, name: str) -> Any:
-    """The kind and version are looked for before the strict reader, and in any case."""
-    lower = name.lower()
-    found = [x for key, x in value.items() if x is not None and key.lower() == lower]
-    return found[-1] if found else ""
 
 
 def yaml_complaints(document: Document) -> list[str]:
@@ -384,6 +374,3 @@ def _plain(exact: Any) -> Any:
     if isinstance(exact, list):
         return [_plain(v) for v in exact]
     return exact
-
-
-_STRING = Schema(type="string", go_type="string")

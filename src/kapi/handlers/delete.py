@@ -13,8 +13,9 @@ from kapi.codec.negotiate import content_format
 from kapi.codec.protobuf_format import ProtobufError
 from kapi.codec.yaml_scalars import YamlError
 from kapi.errors import ApiError
+from kapi.handlers.body_kinds import UNREADABLE_KIND, kind_of
 from kapi.handlers.body_words import not_registered
-from kapi.handlers.decode import UNREADABLE_KIND, Decoder, parse, read_body
+from kapi.handlers.decode import Decoder, parse, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
@@ -71,13 +72,15 @@ class DeleteHandler:
         return delete_options(request.query, self._body(data, content_type, request))
 
     def _body(self, data: bytes, content_type: str, request: Request) -> Json:
-        form = content_format(content_type)
+        form = content_format(content_type, self._decoder.offer)
         gvk = GroupVersionKind("", "v1", "DeleteOptions")
         if form == "protobuf":
             return self._from_protobuf(data, gvk)
+        if form == "cbor":
+            return self._decoder.cbor.options(data, gvk, self._schema())
         try:
             document = parse(data, form)
-            kind = self._decoder.kind_of(document, data, gvk)
+            kind = kind_of(document.value, data, gvk)
         except JsonSyntaxError as e:
             words = f"{e}" if isinstance(e, YamlError) else f"{UNREADABLE_KIND}{e}"
             raise errors.bad_request(words) from None

@@ -1,4 +1,4 @@
-"""`Encoder`: objects as messages of Protocol Buffers, by the kind they name.
+"""`Encoder`: objects as messages of Protocol Buffers, or as CBOR, by the kind they name.
 
 One per server; the answers about objects come through `forms.py`, those of discovery from here.
 What is a message is the bytes of the object alone, as in a list; *sealed* is in its envelope.
@@ -7,7 +7,7 @@ What is a message is the bytes of the object alone, as in a list; *sealed* is in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kapi.codec.protobuf_format import (
     BYTES,
@@ -22,6 +22,9 @@ from kapi.schema.protobuf_kinds import SmallKinds
 from kapi.schema.protobuf_writing import Writers
 from kapi.schema.structural import Schema
 
+if TYPE_CHECKING:
+    from kapi.schema.cbor_writing import CborWriters
+
 Json = dict[str, Any]
 # The schema of a built-in kind by apiVersion and kind, None for others.
 SchemaOf = Callable[[str, str], Schema | None]
@@ -32,6 +35,7 @@ class Encoder:
         self._schema_of = schema_of
         self._writers = Writers()
         self._small = SmallKinds(object_meta)
+        self._cbor: CborWriters | None = None  # made for the first that is to be CBOR
 
     def message(self, schema: Schema, obj: Json) -> bytes:
         return self._writers.write(schema, obj)
@@ -42,6 +46,18 @@ class Encoder:
         schema = self._small.get(kind) or self._schema_of(api_version, kind)
         assert schema is not None, f"what is answered is of the API: {api_version} {kind}"
         return sealed(api_version, kind, self._writers.write(schema, obj))
+
+    def cbor(self, schema: Schema | None, obj: Json) -> bytes:
+        """An object as CBOR. `schema`: None for one that is written as it is."""
+        if self._cbor is None:
+            from kapi.schema.cbor_writing import CborWriters
+
+            self._cbor = CborWriters()
+        return self._cbor.dumps(schema, obj)
+
+    def cbor_object(self, obj: Json) -> bytes:
+        """A built-in object of any kind as CBOR."""
+        return self.cbor(self._schema_of(obj.get("apiVersion", ""), obj["kind"]), obj)
 
     def partial(self, partial: Json) -> bytes:
         """The message of a PartialObjectMetadata."""

@@ -109,9 +109,9 @@ class Form:
 
     def shown(self, item: Item) -> Json:
         """What columns are over: the stored form, of a custom kind this version. Read-only."""
-        return self._object(item) if self.resource.custom else item.peek()
+        return self.object(item) if self.resource.custom else item.peek()
 
-    def _object(self, item: Item) -> Json:
+    def object(self, item: Item) -> Json:
         """The object in this version. Read-only."""
         if self.hooked is not None and self.foreign(item):
             tail = item.known(self.key)
@@ -131,7 +131,7 @@ class Form:
         found: list[Corrupt] = []
         for item in items:
             try:
-                self._object(item)
+                self.object(item)
             except Corrupt as e:
                 found.append(e)
             if len(found) > UNREADABLE_MAX:
@@ -139,7 +139,7 @@ class Form:
         return _unreadable(self.resource, found)
 
     def _converted(self, item: Item) -> bytes:
-        tail = self.encode(self._object(item))[len(self.head) :]
+        tail = self.encode(self.object(item))[len(self.head) :]
         return item.tail if tail == item.tail else tail  # held once
 
     def encode(self, obj: Json) -> bytes:
@@ -157,11 +157,13 @@ class Form:
 
     def partial(self, item: Item, version: str) -> bytes:
         """The object as PartialObjectMetadata of meta.k8s.io/`version`."""
-        hidden = self.resource.hidden_annotations
         return item.encoded(
             self.partial_key(version),
-            lambda i: json_format.dumps(partial_metadata(self._described(i), version, hidden)),
+            lambda i: json_format.dumps(self.partial_object(i, version)),
         )
+
+    def partial_object(self, item: Item, version: str) -> Json:
+        return partial_metadata(self._described(item), version, self.resource.hidden_annotations)
 
     def partial_key(self, version: str) -> Hashable:
         """Metadata are the same in all versions, unless a webhook converts."""
@@ -169,7 +171,7 @@ class Form:
 
     def _described(self, item: Item) -> Json:
         """What metadata are taken from. Read-only."""
-        return self._object(item) if self._own_metadata else item.peek()
+        return self.object(item) if self._own_metadata else item.peek()
 
     # -- messages of Protocol Buffers -------------------------------------------------------------
 
@@ -178,7 +180,7 @@ class Form:
         return item.encoded(self.message_key, self._message)
 
     def _message(self, item: Item) -> bytes:
-        return self.encoder.message(self.version.schema(), self._object(item))
+        return self.encoder.message(self.version.schema(), self.object(item))
 
     def sealed(self, item: Item) -> bytes:
         """The object in its envelope."""
@@ -186,10 +188,9 @@ class Form:
 
     def partial_message(self, item: Item) -> bytes:
         """The object as PartialObjectMetadata, as it stands in a list."""
-        hidden = self.resource.hidden_annotations
         return item.encoded(
             (self.partial_key("v1"), "message"),
-            lambda i: self.encoder.partial(partial_metadata(self._described(i), "v1", hidden)),
+            lambda i: self.encoder.partial(self.partial_object(i, "v1")),
         )
 
     def sealed_partial(self, item: Item, version: str) -> bytes:

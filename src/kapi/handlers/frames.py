@@ -51,6 +51,15 @@ class Frames:
             for type_, subject in batch
         ]
 
+    def encode_unshared(self, batch: Sequence[Delivery]) -> list[bytes]:
+        """For frames that depend on more than the object."""
+        return [
+            self.object_frame(type_, subject.subject(type_))
+            if isinstance(subject, Event)
+            else self._other(type_, subject)
+            for type_, subject in batch
+        ]
+
     def _other(self, type_: str, subject: Event | Item | Bookmark | ApiError) -> bytes:
         if isinstance(subject, Item):
             return self.object_frame(type_, subject)
@@ -110,12 +119,7 @@ class TableFrames(Frames):
         self._first = True
 
     def encode_all(self, batch: Sequence[Delivery]) -> list[bytes]:
-        return [
-            self.object_frame(type_, subject.subject(type_))
-            if isinstance(subject, Event)
-            else self._other(type_, subject)
-            for type_, subject in batch
-        ]
+        return self.encode_unshared(batch)
 
     def object_frame(self, type_: str, item: Item) -> bytes:
         row = self._respond.row(self.form, item, self._accepted, self._include)

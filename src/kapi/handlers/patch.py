@@ -14,7 +14,7 @@ import orjson
 from kapi import errors
 from kapi.codec import json_format
 from kapi.codec.json_format import JsonSyntaxError
-from kapi.codec.negotiate import PatchFormat, patch_format
+from kapi.codec.negotiate import Patch, PatchFormat, patch_format
 from kapi.errors import ApiError
 from kapi.handlers.decode import Decoder, Document, parse, read_body, yaml_complaints
 from kapi.handlers.json_patch_words import as_written, complaints
@@ -57,13 +57,12 @@ class PatchHandler:
 
     async def __call__(self, request: Request, target: Target) -> Response:
         content_type = request.headers.get("content-type")
-        form = patch_format(content_type, custom=target.resource.custom)
+        asked = patch_format(content_type, custom=target.resource.custom, offer=self._decoder.offer)
+        form = asked.form
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         data = await read_body(request)
-        options = write_options(
-            request.query, "PatchOptions", patch_type="apply" if form == "apply" else form
-        )
-        patch = await self._decoder.aside.run(len(data), lambda: parse_patch(data, form))
+        options = write_options(request.query, "PatchOptions", patch_type=form)
+        patch = await self._decoder.aside.run(len(data), lambda: parse_patch(data, asked))
         if form == "apply" and options.field_validation not in ("Strict", "Ignore"):
             for complaint in patch.complaints:
                 request.warn(complaint)
@@ -176,13 +175,30 @@ def refuse_repeated(patch: Document) -> None:
         )
 
 
-def parse_patch(data: bytes, form: PatchFormat) -> Document:
+def parse_patch(data: bytes, asked: Patch) -> Document:
     """The patch document. Raises ApiError 400."""
+    if asked.syntax == "cbor":
+        return _parse_cbor(data)
     try:
-        return parse(data, "yaml" if form == "apply" else "json")
+        return parse(data, asked.syntax)
     except JsonSyntaxError as e:
-        if form == "apply":
+        if asked.form == "apply":
             raise errors.bad_request(f"error encoding patch: {e}") from None
-        if form == "merge":
+        if asked.form == "merge":
             raise errors.bad_request("invalid JSON patch") from None
         raise errors.bad_request(f"error decoding patch: {e}") from None
+
+
+def _parse_cbor(data: bytes) -> Document:
+    from kapi.codec.cbor_format import CborError
+    from kapi.schema import cbor_reading
+
+    try:
+        value = cbor_reading.loads(data)
+    except CborError as e:
+        raise errors.bad_request(f"error decoding patch: {e}") from None
+    try:
+        value = value if isinstance(value, dict) else cbor_reading.object_of(data)
+    except CborError as e:
+        raise errors.bad_request(f"error decoding YAML: {e}") from None
+    return Document(value, json_format.dumps(value), [])

@@ -1,5 +1,5 @@
-"""What a handler found → `Response`: JSON, YAML or Protocol Buffers, as it is, as a Table or as
-metadata only.
+"""What a handler found → `Response`: JSON, YAML, Protocol Buffers or CBOR, as it is, as a Table or
+as metadata only.
 
 Every answer about objects goes through `Responder`. JSON and messages of items are put together
 from bytes that the cache keeps; what is rare (YAML, indented, objects that are no items) is encoded
@@ -10,42 +10,62 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kapi.cacher.event import Item
 from kapi.clock import Clock
 from kapi.codec import json_format, negotiate, yaml_format
-from kapi.codec.negotiate import Accepted
-from kapi.errors import ApiError
+from kapi.codec.negotiate import PLAIN, Accepted, Offer
 from kapi.handlers.forms import Form, Forms, list_metadata
+from kapi.handlers.shapes import (
+    DECODED_PER_STEP,
+    PARTIAL,
+    TABLE,
+    a_list,
+    checked_include,
+    not_a_list,
+    parts,
+    table_head,
+)
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
 from kapi.registry import table
 from kapi.registry.read import Page
 from kapi.registry.resource import ResourceType, Version
 
+if TYPE_CHECKING:
+    from kapi.handlers.cbor_answers import CborAnswers
+
 Json = dict[str, Any]
 
-# Elements of a list gathered in one step if they are taken as they are ...
+# Elements of a list gathered in one step if they are taken as they are.
 STORED_PER_STEP = 5_000
-# ... and if each is decoded: some 2 ms either way.
-DECODED_PER_STEP = 100
-TABLE, PARTIAL, PARTIAL_LIST = "Table", "PartialObjectMetadata", "PartialObjectMetadataList"
 
 
 class Responder:
     """One per server."""
 
-    def __init__(self, forms: Forms, clock: Clock) -> None:
+    def __init__(self, forms: Forms, clock: Clock, offer: Offer = PLAIN) -> None:
         self.forms = forms
+        self.offer = offer
         self._clock = clock
+        self._cbor: CborAnswers | None = None
+
+    @property
+    def cbor(self) -> CborAnswers:
+        """The same in CBOR, made for the first who asks for it."""
+        if self._cbor is None:
+            from kapi.handlers.cbor_answers import CborAnswers
+
+            self._cbor = CborAnswers(self.forms, self._clock)
+        return self._cbor
 
     def negotiate(self, request: Request, *, transforms: bool, target: Target) -> Accepted:
         """The form the client wants. Raises ApiError 406."""
         custom = target.resource.custom
-        route: Sequence[str] = () if custom else negotiate.ROUTE
+        route: Sequence[str] = () if custom else self.offer.route
         if not custom and request.info.verb in ("list", "watch"):
-            route = negotiate.ROUTE_OF_LISTS
+            route = self.offer.route_of_lists
         headers = request.headers
         return negotiate.negotiate(
             headers.get("accept"),
@@ -54,6 +74,7 @@ class Responder:
             transforms=transforms,
             custom=custom,
             route=route,
+            offer=self.offer,
         )
 
     # -- answers ----------------------------------------------------------------------------------
@@ -62,10 +83,14 @@ class Responder:
         """A Status, or any object that is never transformed."""
         if accepted.media_type == negotiate.PROTOBUF:
             return Response(code, [_PROTOBUF_TYPE], self.forms.encoder.sealed(status))
+        if accepted.media_type == negotiate.CBOR:
+            return self.cbor.status(status, code)
         return self._answer(code, json_format.dumps(status), accepted)
 
     def item(self, request: Request, target: Target, item: Item, accepted: Accepted) -> Response:
         """An object of the cache."""
+        if accepted.media_type == negotiate.CBOR:
+            return self.cbor.item(request, target, item, accepted)
         form = self.forms.get(target.resource, target.version)
         if not accepted.as_kind:
             if accepted.media_type == negotiate.JSON and not accepted.pretty:
@@ -95,6 +120,8 @@ class Responder:
         status: int = 200,
     ) -> Response:
         """An object in the version of the request."""
+        if accepted.media_type == negotiate.CBOR:
+            return self.cbor.object(request, target, obj, accepted, status)
         form = self.forms.get(target.resource, target.version)
         if not accepted.as_kind:
             if accepted.media_type == negotiate.PROTOBUF:
@@ -114,6 +141,9 @@ class Responder:
 
     def page(self, request: Request, target: Target, page: Page, accepted: Accepted) -> Response:
         """A list, made at once; for those that are known to be short or are to be waited for."""
+        if accepted.media_type == negotiate.CBOR:
+            steps = self.cbor.steps(request, target, page, accepted)
+            return Response(200, [_CBOR_TYPE], [piece for step in steps for piece in step])
         if accepted.media_type == negotiate.PROTOBUF:
             pieces = [p for step in self._message_steps(target, page, accepted) for p in step]
             return self._message_page(target, page, pieces, accepted)
@@ -125,6 +155,11 @@ class Responder:
     ) -> Response:
         """A list, made in steps."""
         slices: list[bytes] = []
+        if accepted.media_type == negotiate.CBOR:
+            for step in self.cbor.steps(request, target, page, accepted):
+                slices += step
+                await asyncio.sleep(0)
+            return Response(200, [_CBOR_TYPE], slices)
         if accepted.media_type == negotiate.PROTOBUF:
             for messages in self._message_steps(target, page, accepted):
                 slices += messages
@@ -167,7 +202,7 @@ class Responder:
             before, after = form.around_list(page)
             yield (before,)
             size = STORED_PER_STEP if form.as_stored else DECODED_PER_STEP
-            for at, part in _parts(items, size):
+            for at, part in parts(items, size):
                 yield _separated(form.tails(part), b",{", first=b",{" if at else b"{")
             yield (after,)
             return
@@ -182,7 +217,7 @@ class Responder:
             if not items:  # a Go list that was never filled
                 before, after = before[:-1] + b"null", b"}"
         yield (before,)
-        for at, part in _parts(items, DECODED_PER_STEP):
+        for at, part in parts(items, DECODED_PER_STEP):
             if kind == TABLE:
                 elements = self._rows(request, form, part, accepted)
             else:
@@ -198,7 +233,7 @@ class Responder:
             raise a_list(target.resource)
         form = self.forms.get(target.resource, target.version)
         message = form.partial_message if accepted.as_kind else form.message
-        for _, part in _parts(page.items, DECODED_PER_STEP):
+        for _, part in parts(page.items, DECODED_PER_STEP):
             yield [message(item) for item in part]
 
     def _message_page(
@@ -256,6 +291,7 @@ class Responder:
 
 _JSON_TYPE = ("Content-Type", negotiate.JSON)
 _PROTOBUF_TYPE = ("Content-Type", negotiate.PROTOBUF)
+_CBOR_TYPE = ("Content-Type", negotiate.CBOR)
 
 
 def _separated(elements: list[bytes], separator: bytes, *, first: bytes) -> list[bytes]:
@@ -264,11 +300,6 @@ def _separated(elements: list[bytes], separator: bytes, *, first: bytes) -> list
     out[0] = first
     out[1::2] = elements
     return out
-
-
-def _parts(items: Sequence[Item], size: int) -> Iterator[tuple[int, Sequence[Item]]]:
-    for at in range(0, len(items), size):
-        yield at, items[at : at + size]
 
 
 def around_table(
@@ -280,40 +311,5 @@ def around_table(
     columns: bool = True,
 ) -> tuple[bytes, bytes]:
     """What comes before and after the rows; later events of a watch have no column definitions."""
-    head = {
-        "kind": TABLE,
-        "apiVersion": f"meta.k8s.io/{accepted.as_version}",
-        "metadata": meta,
-        "columnDefinitions": table.definitions(resource, version) if columns else None,
-    }
+    head = table_head(resource, version, meta, accepted, columns=columns)
     return json_format.dumps(head)[:-1] + b',"rows":[', b"]}"
-
-
-def checked_include(request: Request) -> str:
-    """The parameter `includeObject`. Raises ApiError 400."""
-    include = request.query.get("includeObject") if request.query else ""
-    error = table.check_include(include)
-    if error is not None:
-        raise error
-    return include
-
-
-def _go_type(resource: ResourceType, kind: str, generic: str) -> str:
-    if resource.custom:
-        return f"*unstructured.{generic}"
-    package = resource.stored.group.partition(".")[0] or "core"
-    return f"*{package}.{kind}"
-
-
-def not_a_list(resource: ResourceType) -> ApiError:
-    what = _go_type(resource, resource.kind, "Unstructured")
-    return _not_acceptable(f"{PARTIAL_LIST}, but the requested object is not a list ({what})")
-
-
-def a_list(resource: ResourceType) -> ApiError:
-    what = _go_type(resource, resource.list_kind, "UnstructuredList")
-    return _not_acceptable(f"{PARTIAL}, but the requested object is a list ({what})")
-
-
-def _not_acceptable(what: str) -> ApiError:
-    return ApiError(406, "NotAcceptable", f"you requested {what}")

@@ -103,12 +103,17 @@ class ScaleHandler:
         return await self._commit(request, target, propose, options, "update", accepted)
 
     async def patch(self, request: Request, target: Target) -> Response:
-        form = patch_format(request.headers.get("content-type"), custom=target.resource.custom)
+        asked = patch_format(
+            request.headers.get("content-type"),
+            custom=target.resource.custom,
+            offer=self._decoder.offer,
+        )
+        form = asked.form
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         data = await read_body(request)
         options = write_options(request.query, "PatchOptions", patch_type=form)
         document: Document = await self._decoder.aside.run(
-            len(data), lambda: parse_patch(data, form)
+            len(data), lambda: parse_patch(data, asked)
         )
         subresource = target.subresource
         assert subresource is not None

@@ -27,13 +27,8 @@ from kapi.handlers.frames import (
     TableFrames,
     subjects,
 )
-from kapi.handlers.respond import (
-    PARTIAL,
-    PARTIAL_LIST,
-    TABLE,
-    Responder,
-    checked_include,
-)
+from kapi.handlers.respond import Responder
+from kapi.handlers.shapes import PARTIAL, PARTIAL_LIST, TABLE, checked_include
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
 from kapi.metrics import Cell, Metrics
@@ -86,8 +81,10 @@ class WatchHandler:
         content_type = accepted.media_type
         if content_type == negotiate.PROTOBUF:
             content_type += ";stream=watch"
+        elif content_type == negotiate.CBOR:
+            content_type = negotiate.CBOR_SEQUENCE
         if request.websocket is not None:
-            binary = accepted.media_type == negotiate.PROTOBUF
+            binary = accepted.media_type in (negotiate.PROTOBUF, negotiate.CBOR)
             return Response(101, [], Messages(watcher, frames, sent), binary=binary)
         headers = [("Content-Type", content_type)]
         return Response(200, headers, Stream(watcher, frames, sent))
@@ -107,12 +104,15 @@ class WatchHandler:
             transforms=True,
             watch=True,
             custom=target.resource.custom,
-            route=() if target.resource.custom else negotiate.ROUTE_OF_LISTS,
+            route=() if target.resource.custom else self._respond.offer.route_of_lists,
+            offer=self._respond.offer,
         )
 
     def _frames(self, request: Request, form: Form, accepted: Accepted) -> Frames:
         if accepted.as_kind == PARTIAL_LIST:
             return NoFrames(form)
+        if accepted.media_type == negotiate.CBOR:
+            return self._cbor_frames(request, form, accepted)
         if accepted.media_type == negotiate.PROTOBUF:
             messages = request.websocket is not None
             if accepted.as_kind == PARTIAL:
@@ -124,6 +124,16 @@ class WatchHandler:
         if accepted.as_kind == PARTIAL:
             return PartialFrames(form, accepted)
         return Frames(form)
+
+    def _cbor_frames(self, request: Request, form: Form, accepted: Accepted) -> Frames:
+        from kapi.handlers.cbor_frames import CborFrames, PartialCborFrames, TableCborFrames
+
+        answers = self._respond.cbor
+        if accepted.as_kind == TABLE:
+            return TableCborFrames(form, answers, accepted, checked_include(request))
+        if accepted.as_kind == PARTIAL:
+            return PartialCborFrames(form, answers, accepted)
+        return CborFrames(form, answers)
 
 
 def unwatchable(target: Target) -> ApiError:

@@ -13,6 +13,7 @@ from kapi.authentication.authenticator import Authenticator
 from kapi.authentication.request_header import HeaderNames
 from kapi.authorization.authorizer import Authorizer
 from kapi.clock import Clock, Entropy
+from kapi.codec.negotiate import offered
 from kapi.filters.audit import with_audit_id
 from kapi.filters.authentication import with_authentication
 from kapi.filters.authorization import with_authorization
@@ -50,8 +51,9 @@ class Dependencies:
 def build_chain(handler: Handler, d: Dependencies) -> Handler:
     """The handler behind all filters."""
     options = d.options
+    offer = offered(options.gates)
     filters: list[Callable[[Handler], Handler] | None] = [
-        with_panic_recovery,
+        lambda h: with_panic_recovery(h, offer),
         with_request_info,
         lambda h: with_audit_id(h, d.entropy),
         lambda h: with_response_headers(

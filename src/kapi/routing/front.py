@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from kapi.assembly.aggregation import Aggregation
 from kapi.assembly.core import Core
@@ -16,6 +17,7 @@ from kapi.assembly.shown_options import openid
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
+from kapi.codec.negotiate import offered
 from kapi.filters.wait_group import WaitGroup
 from kapi.flowcontrol.flow_schema import Classifier
 from kapi.handlers.aside import Aside
@@ -84,10 +86,8 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
     )
     roots = root_paths(
         Served(
-            discovery=Discovery(
-                d.table, lambda: _address(options), encoder, d.aggregation.documents
-            ),
-            openapi=OpenApi(d.table, clock, d.aggregation.documents, d.aggregation.proxy, d.aside),
+            discovery=_discovery(d, encoder),
+            openapi=_openapi(d),
             health=_health(d),
             metrics=d.metrics.render,
             others=openid(options, who),
@@ -128,6 +128,18 @@ def _health(d: FrontDependencies) -> Health:
         d.options, d.store_checks, cache_ready=lambda: d.cacher.ready, stopping=d.stopping
     )
     return Health(checks)
+
+
+def _discovery(d: FrontDependencies, encoder: Encoder) -> Discovery:
+    options = d.options
+    offer = offered(options.gates)
+    address = partial(_address, options)
+    return Discovery(d.table, address, encoder, d.aggregation.documents, offer)
+
+
+def _openapi(d: FrontDependencies) -> OpenApi:
+    remotes, offer = d.aggregation.documents, offered(d.options.gates)
+    return OpenApi(d.table, d.clock, remotes, d.aggregation.proxy, d.aside, offer)
 
 
 def _address(options: Options) -> str:

@@ -13,6 +13,7 @@ from kapi.assembly.identity import Authority, Identity
 from kapi.assembly.outside import Outside
 from kapi.authorization.authorizer import Decision, refusal
 from kapi.clock import Clock, Entropy
+from kapi.codec.negotiate import offered
 from kapi.filters.authorization import attributes
 from kapi.handlers.admission import CONNECTS, SubresourceAdmission
 from kapi.handlers.aside import Aside
@@ -95,8 +96,9 @@ class _CoreLookup:
 
 
 def build_verbs(d: VerbDependencies) -> Verbs:
-    respond = Responder(Forms(d.versions, d.encoder), d.clock)
-    decoder = Decoder(d.versions.decoders, d.catalog.go_type, d.aside, d.catalog.schema_of)
+    offer = offered(d.options.gates)
+    respond = Responder(Forms(d.versions, d.encoder), d.clock, offer)
+    decoder = Decoder(d.versions.decoders, d.catalog.go_type, d.aside, d.catalog.schema_of, offer)
 
     async def authorize(request: Request, target: Target, verb: str) -> None:
         asked = replace(attributes(request), verb=verb)
@@ -218,8 +220,9 @@ class _Elsewhere:
 
         d, outside = self._d, self._d.outside
         forwarder = Forwarder(outside.client)
+        offer = offered(d.options.gates)
         connect = ConnectHandlers(
-            d.reader, outside.client, forwarder, outside.kubelets, self._authorize, d.clock
+            d.reader, outside.client, forwarder, outside.kubelets, self._authorize, d.clock, offer
         )
         proxies = Proxies(d.reader, forwarder, outside.services, outside.kubelets, d.entropy)
         return {

@@ -14,7 +14,7 @@ Go types: theirs is `pruning.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kapi.schema.pruning import compile_pruner
@@ -49,7 +49,9 @@ class Decoders:
     does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, readers: Mapping[str, Decode] = BY_FORMAT) -> None:
+        """`readers`: of values whose format says all, by it."""
+        self._readers = readers
         self._compiled: dict[int, tuple[Schema, Decode]] = {}
         self._zeros: dict[int, tuple[Schema, Callable[[], Any]]] = {}
 
@@ -108,7 +110,7 @@ class Decoders:
             return compile_pruner(schema, self.decoder)
         if schema.format == "raw" and schema.items is not None:
             return self._schema_or_other(schema, schema.items)
-        special = BY_FORMAT.get(schema.format)
+        special = self._readers.get(schema.format)
         if special is not None:
             return special
         match schema.type:

@@ -15,6 +15,7 @@ import re
 from typing import Any
 
 from kapi.codec.json_format import JsonNumber, JsonObject
+from kapi.codec.protobuf_format import text_bytes
 from kapi.errors import quote
 from kapi.schema import quantity
 from kapi.schema.scalars import INT32, INT64, parse_duration, parse_rfc3339
@@ -143,7 +144,7 @@ class _Types:
         try:
             binascii.a2b_base64(text, strict_mode=True)
         except (binascii.Error, ValueError):
-            raise _Abort(f"illegal base64 data at input byte {_bad_base64(text)}") from None
+            raise _Abort(f"illegal base64 data at input byte {_base64_offset(text)}") from None
 
     def _object(
         self, schema: Schema, value: Any, struct: str, path: tuple[str, ...], go_type: str
@@ -181,7 +182,7 @@ class _Types:
 _ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 
 
-def _bad_base64(text: str) -> int:
+def _base64_offset(text: str) -> int:
     """The offset that Go's decoder names, which reads four characters at a time."""
     at, size = 0, len(text)
     while at < size:
@@ -266,32 +267,39 @@ _RANGES = {
 }
 
 
+def _time_quote(text: str) -> str:
+    """As Go's package of times quotes: bytes that are not plain as hexadecimal."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    out = text_bytes(escaped, escaped.encode()) if escaped else b""
+    return '"' + "".join(chr(x) if 0x20 <= x <= 0x7F else f"\\x{x:02x}" for x in out) + '"'
+
+
 def _time_words(text: str, layout: str) -> str:
     """How Go's time.Parse complains."""
-    head = f"parsing time {quote(text)} as {quote(layout)}: cannot parse"
+    head = f"parsing time {_time_quote(text)} as {_time_quote(layout)}: cannot parse"
     rest = text
     for part, width in _TIME_PARTS:
         piece = rest[:width]
         if part in ("-", "T", ":"):
             if piece != part:
-                return f"{head} {quote(rest)} as {quote(part)}"
+                return f"{head} {_time_quote(rest)} as {_time_quote(part)}"
         elif not (piece.isdigit() and len(piece) == width):
-            return f"{head} {quote(rest)} as {quote(part)}"
+            return f"{head} {_time_quote(rest)} as {_time_quote(part)}"
         elif part in _RANGES:
             low, high, name = _RANGES[part]
             if not low <= int(piece) <= high:
-                return f"parsing time {quote(text)}: {name} out of range"
+                return f"parsing time {_time_quote(text)}: {name} out of range"
         rest = rest[width:]
     if rest[:1] in (".", ","):
         digits = len(rest[1:]) - len(rest[1:].lstrip("0123456789"))
         rest = rest[1 + digits :]
     if rest[:1] == "Z":
         return (
-            f"parsing time {quote(text)}: extra text: {quote(rest[1:])}"
+            f"parsing time {_time_quote(text)}: extra text: {_time_quote(rest[1:])}"
             if rest[1:]
-            else (f"parsing time {quote(text)}: day out of range")
+            else (f"parsing time {_time_quote(text)}: day out of range")
         )
-    return f'{head} {quote(rest)} as "Z07:00"'
+    return f'{head} {_time_quote(rest)} as "Z07:00"'
 
 
 def _read_duration(value: Any) -> None:
@@ -313,6 +321,25 @@ _READERS = {
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and not isinstance(value, JsonNumber)
+
+
+def reader_error(form: str, text: str) -> str:
+    """What the reader of a format says of a text; empty if it takes it."""
+    try:
+        _READERS[form](text)
+    except _Abort as e:
+        return str(e)
+    return ""
+
+
+def bad_base64(text: str) -> int | None:
+    """Where base64 is none, as Go's decoder counts; None if it is."""
+    text = text.replace("\n", "").replace("\r", "")
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError):
+        return _base64_offset(text)
+    return None
 
 
 def strict_errors(schema: Schema, document: Any) -> list[str]:

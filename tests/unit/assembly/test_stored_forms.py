@@ -306,3 +306,41 @@ def test_what_versions_do_not_share_stays_with_them() -> None:
 def test_what_cannot_be_read(value: bytes, text: str) -> None:
     with pytest.raises(Corrupt, match=text):
         forms().decode("/registry/secrets/default/a", value)
+
+
+CUSTOM_KEY = "/registry/example.com/things/default/a"
+CUSTOM = b'{"apiVersion":"example.com/v1","kind":"Thing","spec":{"a":"1","n":1.5}}'
+CUSTOM_CBOR = bytes.fromhex(
+    "d9d9f7 a3 446b696e64 455468696e67 4473706563 a2 4161 4131 416e f93e00"
+    "4a61706956657273696f6e 4e6578616d706c652e636f6d2f7631"
+)
+
+
+def test_custom_objects_are_cbor_with_the_gate() -> None:
+    made = StoredForms(catalog().schema_of, resources(), EXTRA, PROTOBUF, cbor=True)
+    assert made.encode(CUSTOM_KEY, CUSTOM) == CUSTOM_CBOR
+    assert forms().encode(CUSTOM_KEY, CUSTOM) == CUSTOM + b"\n"
+    for reader in (made, forms()):
+        assert reader.decode(CUSTOM_KEY, CUSTOM_CBOR) == CUSTOM
+        assert reader.decode(CUSTOM_KEY, CUSTOM + b"\n") == CUSTOM
+    # Kinds that are built in are what they were.
+    for resource in resources():
+        value = minimal(resource)
+        assert made.encode(key_of(resource), value) == forms().encode(key_of(resource), value)
+    with pytest.raises(Corrupt, match="no known form"):
+        made.decode("/registry/secrets/default/a", CUSTOM_CBOR)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (CUSTOM_CBOR[:-1], "unexpected EOF"),
+        (CUSTOM_CBOR + b"\0", "cbor: 1 bytes of extraneous data starting at index 56"),
+        (CUSTOM_CBOR[:3], "unexpected EOF"),
+        (CUSTOM_CBOR[:3] + b"\x01", "no known form"),
+        (CUSTOM_CBOR[:3] + b"\xa2\x40\x00\x40\x00", "found duplicate map key"),
+    ],
+)
+def test_custom_objects_that_cannot_be_read(value: bytes, text: str) -> None:
+    with pytest.raises(Corrupt, match=text):
+        forms().decode(CUSTOM_KEY, value)

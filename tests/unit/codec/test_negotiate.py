@@ -105,7 +105,7 @@ def test_refused_by_the_endpoint(accept: str) -> None:
 @pytest.mark.parametrize("accept", ["application/*", ",", "json", "text/plain", "APPLICATION/JSON"])
 def test_refused_by_the_route(accept: str) -> None:
     with pytest.raises(ApiError) as caught:
-        ask(accept, route=n.ROUTE_OF_LISTS)
+        ask(accept, route=n.PLAIN.route_of_lists)
     assert caught.value.message == (
         "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
         "application/vnd.kubernetes.protobuf, application/json;stream=watch, "
@@ -201,11 +201,12 @@ def test_content_format(content_type: str, form: str | None) -> None:
 
 
 def test_patch_format() -> None:
-    assert n.patch_format("application/json-patch+json") == "json"
-    assert n.patch_format("application/merge-patch+json;charset=utf-8") == "merge"
-    assert n.patch_format("application/strategic-merge-patch+json") == "strategic"
-    assert n.patch_format("application/apply-patch+yaml", custom=True) == "apply"
-    for bad in ("", "application/json", "application/merge-patch+yaml", "*/*"):
+    assert n.patch_format("application/json-patch+json") == n.Patch("json", "json")
+    merge = n.patch_format("application/merge-patch+json;charset=utf-8")
+    assert merge == n.Patch("merge", "json")
+    assert n.patch_format("application/strategic-merge-patch+json") == n.Patch("strategic", "json")
+    assert n.patch_format("application/apply-patch+yaml", custom=True) == n.Patch("apply", "yaml")
+    for bad in ("", "application/json", "application/merge-patch+yaml", "*/*", APPLY_CBOR):
         with pytest.raises(ApiError, match=r"\A415: Unsupported Media Type\Z"):
             n.patch_format(bad)
     with pytest.raises(ApiError) as caught:
@@ -215,7 +216,90 @@ def test_patch_format() -> None:
     )
 
 
-def test_long_headers_are_parsed_alike() -> None:
-    accept = ",".join(["text/html;q=0.5"] * 100) + "," + TABLE
-    assert len(accept) > n.ACCEPT_CACHED_MAX
-    assert ask(accept).as_kind == "Table"
+# -- with the gate CBORServingAndStorage ----------------------------------------------------------
+
+APPLY_CBOR = "application/apply-patch+cbor"
+
+
+def cbor(accept: str, **more: Any) -> n.Accepted:
+    return ask(accept, offer=n.WITH_CBOR, **more)
+
+
+def test_the_gate_decides_what_is_offered() -> None:
+    assert n.offered({"CBORServingAndStorage": False}) is n.PLAIN
+    assert n.offered({"CBORServingAndStorage": True}) is n.WITH_CBOR
+    with pytest.raises(ApiError, match="Available representations"):
+        ask("application/cbor")
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/cbor", n.CBOR),
+        ("application/json;q=0.9,application/cbor;q=1", n.CBOR),
+        ("application/cbor;q=0.5,application/json", n.JSON),
+        ("application/cbor,application/vnd.kubernetes.protobuf", n.CBOR),
+        ("application/*,application/cbor", n.CBOR),
+        ("", n.JSON),
+        ("*/*", n.JSON),
+    ],
+)
+def test_cbor_is_the_last_choice_but_one_of_all(accept: str, media_type: str) -> None:
+    assert cbor(accept) == n.Accepted(media_type)
+    assert cbor(accept, custom=True) == n.Accepted(media_type)
+
+
+def test_cbor_of_tables_and_metadata() -> None:
+    for kind in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList"):
+        accept = f"application/cbor;as={kind};g=meta.k8s.io;v=v1"
+        assert cbor(accept, transforms=True).as_kind == kind
+        assert cbor(accept, transforms=True, custom=True).media_type == n.CBOR
+
+
+def test_watches_in_cbor() -> None:
+    lists = n.WITH_CBOR.route_of_lists
+    assert cbor("application/cbor", watch=True, route=lists).media_type == n.CBOR
+    # A sequence is what comes, not what is asked for.
+    with pytest.raises(ApiError) as caught:
+        cbor("application/cbor-seq", route=lists)
+    assert caught.value.message.endswith(
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf, application/cbor"
+    )
+    with pytest.raises(ApiError) as caught:
+        cbor("application/yaml", watch=True, route=lists)
+    assert caught.value.message.endswith(
+        "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch, "
+        "application/cbor-seq"
+    )
+
+
+def test_what_is_said_to_be_offered() -> None:
+    with pytest.raises(ApiError) as caught:
+        cbor("text/plain")
+    assert caught.value.message == (
+        "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
+        "application/vnd.kubernetes.protobuf, application/cbor"
+    )
+    with pytest.raises(ApiError) as caught:
+        n.content_format("text/plain", n.WITH_CBOR)
+    assert caught.value.message.endswith("application/vnd.kubernetes.protobuf, application/cbor")
+    with pytest.raises(ApiError) as caught:
+        n.patch_format("application/json", custom=True, offer=n.WITH_CBOR)
+    assert caught.value.message.endswith(f"application/apply-patch+yaml, {APPLY_CBOR}")
+
+
+def test_bodies_in_cbor() -> None:
+    assert n.content_format("application/cbor", n.WITH_CBOR) == "cbor"
+    assert n.content_format("Application/CBOR;x=y", n.WITH_CBOR) == "cbor"
+    with pytest.raises(ApiError):
+        n.content_format("application/cbor")
+    asked = n.patch_format(APPLY_CBOR, custom=True, offer=n.WITH_CBOR)
+    assert asked == n.Patch("apply", "cbor")
+
+
+def test_errors_in_cbor() -> None:
+    def form(offer: n.Offer) -> n.Accepted:
+        return n.negotiate_error("application/cbor", Query(""), "", offer)
+
+    assert form(n.WITH_CBOR) == n.Accepted(n.CBOR)
+    assert form(n.PLAIN) == n.Accepted(pretty=True)

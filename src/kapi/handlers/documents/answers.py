@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from kapi.codec import json_format, yaml_format
-from kapi.codec.negotiate import JSON, PROTOBUF, YAML, Accepted
+from kapi.codec.negotiate import CBOR, JSON, PROTOBUF, YAML, Accepted
 from kapi.handlers.encoder import Encoder
 from kapi.messages import Response
 
@@ -23,6 +23,10 @@ def encode(value: Any, accepted: Accepted, encoder: Encoder) -> bytes:
         return encoder.sealed(value)
     if accepted.media_type == YAML:
         return yaml_format.dumps(value)
+    if accepted.media_type == CBOR:
+        from kapi.codec.cbor_format import tagged
+
+        return tagged(encoder.cbor_object(value))
     if accepted.pretty:
         return json_format.dumps_pretty(value)
     return json_format.dumps(value) + b"\n"

@@ -17,9 +17,9 @@ from typing import Any
 
 from kapi.codec import json_format
 from kapi.codec.negotiate import (
-    MEDIA_TYPES,
-    ROUTE,
+    PLAIN,
     Accepted,
+    Offer,
     matches,
     negotiate,
     parse_accept,
@@ -48,7 +48,9 @@ class Discovery:
         address: Callable[[], str],
         encoder: Encoder,
         remotes: Remotes | None = None,
+        offer: Offer = PLAIN,
     ) -> None:
+        self._offer = offer
         self._table = table
         self._remotes = remotes
         self._encoder = encoder
@@ -95,7 +97,7 @@ class Discovery:
         if len(parts) == 1:
             return self._groups(request)
         if len(parts) == 2 and parts[1] in self._served and parts[1]:
-            accepted = _negotiated(request, route=False)
+            accepted = self._negotiated(request, route=False)
             return self._plain(f"/apis/{parts[1]}", accepted)
         if len(parts) == 3 and parts[2] in self._served.get(parts[1], ()) and parts[1]:
             return self._resources(request, parts[1], parts[2])
@@ -104,23 +106,49 @@ class Discovery:
     def _core(self, request: Request, parts: list[str]) -> Response:
         if len(parts) == 1 and "" in self._served:
             _only_get(request)
-            if (accepted := _wants_aggregated(request)) is not None:
+            if (accepted := self._wants_aggregated(request)) is not None:
                 return self._aggregated(request, "/api", accepted)
-            return self._plain("/api", _negotiated(request))
+            return self._plain("/api", self._negotiated(request))
         if len(parts) == 2 and parts[1] in self._served.get("", ()):
             return self._resources(request, "", parts[1])
         return self.unknown(request)
 
     def _groups(self, request: Request) -> Response:
         # With a slash at the end the path is another handler's, which knows no aggregated form.
-        if request.path == "/apis" and (accepted := _wants_aggregated(request)) is not None:
+        if request.path == "/apis" and (accepted := self._wants_aggregated(request)) is not None:
             return self._aggregated(request, "/apis", accepted)
-        return self._plain("/apis", _negotiated(request, route=False))
+        return self._plain("/apis", self._negotiated(request, route=False))
 
     def _resources(self, request: Request, group: str, version: str) -> Response:
         _only_get(request)
         path = f"/apis/{group}/{version}" if group else f"/api/{version}"
-        return self._plain(path, _negotiated(request))
+        return self._plain(path, self._negotiated(request))
+
+    # -- what is asked for ------------------------------------------------------------------------
+
+    def _negotiated(self, request: Request, *, route: bool = True) -> Accepted:
+        return negotiate(
+            request.headers.get("accept"),
+            request.query,
+            request.headers.get("user-agent"),
+            transforms=False,
+            route=None if route else (),
+            offer=self._offer,
+        )
+
+    def _wants_aggregated(self, request: Request) -> Accepted | None:
+        """The form of aggregated discovery, if any part of Accept asks for it."""
+        accept = request.headers.get("accept")
+        if "APIGroupDiscoveryList" not in accept:
+            return None
+        for clause in parse_accept(accept):
+            params = dict(clause.params)
+            if all(params.get(k) == v for k, v in _AGGREGATED.items()):
+                for media_type in self._offer.media_types:
+                    if matches(clause.media_type, media_type):
+                        pretty = wants_pretty(request.query, request.headers.get("user-agent"))
+                        return Accepted(media_type, pretty=pretty or params.get("pretty") == "1")
+        return None
 
     # -- cached documents ---------------------------------------------------------------------
 
@@ -180,28 +208,3 @@ def _own(served: documents.Resources | Remote) -> documents.Resources:
 def _only_get(request: Request) -> None:
     if request.method != "GET":
         raise method_not_allowed()
-
-
-def _negotiated(request: Request, *, route: bool = True) -> Accepted:
-    return negotiate(
-        request.headers.get("accept"),
-        request.query,
-        request.headers.get("user-agent"),
-        transforms=False,
-        route=ROUTE if route else (),
-    )
-
-
-def _wants_aggregated(request: Request) -> Accepted | None:
-    """The form of aggregated discovery, if any part of Accept asks for it."""
-    accept = request.headers.get("accept")
-    if "APIGroupDiscoveryList" not in accept:
-        return None
-    for clause in parse_accept(accept):
-        params = dict(clause.params)
-        if all(params.get(k) == v for k, v in _AGGREGATED.items()):
-            for media_type in MEDIA_TYPES:
-                if matches(clause.media_type, media_type):
-                    pretty = wants_pretty(request.query, request.headers.get("user-agent"))
-                    return Accepted(media_type, pretty=pretty or params.get("pretty") == "1")
-    return None

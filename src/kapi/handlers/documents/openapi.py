@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from kapi import errors
 from kapi.clock import Clock
 from kapi.codec import json_format
-from kapi.codec.negotiate import JSON, matches, parse_accept
+from kapi.codec.negotiate import JSON, PLAIN, Offer, matches, parse_accept
 from kapi.handlers.aside import Aside
 from kapi.handlers.documents.answers import TEXT
 from kapi.handlers.documents.merged_discovery import Remote, Remotes, merged_v2
@@ -92,6 +92,7 @@ class OpenApi:
         remotes: Remotes | None = None,
         elsewhere: Elsewhere | None = None,
         aside: Aside | None = None,
+        offer: Offer = PLAIN,
     ) -> None:
         """`remotes`: group versions of other servers, whose documents `elsewhere` fetches.
         `aside` builds documents about many kinds; None: all are built at once.
@@ -101,7 +102,7 @@ class OpenApi:
         self._remotes = remotes
         self._elsewhere = elsewhere
         self._clock = clock
-        self._documents = Documents(table)
+        self._documents = Documents(table, offer)
         self._kept: dict[tuple[str, str], _Kept] = {}  # by key and media type
         self._building: dict[tuple[str, str], asyncio.Lock] = {}
         self._index: tuple[tuple[int, int], bytes] = ((-1, -1), b"")

@@ -14,6 +14,7 @@ from typing import Any
 
 import kapi
 from kapi.codec import json_format
+from kapi.codec.negotiate import PLAIN, Offer
 from kapi.handlers.documents import openapi_fixed as paths_of
 from kapi.handlers.documents.discovery_documents import Resources, served
 from kapi.handlers.documents.openapi_operations import (
@@ -52,7 +53,8 @@ _TOKEN = {
 class Documents:
     """Builds documents for one table."""
 
-    def __init__(self, table: ResourceTable) -> None:
+    def __init__(self, table: ResourceTable, offer: Offer = PLAIN) -> None:
+        self._offer = offer
         self._table = table
         self._definitions = Definitions()
         self._prose: dict[str, dict[str, str]] = {}  # of the types that custom kinds speak like
@@ -130,17 +132,17 @@ class Documents:
         if key in paths_of.FIXED:
             return self._small(paths_of.FIXED[key]())
         if key in ("api", "apis"):
-            return self._small(paths_of.root_paths(key))
+            return self._small(paths_of.root_paths(key, self._offer))
         group, version = _split(key)
         groups = self._groups().get(group)
         if groups is None or (version and version not in groups):
             return None
         if not version:
-            return self._small(paths_of.group_paths(group))
+            return self._small(paths_of.group_paths(group, self._offer))
         paths, schemas, names = self._resources(groups[version])
         custom = all(r.custom for r, _ in groups[version])
         if not custom:
-            paths = {**paths_of.version_paths(group, version), **paths}
+            paths = {**paths_of.version_paths(group, version, self._offer), **paths}
         # What the paths refer to comes along.
         schemas.update(
             {
@@ -183,7 +185,8 @@ class Documents:
                 own = gvk.kind == version.kind.kind and gvk.group == version.kind.group
                 found = self._definitions.name_of(gvk.group, gvk.version, gvk.kind)
                 subresources[s.name] = name if own or found is None else found
-            paths.update(Paths(resource, version, Names(name, f"{name}List", subresources)).build())
+            spoken = Names(name, f"{name}List", subresources)
+            paths.update(Paths(resource, version, spoken, self._offer).build())
         return paths, schemas, names
 
     def _custom_schemas(
@@ -245,14 +248,16 @@ class Documents:
         schemas: Json = {}
         for key in (*paths_of.FIXED, "api", "apis"):
             paths.update(
-                paths_of.FIXED[key]() if key in paths_of.FIXED else paths_of.root_paths(key)
+                paths_of.FIXED[key]()
+                if key in paths_of.FIXED
+                else paths_of.root_paths(key, self._offer)
             )
         for group, versions in self._groups().items():
             if group:
-                paths.update(paths_of.group_paths(group))
+                paths.update(paths_of.group_paths(group, self._offer))
             for version, resources in versions.items():
                 found, own, _ = self._resources(resources, old=True)
-                paths.update(paths_of.version_paths(group, version))
+                paths.update(paths_of.version_paths(group, version, self._offer))
                 paths.update(found)
                 schemas.update(own)
         custom = set(schemas)

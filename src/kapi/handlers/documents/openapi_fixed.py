@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from kapi.handlers.documents.openapi_operations import BUILT_IN_TYPES, JSON, group_id, group_tag
+from kapi.codec.negotiate import JSON, Offer
+from kapi.handlers.documents.openapi_operations import group_id, group_tag, types_of
 from kapi.schema.openapi import META, V3_REF
 
 Json = dict[str, Any]
@@ -52,28 +53,27 @@ def meta(kind: str) -> Json:
     return {"$ref": f"{V3_REF}{META}{kind}"}
 
 
-def root_paths(key: str) -> Json:
+def root_paths(key: str, offer: Offer) -> Json:
     tag, kind = ("core", "APIVersions") if key == "api" else ("apis", "APIGroupList")
     operation = f"get{'Core' if key == 'api' else ''}APIVersions"
-    item = _get(tag, "get available API versions", operation, BUILT_IN_TYPES, meta(kind))
+    item = _get(tag, "get available API versions", operation, types_of(offer), meta(kind))
     return {f"/{key}/": item}
 
 
-def group_paths(group: str) -> Json:
+def group_paths(group: str, offer: Offer) -> Json:
     operation = f"get{group_id(group)}APIGroup"
-    item = _get(
-        group_tag(group), "get information of a group", operation, BUILT_IN_TYPES, meta("APIGroup")
-    )
+    text, types = "get information of a group", types_of(offer)
+    item = _get(group_tag(group), text, operation, types, meta("APIGroup"))
     return {f"/apis/{group}/": item}
 
 
-def version_paths(group: str, version: str) -> Json:
+def version_paths(group: str, version: str, offer: Offer) -> Json:
     path = f"/apis/{group}/{version}/" if group else f"/api/{version}/"
     item = _get(
         f"{group_tag(group)}_{version}",
         "get available resources",
         f"get{group_id(group, version)}APIResources",
-        BUILT_IN_TYPES,
+        types_of(offer),
         meta("APIResourceList"),
     )
     return {path: item}

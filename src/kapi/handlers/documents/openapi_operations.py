@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kapi.codec.negotiate import JSON, YAML, Offer
 from kapi.handlers.documents import openapi_parameters as query
 from kapi.registry.resource import GroupVersionKind, ResourceType, Subresource, Version
 from kapi.schema.openapi import V3_REF
@@ -23,14 +24,7 @@ _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 STATUS, DELETE_OPTIONS, PATCH = (_META + name for name in ("Status", "DeleteOptions", "Patch"))
 WATCH_EVENT = _META + "WatchEvent"
 
-JSON, YAML = "application/json", "application/yaml"
-PROTOBUF = "application/vnd.kubernetes.protobuf"
-BUILT_IN_TYPES = (JSON, PROTOBUF, YAML)
 CUSTOM_TYPES = (JSON, YAML)
-_PATCH_TYPES = (
-    *("application/apply-patch+yaml", "application/json-patch+json"),
-    *("application/merge-patch+json", "application/strategic-merge-patch+json"),
-)
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch")  # order in a path item
 
 # -- names ----------------------------------------------------------------------------------------
@@ -51,6 +45,11 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def types_of(offer: Offer) -> tuple[str, ...]:
+    """The media types of built-in kinds, as documents list them."""
+    return tuple(sorted(offer.media_types))
+
+
 # -- the paths of a resource ----------------------------------------------------------------------
 
 
@@ -66,12 +65,15 @@ class Names:
 class Paths:
     """Builds the path items of one resource in one version."""
 
-    def __init__(self, resource: ResourceType, version: Version, names: Names) -> None:
+    def __init__(
+        self, resource: ResourceType, version: Version, names: Names, offer: Offer
+    ) -> None:
+        self._offer = offer
         self._resource = resource
         self._version = version
         self._names = names
         self._custom = resource.custom
-        self._types = CUSTOM_TYPES if resource.custom else BUILT_IN_TYPES
+        self._types = CUSTOM_TYPES if resource.custom else types_of(offer)
         gvk = version.kind
         self._root = f"/apis/{gvk.group}/{gvk.version}" if gvk.group else f"/api/{gvk.version}"
         self._tag = f"{group_tag(gvk.group)}_{gvk.version}"
@@ -185,7 +187,7 @@ class Paths:
         return {**body, "required": True} if required else body
 
     def _list(self, id_end: str) -> Json:
-        streams = () if self._custom else (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+        streams = () if self._custom else self._offer.streams
         word = "list" if self._custom else "list or watch"
         return self._operation(
             f"{word} objects of kind {self._kind}",
@@ -267,7 +269,9 @@ class Paths:
                 kind=kind,
             )
         if "patch" in verbs:
-            types = [t for t in _PATCH_TYPES if not (self._custom and "strategic" in t)]
+            types = [
+                t for t in sorted(self._offer.patches) if not (self._custom and "strategic" in t)
+            ]
             schema = {"schema": {"$ref": V3_REF + PATCH}}
             out["patch"] = self._operation(
                 f"partially update {of}",
@@ -354,7 +358,7 @@ class Paths:
         if self._resource.namespaced:
             end = f"{kind}ListForAllNamespaces"
             paths.append((f"{root}/{plural}", many, end, "watchlist"))
-        streams = sorted((*self._types, f"{JSON};stream=watch", f"{PROTOBUF};stream=watch"))
+        streams = sorted((*self._types, *self._offer.streams))
         for path, description, end, action in paths:
             operation = self._operation(
                 description,

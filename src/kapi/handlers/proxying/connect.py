@@ -15,7 +15,7 @@ from urllib.parse import quote_plus
 
 from kapi import errors
 from kapi.clock import Clock
-from kapi.codec.negotiate import ROUTE_OF_LOGS, check_route
+from kapi.codec.negotiate import Offer, check_route
 from kapi.handlers.decode import Json
 from kapi.handlers.proxying.forward import Forwarder, Forwarding, sent
 from kapi.handlers.proxying.kubelet_refusals import refusal
@@ -45,7 +45,9 @@ class ConnectHandlers:
         kubelets: Kubelets,
         authorize: Authorize,
         clock: Clock,
+        offer: Offer,
     ) -> None:
+        self._offer = offer
         self._reader = reader
         self._client = client
         self._forwarder = forwarder
@@ -60,7 +62,7 @@ class ConnectHandlers:
 
     async def log(self, request: Request, target: Target) -> Response:
         query = request.query
-        check_route(request.headers.get("accept"), ROUTE_OF_LOGS)
+        check_route(request.headers.get("accept"), self._offer.route_of_logs)
         _check_log_options(target.name, query)
         pod = await self._object(target, target.name)
         container = _container(pod, query.get("container"))
