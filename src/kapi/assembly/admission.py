@@ -16,6 +16,8 @@ from kapi.assembly.image_reviews import reviewer
 from kapi.assembly.policies import PolicyDependencies, policy_plugins
 from kapi.assembly.webhooks import WebhookDependencies, webhook_plugins
 from kapi.authorization.escalation import RbacEscalation
+from kapi.authorization.param_access import GROUP as POLICIES
+from kapi.authorization.param_access import ParamAccess
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
 from kapi.managedfields.manager import FieldManager
@@ -89,7 +91,14 @@ def build_admission(d: AdmissionDependencies) -> AdmissionChain:
             write_quota=d.objects.write_quota,
             image_review=lambda path: reviewer(d.outgoing, path),
             configuration=configuration.read(d.options.admission_control_config_file),
-            extra=(RbacEscalation(d.authority.rbac, authorizer),),
+            extra=(
+                RbacEscalation(d.authority.rbac, authorizer),
+                ParamAccess(
+                    authorizer,
+                    lambda group, kind: [plural for plural, _ in _resources(d.table, group, kind)],
+                    lambda plural, name: d.lister(POLICIES, plural).get("", name),
+                ),
+            ),
             given={**policies, **webhooks},
         )
     )

@@ -1,4 +1,5 @@
-"""ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings.
+"""ValidatingAdmissionPolicy, MutatingAdmissionPolicy; what binds them is in
+`policy_bindings.py`.
 
 Expressions are compiled with the variables that came before them; what the compiler says is a
 finding. It is loaded with the first policy.
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from kapi.errors import (
     FieldError,
     duplicate,
-    field_forbidden,
     invalid_value,
     not_supported,
     required,
@@ -34,11 +34,16 @@ FAILURE_POLICIES = ("Fail", "Ignore")
 MATCH_POLICIES = ("Equivalent", "Exact")
 REINVOCATION = ("IfNeeded", "Never")
 AUDIT_ANNOTATIONS_MAX = 20
-_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
+_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 _PATCH_TYPES = ("ApplyConfiguration", "JSONPatch")
 _MUTATED = ("*", "CONNECT", "CREATE", "UPDATE")
 AUDIT_EXPRESSION_BYTES_MAX = 5 * 1024
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_RESERVED = re.compile(
+    "(true|false|null|in|as|break|const|continue|else|for|function|if|import|let|loop|package"
+    r"|namespace|return|var|void|while)\Z"
+)
+_LINE_BREAK = re.compile(r"[\n\r]")
 
 
 class ValidatingPolicyStrategy(Plain):
@@ -48,7 +53,7 @@ class ValidatingPolicyStrategy(Plain):
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         if context.subresource == "status":
-            return []
+            return _status(obj.get("status") or {})
         spec = obj.get("spec") or {}
         compiler = _Compiler(spec)
         out = _common(spec, compiler)
@@ -70,12 +75,7 @@ class MutatingPolicyStrategy(Plain):
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         spec = obj.get("spec") or {}
         compiler = _Compiler(spec)
-        out = _common(spec, compiler)
-        for item in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
-            for operation in item.get("operations") or ():
-                if operation not in _MUTATED:
-                    where = "spec.matchConstraints.resourceRules.operations"
-                    out.append(not_supported(where, operation, _MUTATED))
+        out = _common(spec, compiler, mutating=True)
         mutations = spec.get("mutations") or []
         if not mutations:
             out.append(required("spec.mutations", "mutations must contain at least one item"))
@@ -126,7 +126,7 @@ def _told(out: Expression, path: str, text: str | None = None) -> list[FieldErro
     return [invalid_value(path, shown, out.problem)] if out.program is None else []
 
 
-def _common(spec: Json, compiler: _Compiler) -> list[FieldError]:
+def _common(spec: Json, compiler: _Compiler, *, mutating: bool = False) -> list[FieldError]:
     """What both kinds of policy say: when they apply, and what happens if they fail."""
     out: list[FieldError] = []
     failure = spec.get("failurePolicy")
@@ -143,6 +143,8 @@ def _common(spec: Json, compiler: _Compiler) -> list[FieldError]:
         out += match_resources(constraints, "spec.matchConstraints")
         if not constraints.get("resourceRules"):
             out.append(required("spec.matchConstraints.resourceRules"))
+        if mutating:
+            out += mutable(constraints, "spec.matchConstraints")
     conditions = spec.get("matchConditions") or []
     out += rules.match_conditions(conditions, "spec.matchConditions", params=compiler.params)
     for i, variable in enumerate(spec.get("variables") or ()):
@@ -194,18 +196,27 @@ def match_resources(resources: Json, path: str) -> list[FieldError]:
     for name in ("resourceRules", "excludeResourceRules"):
         for i, item in enumerate(resources.get(name) or ()):
             where = f"{path}.{name}[{i}]"
-            out += rules.rule(item, where)
             out += _resource_names(item.get("resourceNames") or [], f"{where}.resourceNames")
+            out += rules.rule(item, where)
     return out
+
+
+def mutable(resources: Json, path: str) -> list[FieldError]:
+    """What is deleted cannot be changed. The path says nothing of which rule."""
+    where = f"{path}.resourceRules.operations"
+    return [
+        not_supported(where, operation, _MUTATED)
+        for item in resources.get("resourceRules") or ()
+        for operation in item.get("operations") or ()
+        if operation not in _MUTATED
+    ]
 
 
 def _resource_names(listed: list[str], path: str) -> list[FieldError]:
     out: list[FieldError] = []
     seen: set[str] = set()
     for i, name in enumerate(listed):
-        found = names.path_segment(name)
-        if found:
-            out.append(invalid_value(f"{path}[{i}]", name, ",".join(found)))
+        out += checks.each(f"{path}[{i}]", name, names.path_segment(name))
         if name in seen:
             out.append(duplicate(f"{path}[{i}]", name))
         seen.add(name)
@@ -218,9 +229,8 @@ def _variable(variable: Json, path: str, compiler: _Compiler) -> list[FieldError
     name = variable.get("name", "")
     if not name.strip():
         out.append(required(f"{path}.name", "name is not specified"))
-    else:
-        if not _IDENTIFIER.match(name):
-            out.append(invalid_value(f"{path}.name", name, "name is not a valid CEL identifier"))
+    elif not _IDENTIFIER.match(name) or _RESERVED.match(name):
+        out.append(invalid_value(f"{path}.name", name, "name is not a valid CEL identifier"))
     text = variable.get("expression", "")
     if not text.strip():
         return [*out, required(f"{path}.expression", _UNSAID)]
@@ -246,12 +256,9 @@ def _validation(validation: Json, path: str, compiler: _Compiler) -> list[FieldE
     if message and not message.strip():
         text = "message must be non-empty if specified"
         out.append(invalid_value(f"{path}.message", message, text))
-    elif "\n" in message.strip():
+    elif _LINE_BREAK.search(message.strip()):
         text = "message must not contain line breaks"
         out.append(invalid_value(f"{path}.message", message, text))
-    elif "\n" in condition.strip() and not message.strip():
-        text = "message must be specified if expression contains line breaks"
-        out.append(required(f"{path}.message", text))
     reason = validation.get("reason")
     if reason is not None and reason not in _REASONS:
         out.append(not_supported(f"{path}.reason", reason, _REASONS))
@@ -262,7 +269,11 @@ def _audits(audits: list[Json], policy: str, compiler: _Compiler) -> list[FieldE
     out: list[FieldError] = []
     if len(audits) > AUDIT_ANNOTATIONS_MAX:
         text = f"must not have more than {AUDIT_ANNOTATIONS_MAX} auditAnnotations"
-        out.append(invalid_value("spec.auditAnnotations", audits, text))
+        shown = [
+            {"Key": audit.get("key", ""), "ValueExpression": audit.get("valueExpression", "")}
+            for audit in audits
+        ]
+        out.append(invalid_value("spec.auditAnnotations", checks.go_json(shown), text))
     seen: set[str] = set()
     for i, audit in enumerate(audits):
         path, key = f"spec.auditAnnotations[{i}]", audit.get("key", "")
@@ -281,6 +292,18 @@ def _audits(audits: list[Json], policy: str, compiler: _Compiler) -> list[FieldE
             out.append(duplicate(f"{path}.key", key))
         seen.add(key)
     return out
+
+
+def _status(status: Json) -> list[FieldError]:
+    """What the controller that checks types may say."""
+    out: list[FieldError] = []
+    for i, warning in enumerate((status.get("typeChecking") or {}).get("expressionWarnings") or ()):
+        path = f"status.typeChecking.expressionWarnings[{i}]"
+        if not warning.get("warning"):
+            out.append(required(f"{path}.warning"))
+        if not warning.get("fieldRef", "").strip():
+            out.append(required(f"{path}.fieldRef"))
+    return out + checks.conditions(status.get("conditions") or (), "status.conditions")
 
 
 def _mutation(mutation: Json, path: str, compiler: _Compiler) -> list[FieldError]:
@@ -303,75 +326,4 @@ def _mutation(mutation: Json, path: str, compiler: _Compiler) -> list[FieldError
     if mutation.get(other) is not None:
         text = f"must not be specified when patchType is {kind}"
         out.append(invalid_value(f"{path}.{other}", f"{{{other}}}", text))
-    return out
-
-
-# -- bindings -----------------------------------------------------------------------------------
-
-_ACTIONS = ("Audit", "Deny", "Warn")
-
-
-class BindingStrategy(Plain):
-    standard_finalizers = False
-    unconditional_update = False
-
-    def __init__(self, *, mutating: bool) -> None:
-        self._mutating = mutating
-
-    def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
-        spec = obj.get("spec") or {}
-        name = spec.get("policyName", "")
-        out = [required("spec.policyName")] if not name else []
-        if name:
-            out += checks.dns_subdomain(name, "spec.policyName")
-        out += _param_ref(spec.get("paramRef"), "spec.paramRef")
-        if spec.get("matchResources") is not None:
-            out += match_resources(spec["matchResources"], "spec.matchResouces")
-        if not self._mutating:
-            out += _actions(spec.get("validationActions") or [], "spec.validationActions")
-        return out
-
-
-def _param_ref(reference: Json | None, path: str) -> list[FieldError]:
-    if reference is None:
-        return []
-    out: list[FieldError] = []
-    name, selector = reference.get("name", ""), reference.get("selector")
-    text = "name and selector are mutually exclusive"
-    if name:
-        out += checks.each(f"{path}.name", name, names.path_segment(name))
-        if selector is not None:
-            out.append(field_forbidden(f"{path}.name", text))
-    if selector is not None:
-        out += checks.label_selector(selector, f"{path}.selector")
-        if name:
-            out.append(field_forbidden(f"{path}.selector", text))
-    if not name and selector is None:
-        out.append(required(path, "one of name or selector must be specified"))
-    action = reference.get("parameterNotFoundAction")
-    if not action:
-        out.append(required(f"{path}.parameterNotFoundAction"))
-    elif action not in ("Allow", "Deny"):
-        known = ("Deny", "Allow")
-        out.append(not_supported(f"{path}.parameterNotFoundAction", action, known))
-    return out
-
-
-def _actions(actions: list[str], path: str) -> list[FieldError]:
-    out: list[FieldError] = []
-    seen: set[str] = set()
-    for i, action in enumerate(actions):
-        if action not in _ACTIONS:
-            out.append(not_supported(f"{path}[{i}]", action, _ACTIONS))
-        if action in seen:
-            out.append(duplicate(f"{path}[{i}]", action))
-        seen.add(action)
-    if {"Deny", "Warn"} <= seen:
-        text = (
-            "must not contain both Deny and Warn (repeating the same validation failure "
-            "information in the API response and headers serves no purpose)"
-        )
-        out.append(invalid_value(path, actions, text))
-    if not actions:
-        out.append(required(path, "at least one validation action is required"))
     return out

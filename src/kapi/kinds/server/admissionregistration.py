@@ -1,5 +1,5 @@
 """admissionregistration.k8s.io: webhook configurations; the policies are in
-`admission_policies.py`.
+`admission_policies.py` and `policy_bindings.py`.
 
 https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from kapi.errors import FieldError, duplicate, invalid_value, not_supported, required
 from kapi.kinds.server import admission_policies as policies
+from kapi.kinds.server.policy_bindings import BindingStrategy
 from kapi.kinds.shared import cells, checks
 from kapi.kinds.shared import webhook_rules as rules
 from kapi.kinds.shared.bases import Plain
@@ -167,8 +168,8 @@ STRATEGIES: Mapping[tuple[str, str], Strategy] = {
     (GROUP, "validatingwebhookconfigurations"): WebhookStrategy(mutating=False),
     (GROUP, "validatingadmissionpolicies"): policies.ValidatingPolicyStrategy(),
     (GROUP, "mutatingadmissionpolicies"): policies.MutatingPolicyStrategy(),
-    (GROUP, "validatingadmissionpolicybindings"): policies.BindingStrategy(mutating=False),
-    (GROUP, "mutatingadmissionpolicybindings"): policies.BindingStrategy(mutating=True),
+    (GROUP, "validatingadmissionpolicybindings"): BindingStrategy(mutating=False),
+    (GROUP, "mutatingadmissionpolicybindings"): BindingStrategy(mutating=True),
 }
 COLUMNS: Mapping[tuple[str, str], tuple[Column, ...]] = {
     (GROUP, "mutatingwebhookconfigurations"): _WEBHOOKS,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kapi.clock import rfc3339
-from kapi.errors import FieldError, invalid_value, required
+from kapi.errors import FieldError, invalid_value, not_supported, required
 from kapi.kinds.shared import cells, checks
 from kapi.kinds.shared.bases import SPEC_AND_METADATA, Plain
 from kapi.registry import names
@@ -24,6 +24,7 @@ Json = dict[str, Any]
 
 GROUP = "apiregistration.k8s.io"
 _PACKAGE = "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1."
+_STATUSES = ("True", "False", "Unknown")
 GROUP_PRIORITY_MAX, VERSION_PRIORITY_MAX = 20000, 1000
 
 
@@ -56,14 +57,18 @@ class APIServiceStrategy(Plain):
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         if context.subresource == "status":
-            return []
+            return _status(obj.get("status") or {})
         spec = obj.get("spec") or {}
         out: list[FieldError] = []
         group, version = spec.get("group", ""), spec.get("version", "")
-        name, wanted = obj["metadata"].get("name", ""), f"{version}.{group}"
-        if name != wanted:
-            text = f'must be `spec.version+"."+spec.group`: "{wanted}"'
-            out.append(invalid_value("metadata.name", name, text))
+        wanted = f"{version}.{group}"
+        for field in ("generateName", "name"):
+            name = obj["metadata"].get(field, "")
+            found = names.path_segment(name, field == "generateName")
+            if not found and name != wanted:
+                found = [f'must be `spec.version+"."+spec.group`: "{wanted}"']
+            if name:
+                out += checks.each(f"metadata.{field}", name, found)
         if not group and version != "v1":
             text = "only v1 may have an empty group and it better be legacy kube"
             out.append(required("spec.group", text))
@@ -79,6 +84,14 @@ class APIServiceStrategy(Plain):
                 text = f"must be positive and less than {most}"
                 out.append(invalid_value(f"spec.{field}", value, text))
         return out + _backend(spec)
+
+
+def _status(status: Json) -> list[FieldError]:
+    return [
+        not_supported(f"status.conditions[{i}].status", value, _STATUSES)
+        for i, condition in enumerate(status.get("conditions") or ())
+        if (value := condition.get("status", "")) not in _STATUSES
+    ]
 
 
 def _backend(spec: Json) -> list[FieldError]:

@@ -91,11 +91,9 @@ def _resources(resources: list[str], path: str) -> list[FieldError]:
         if not text:
             out.append(required(where))
             continue
-        if text in ("*/*", "*"):
-            continue
         resource, slash, sub = text.partition("/")
         if not slash:
-            plain = True
+            plain = text != "*"  # the last one counts, in the real server, too
             continue
         if resource in every_sub:
             words = f"if '{resource}/*' is present, must not specify {text}"
@@ -206,9 +204,9 @@ def match_conditions(
     """`params`: whether expressions may speak of `params`, as those of policies with a kind of
     them.
     """
-    if len(conditions) > MATCH_CONDITIONS_MAX:
-        return [too_many(path, len(conditions), MATCH_CONDITIONS_MAX)]
     out: list[FieldError] = []
+    if len(conditions) > MATCH_CONDITIONS_MAX:
+        out.append(too_many(path, len(conditions), MATCH_CONDITIONS_MAX))
     seen: set[str] = set()
     for i, condition in enumerate(conditions):
         where, name = f"{path}[{i}]", condition.get("name", "")
