@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from kapi.admission import configuration
 from kapi.admission.chain import PluginDependencies, default_plugins
+from kapi.admission.objects.device_admin_access import DeviceAdminAccess
 from kapi.admission.plugin import AdmissionChain
 from kapi.assembly.identity import Authority
 from kapi.assembly.image_reviews import reviewer
@@ -98,6 +99,7 @@ def build_admission(d: AdmissionDependencies) -> AdmissionChain:
                     lambda group, kind: [plural for plural, _ in _resources(d.table, group, kind)],
                     lambda plural, name: d.lister(POLICIES, plural).get("", name),
                 ),
+                DeviceAdminAccess(d.objects.live),
             ),
             given={**policies, **webhooks},
         )
