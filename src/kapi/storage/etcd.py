@@ -91,7 +91,8 @@ class EtcdStorage:
         self._recent = Recent(RECENT_BYTES_MAX)
         self._follower = Follower(client, self._space, clock, self._delivery.moved, self._recent)
         self._compact_revision = 0  # as far as is known here
-        self._writes: set[asyncio.Task[Any]] = set()
+        self._writing = 0
+        self._written: asyncio.Future[None] | None = None  # at the end: when nobody writes
         self._newest = Newest(client)
         self._loop = asyncio.get_running_loop()
         self._following = self._loop.create_task(self._follower.run(self._hub), name="etcd-watch")
@@ -164,7 +165,7 @@ class EtcdStorage:
 
     async def create(self, key: str, value: bytes) -> int:
         check_key(key)
-        return await self._unbroken(self._create(key, value))
+        return await self._made(self._create(key, value))
 
     async def _create(self, key: str, value: bytes) -> _Made:
         outer = self._outer(key)
@@ -174,7 +175,7 @@ class EtcdStorage:
         return answer.revision, Event("create", key, value, answer.revision, None)
 
     async def update(self, key: str, value: bytes, *, expected_revision: int) -> int:
-        return await self._unbroken(self._update(key, value, expected_revision))
+        return await self._made(self._update(key, value, expected_revision))
 
     async def _update(self, key: str, value: bytes, expected_revision: int) -> _Made:
         outer = self._space.outer(key)
@@ -203,7 +204,7 @@ class EtcdStorage:
 
     async def delete(self, key: str, *, expected_revision: int) -> tuple[Record, int]:
         removed: builtins.list[Record] = []
-        revision = await self._unbroken(self._delete(key, expected_revision, removed))
+        revision = await self._made(self._delete(key, expected_revision, removed))
         return removed[0], revision
 
     async def _delete(
@@ -224,37 +225,28 @@ class EtcdStorage:
         removed.append(before)
         return answer.revision, Event("delete", key, before.value, answer.revision, before)
 
-    async def _unbroken(self, write: Coroutine[Any, Any, _Made]) -> int:
-        """A write that goes on when its caller is cancelled, and is seen before it is answered."""
+    async def _made(self, write: Coroutine[Any, Any, _Made]) -> int:
+        """The revision of a write, when its event is in every watch.
+
+        If its caller is cancelled, etcd goes on with it, and the watch tells of it.
+        """
         try:
             self._check_open()
         except Unavailable:
             write.close()
             raise
-        answer: asyncio.Future[int] = self._loop.create_future()
-        task = self._loop.create_task(self._seen(write, answer))
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
-        return await answer
-
-    async def _seen(self, write: Coroutine[Any, Any, _Made], answer: asyncio.Future[int]) -> None:
+        self._writing += 1
         try:
             revision, event = await write
-        except asyncio.CancelledError:
-            answer.cancel()
-            raise
-        except Exception as error:
-            if not answer.done():
-                answer.set_exception(error)
-            return
-        if event is not None:
-            self._recent.learn(event)
-            if event.revision == self._hub.revision + 1:
-                # Its caller goes on before those whom the event wakes, but after this turn.
-                settle(answer, revision)
-            self._delivery.tell(event)
-        await self._delivery.until(revision)
-        settle(answer, revision)
+            if event is not None:
+                self._recent.learn(event)
+                self._delivery.tell(event)
+            await self._delivery.until(revision)
+            return revision
+        finally:
+            self._writing -= 1
+            if self._written is not None and not self._writing:
+                settle(self._written, None)
 
     async def _txn(
         self, operation: str, key: str, compare: bytes, success: bytes, failure: bytes
@@ -346,8 +338,9 @@ class EtcdStorage:
             await asyncio.shield(self._closed)
             return
         self._closed = self._loop.create_future()
-        if self._writes:
-            await asyncio.wait([*self._writes])
+        if self._writing:
+            self._written = self._loop.create_future()
+            await self._written
         self._hub.close()
         self._following.cancel()
         await asyncio.gather(self._following, return_exceptions=True)
@@ -361,7 +354,7 @@ class EtcdStorage:
             "compact_revision": self._compact_revision,
             "database_bytes": max(self.sizes.values(), default=0),
             "watches": len(self._hub),
-            "queued_writes": len(self._writes),
+            "queued_writes": self._writing,
             "connected": int(self._follower.connected),
             "streams": self._follower.streams,
             "failovers": self.client.failovers,

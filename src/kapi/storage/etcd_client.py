@@ -140,9 +140,12 @@ class Member:
             self._channel = Channel(self._host, self._port, tls)
         await self._channel.connect(seconds)
 
-    async def unary(self, method: str, request: bytes, *, timeout: float) -> bytes:
-        """Raises RpcError."""
-        return await self._standing().unary(f"etcdserverpb.{method}", request, timeout=timeout)
+    async def unary(
+        self, method: str, request: bytes, *, timeout: float, kept: bool = False
+    ) -> bytes:
+        """Raises RpcError. `kept`: it goes on when the caller is cancelled."""
+        channel, name = self._standing(), f"etcdserverpb.{method}"
+        return await channel.unary(name, request, timeout=timeout, kept=kept)
 
     def stream(self, method: str) -> Call:
         """Raises RpcError."""
@@ -206,7 +209,8 @@ class EtcdClient:
                 if not member.up:
                     await member.connect(min(CONNECT_S, left))
                     left = until - self._clock.monotonic()
-                data = await member.unary(method, request, timeout=max(0.05, min(attempt, left)))
+                seconds = max(0.05, min(attempt, left))
+                data = await member.unary(method, request, timeout=seconds, kept=write)
                 self.trouble = ""
                 return data
             except RpcError as error:

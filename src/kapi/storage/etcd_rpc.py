@@ -127,8 +127,13 @@ class Channel:
 
     # -- calls ------------------------------------------------------------------------------------
 
-    async def unary(self, method: str, request: bytes, *, timeout: float) -> bytes:
-        """`method`: service and name. Raises RpcError; after `timeout` seconds at the latest."""
+    async def unary(
+        self, method: str, request: bytes, *, timeout: float, kept: bool = False
+    ) -> bytes:
+        """`method`: service and name. Raises RpcError; after `timeout` seconds at the latest.
+
+        The server is told when the caller is cancelled, unless it is to go on (`kept`).
+        """
         connection = self._standing()
         loop = asyncio.get_running_loop()
         call = _Unary(connection, loop.create_future())
@@ -139,7 +144,7 @@ class Channel:
             return await call.answer
         finally:
             timer.cancel()
-            if not call.over:
+            if not call.over and not (kept and call.answer.cancelled()):
                 connection.cancel(call.stream)
 
     def stream(self, method: str) -> Call:

@@ -148,6 +148,19 @@ async def test_a_call_that_is_cancelled_ends_on_the_server() -> None:
         await _soon(service.gone.wait())
 
 
+async def test_a_call_that_is_kept_goes_on_without_its_caller() -> None:
+    async with _running() as (service, channel):
+        call = channel.unary("test.Service/Hang", b"", timeout=10, kept=True)
+        task = asyncio.get_running_loop().create_task(call)
+        await _call(channel, "Echo", b"x")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for _ in range(20):
+            await _call(channel, "Echo", b"x")
+        assert not service.gone.is_set()
+
+
 async def test_a_server_that_goes_away_fails_its_calls_and_may_come_back() -> None:
     async with _running() as (service, channel):
         task = asyncio.get_running_loop().create_task(_call(channel, "Hang", b""))
