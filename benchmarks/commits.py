@@ -1,9 +1,9 @@
 """How long a client waits for a create on etcd, and how much of that is etcd's own commit.
 
-Creates of pods, bare transactions that put a value of the same size into the same etcd, and creates
-on SQLite take turns in short slices: what else the machine does hits all. `run.py` calls `beside`
-after the rows, when a target is on an etcd; the report has a table of its own for it. Many clients
-wait for each other: their times are those of a queue.
+Creates of an object, bare transactions that put a value of the same size into the same etcd, and
+creates on SQLite take turns in short slices: what else the machine does hits all. `run.py` calls
+`beside` after the rows, when a target is on an etcd; the report has a table of its own for it. Many
+clients wait for each other: their times are those of a queue.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import objects
 from client import run
@@ -24,7 +25,22 @@ from kapi.storage.etcd_rpc import Channel
 
 CLIENTS = (1, 16)
 SLICE_SECONDS = 0.1
-POD = b"/registry/pods/default/shop-000007"  # the row "create" has made it
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is created: its title, plural, and one with a number."""
+
+    title: str
+    plural: str
+    one: Callable[[int], Json]
+
+
+KINDS = (
+    Kind("a config map", "configmaps", lambda number: objects.config_map(f"beside-{number}")),
+    Kind("a pod of 3 KB", "pods", lambda number: objects.pod(1_000_000 + number)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,7 @@ class Times:
 class Beside:
     """Of the round with the fastest creates on etcd."""
 
+    what: str
     clients: int
     on_etcd: Times
     commit: Times
@@ -51,14 +68,15 @@ class Beside:
 
 
 async def beside(target: KapiOnEtcd, sqlite: Target, seconds: float) -> list[Beside]:
-    """One for each number of clients."""
+    """One for each kind and number of clients."""
     numbers = itertools.count()
     channel = Channel(target.address.host, target.etcd_port, None)
     await channel.connect(5)
     try:
-        value = await _value(channel)
         found = []
-        for clients in CLIENTS:
+        for kind, clients in itertools.product(KINDS, CLIENTS):
+            await _creates(target, kind, 1, numbers)
+            value = await _value(channel, kind)
             rounds = []
             for _ in range(ROUNDS):
                 creates: list[float] = []
@@ -66,10 +84,11 @@ async def beside(target: KapiOnEtcd, sqlite: Target, seconds: float) -> list[Bes
                 others: list[float] = []
                 end = time.perf_counter() + 3 * seconds
                 while time.perf_counter() < end:
-                    creates += await _creates(target, clients, numbers)
+                    creates += await _creates(target, kind, clients, numbers)
                     commits += await _commits(channel, clients, numbers, value)
-                    others += await _creates(sqlite, clients, numbers)
-                rounds.append(Beside(clients, _times(creates), _times(commits), _times(others)))
+                    others += await _creates(sqlite, kind, clients, numbers)
+                times = (_times(creates), _times(commits), _times(others))
+                rounds.append(Beside(kind.title, clients, *times))
             found.append(min(rounds, key=lambda each: each.on_etcd.p50))
         return found
     finally:
@@ -81,24 +100,25 @@ def _times(seconds: list[float]) -> Times:
     return Times(percentile(ordered, 0.5), percentile(ordered, 0.99))
 
 
-async def _value(channel: Channel) -> bytes:
-    """What a pod is in etcd."""
-    data = await channel.unary("etcdserverpb.KV/Range", messages.range_request(POD), timeout=5)
-    answer = messages.range_answer(data)
+async def _value(channel: Channel, kind: Kind) -> bytes:
+    """What one of the objects is in etcd."""
+    prefix = f"/registry/{kind.plural}/default/"
+    wanted = messages.range_request(prefix.encode(), prefix[:-1].encode() + b"0", limit=1)
+    answer = messages.range_answer(await channel.unary("etcdserverpb.KV/Range", wanted, timeout=5))
     if not answer.kvs:
-        raise Failed("the pod that commits are to be as large as is not in etcd")
+        raise Failed(f"no {kind.title} is in etcd")
     return answer.kvs[0].value
 
 
-async def _creates(target: Target, clients: int, numbers: Iterator[int]) -> list[float]:
+async def _creates(target: Target, kind: Kind, clients: int, numbers: Iterator[int]) -> list[float]:
     end = time.perf_counter() + SLICE_SECONDS
 
-    def pods() -> Iterator[bytes]:
+    def creations() -> Iterator[bytes]:
         while time.perf_counter() < end:
-            body = objects.encoded(objects.pod(1_000_000 + next(numbers)))
-            yield target.address.request("POST", f"{NAMESPACE}/pods", body)
+            body = objects.encoded(kind.one(next(numbers)))
+            yield target.address.request("POST", f"{NAMESPACE}/{kind.plural}", body)
 
-    tally, _ = await run(target.address, [pods() for _ in range(clients)])
+    tally, _ = await run(target.address, [creations() for _ in range(clients)])
     if tally.failures:
         raise Failed(f"{tally.failures}: {tally.first_failure.decode(errors='replace')}")
     return tally.seconds

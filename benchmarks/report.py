@@ -99,16 +99,18 @@ class Report:
         if not self.beside:
             return []
         lines = [
-            "Create a pod on etcd, beside a bare transaction of the same size in the same etcd,",
+            "A create on etcd, beside a bare transaction of the same size in the same etcd,",
             "and beside a create on SQLite: median and 99th percentile, ms.",
             "",
-            "| clients | on etcd | p99 | commit | p99 | beyond the commit | on SQLite | p99 |",
-            "|---:|---:|---:|---:|---:|---:|---:|---:|",
+            "| what | clients | on etcd | p99 | commit | p99 | beyond it | on SQLite | p99 |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for b in self.beside:
             times = (b.on_etcd.p50, b.on_etcd.p99, b.commit.p50, b.commit.p99, b.more)
             cells = (*times, b.on_sqlite.p50, b.on_sqlite.p99)
-            lines.append(f"| {b.clients} | " + " | ".join(f"{t:.2f}" for t in cells) + " |")
+            lines.append(
+                f"| {b.what} | {b.clients} | " + " | ".join(f"{t:.2f}" for t in cells) + " |"
+            )
         return [*lines, ""]
 
     def _pipeline(self) -> list[str]:
