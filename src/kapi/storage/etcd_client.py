@@ -12,12 +12,11 @@ a leader, so that a cut-off one says no at once.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from kapi.clock import Clock
@@ -249,9 +248,3 @@ def _judge(error: RpcError, *, write: bool) -> str:
             raise Unavailable(text, uncertain=True) from error
         return text
     raise EtcdRefused(text) from error
-
-
-def retrieved(task: asyncio.Task[Any]) -> None:
-    """A failure whose callers have all gone away is nobody's."""
-    if not task.cancelled():
-        task.exception()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 
 from kapi.storage import etcd_messages as messages
-from kapi.storage.etcd_client import EtcdClient, retrieved
+from kapi.storage.etcd_client import EtcdClient
+from kapi.storage.etcd_delivery import settle
+from kapi.storage.interface import Unavailable
 
 
 class Newest:
@@ -18,37 +20,47 @@ class Newest:
     def __init__(self, client: EtcdClient) -> None:
         self._client = client
         self._loop = asyncio.get_running_loop()
-        self._asking: asyncio.Task[int] | None = None
-        self._next: asyncio.Task[int] | None = None
+        self._waiting: list[asyncio.Future[int]] = []  # for the next question
+        self._asking: asyncio.Task[None] | None = None
         self.asked = 0
 
     async def revision(self) -> int:
         """As of now. Raises Unavailable."""
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._waiting.append(future)
         if self._asking is None:
-            self._asking = self._loop.create_task(self._question())
-            self._asking.add_done_callback(retrieved)
-            return await asyncio.shield(self._asking)
-        if self._next is None:
-            self._next = self._loop.create_task(self._question_after(self._asking))
-            self._next.add_done_callback(retrieved)
-        return await asyncio.shield(self._next)
+            self._asking = self._loop.create_task(self._ask())
+        return await future
 
-    async def _question_after(self, earlier: asyncio.Task[int]) -> int:
-        await asyncio.wait((earlier,))
-        self._asking, self._next = self._next, None
-        return await self._question()
-
-    async def _question(self) -> int:
+    async def _ask(self) -> None:
+        """One question after the other, as long as somebody waits."""
+        waiting: list[asyncio.Future[int]] = []
         try:
-            self.asked += 1
-            data = await self._client.read("KV/Range", messages.range_request(b"\0"))
-            return messages.revision_of(data)
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                await self._question(waiting)
+        except asyncio.CancelledError:
+            for future in (*waiting, *self._waiting):
+                if not future.done():
+                    future.set_exception(Unavailable("the store is closed"))
+            raise
         finally:
-            if self._next is None:
-                self._asking = None
+            self._asking = None
+
+    async def _question(self, waiting: list[asyncio.Future[int]]) -> None:
+        self.asked += 1
+        try:
+            data = await self._client.read("KV/Range", messages.range_request(b"\0"))
+            revision = messages.revision_of(data)
+        except Exception as error:
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for future in waiting:
+            settle(future, revision)
 
     async def close(self) -> None:
-        tasks = [t for t in (self._asking, self._next) if t is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
