@@ -16,9 +16,10 @@ from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.messages import Request, Response
 from kapi.registry.change import Change
+from kapi.registry.conditions import precondition_failed
 from kapi.registry.edits import copied
 from kapi.registry.options import WriteOptions, write_options
-from kapi.registry.resource import ResourceTable
+from kapi.registry.resource import ResourceTable, ResourceType
 from kapi.registry.write import Writer
 
 Json = dict[str, Any]
@@ -83,6 +84,7 @@ class BindingHandler:
 
         def propose(current: Json | None) -> Json:
             assert current is not None
+            _match(pods, meta, current["metadata"])
             return self._bound(current, node, meta)
 
         await self._writer.commit(
@@ -106,15 +108,6 @@ class BindingHandler:
 
     def _bound(self, current: Json, chosen: str, meta: Json) -> Json:
         name = current["metadata"]["name"]
-        uid = meta.get("uid")
-        if uid and uid != current["metadata"]["uid"]:
-            raise errors.conflict(
-                "",
-                "pods/binding",
-                name,
-                f"Precondition failed: UID in precondition: {uid}, "
-                f"UID in object meta: {current['metadata']['uid']}",
-            )
         if "deletionTimestamp" in current["metadata"]:
             raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
         if current["spec"].get("nodeName"):
@@ -134,9 +127,22 @@ class BindingHandler:
             "lastTransitionTime": rfc3339(self._clock.now()),
         }
         status = pod.setdefault("status", {})
-        others = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]
-        status["conditions"] = [*others, condition]
+        status.pop("nominatedNodeName", None)
+        conditions = status["conditions"] = list(status.get("conditions") or ())
+        kinds = [c.get("type") for c in conditions]
+        if "PodScheduled" in kinds:
+            conditions[kinds.index("PodScheduled")] = condition
+        else:
+            conditions.append(condition)
         return pod
+
+
+def _match(pods: ResourceType, wanted: Json, found: Json) -> None:
+    """The pod is the one that the binding means, by uid and version."""
+    for field, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(field) and wanted[field] != found[field]:
+            namespace, name = found["namespace"], found["name"]
+            raise precondition_failed(pods, namespace, name, word, wanted[field], found[field])
 
 
 def _refused(name: str, message: str) -> ApiError:

@@ -11,6 +11,7 @@ from typing import Any
 from kapi import errors
 from kapi.errors import ApiError
 from kapi.registry.change import Change
+from kapi.registry.resource import ResourceType
 from kapi.storage import keys
 
 Json = dict[str, Any]
@@ -55,7 +56,7 @@ def check_version(change: Change, proposed: Json, live: Json | None) -> bool:
     wanted = meta.pop("resourceVersion", "")
     if live is None:
         if change.mode == "update" and meta.get("uid"):
-            raise _uid_conflict(change, meta["uid"], "")
+            raise precondition_failed(r, change.namespace, change.name, "UID", meta["uid"], "")
         versioned = wanted.isdigit() and wanted != "0" and change.mode == "create"
         if versioned and not change.options.dry_run:
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
@@ -74,7 +75,7 @@ def check_version(change: Change, proposed: Json, live: Json | None) -> bool:
         raise errors.invalid(r.group, r.plural, change.name, found)
     uid = meta.get("uid")
     if uid and uid != old["uid"] and change.mode == "update":
-        raise _uid_conflict(change, uid, old["uid"])
+        raise precondition_failed(r, change.namespace, change.name, "UID", uid, old["uid"])
     if not unconditional and wanted != current:
         raise errors.conflict(r.group, r.plural, change.name, errors.OBJECT_MODIFIED)
     if not uid:
@@ -83,14 +84,16 @@ def check_version(change: Change, proposed: Json, live: Json | None) -> bool:
     return unconditional or change.mode in ("patch", "apply")
 
 
-def _uid_conflict(change: Change, uid: str, found: str) -> ApiError:
-    r = change.resource
-    key = keys.object_key(r, change.namespace, change.name)
+def precondition_failed(
+    resource: ResourceType, namespace: str, name: str, word: str, wanted: str, found: str
+) -> ApiError:
+    """409 for an object that is not the one that was meant; `word`: UID or ResourceVersion."""
+    key = keys.object_key(resource, namespace, name)
     return errors.conflict(
-        r.group,
-        r.plural,
-        change.name,
+        resource.group,
+        resource.plural,
+        name,
         f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, "
-        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
-        f"UID in object meta: {found}",
+        f"AdditionalErrorMsg: Precondition failed: {word} in precondition: {wanted}, "
+        f"{word} in object meta: {found}",
     )
