@@ -92,6 +92,7 @@ class CreateHandler:
             manager=manager_name(request, options.field_manager),
             warn=request.warn,
             annotate=request.audit.annotations.__setitem__,
+            body=lambda: self._decoder.undecoded(data, request.headers.get("content-type")),
         )
         written = await self._writer.commit(change)
         return self._respond.object(request, target, written.object, accepted, status=201)

@@ -127,6 +127,11 @@ class Decoder:
             ),
         )
 
+    def undecoded(self, data: bytes, content_type: str) -> Any:
+        """The value of a body of text that was read before; None for others."""
+        form = content_format(content_type, self.offer)
+        return parse(data, form).value if form in ("json", "yaml") else None
+
     def decode(
         self,
         data: bytes,

@@ -69,6 +69,8 @@ class PatchHandler:
         kind, schema = target.version.kind, target.version.schema()
         manager = manager_name(request, options.field_manager)
 
+        results: list[bytes] = []  # of the patch, last the one that counts
+
         def propose(current: Json | None) -> Json:
             if form == "apply":
                 applied = self._applier.proposal(
@@ -84,7 +86,7 @@ class PatchHandler:
                     refuse_repeated(patch)
                 return applied
             assert current is not None
-            return self.patched(request, kind, schema, form, patch, options, current)
+            return self.patched(request, kind, schema, form, patch, options, current, results)
 
         assert request.user is not None
         change = Change(
@@ -101,6 +103,7 @@ class PatchHandler:
             may_create=form == "apply" and not target.subresource,
             warn=request.warn,
             annotate=request.audit.annotations.__setitem__,
+            body=lambda: orjson.loads(results[-1]) if results else None,
             authorize_create=lambda: self._authorize(request, target, "create"),
         )
         written = await self._writer.commit(change)
@@ -116,8 +119,12 @@ class PatchHandler:
         patch: Document,
         options: WriteOptions,
         current: Json,
+        results: list[bytes] | None = None,
     ) -> Json:
-        """The patched object, decoded and defaulted. Raises ApiError 400, 413, 422, 500."""
+        """The patched object, decoded and defaulted; its JSON goes to `results`.
+
+        Raises ApiError 400, 413, 422, 500.
+        """
         lenient = options.field_validation == "Ignore"
         if form == "strategic":
             patched = strategic_merge(current, patch.value, schema)
@@ -132,6 +139,8 @@ class PatchHandler:
         else:
             repeated = self._decoder.repeated(patch, schema)
         document = Document(orjson.loads(text), text, [], repeated)
+        if results is not None:
+            results.append(text)
         try:
             self._decoder.check_kind(document, kind)
             obj = self._decoder.typed(

@@ -70,6 +70,7 @@ class UpdateHandler:
             may_create=target.resource.strategy.create_on_update and not target.subresource,
             warn=request.warn,
             annotate=request.audit.annotations.__setitem__,
+            body=lambda: self._decoder.undecoded(data, request.headers.get("content-type")),
             authorize_create=lambda: self._authorize(request, target, "create"),
         )
         match_path(change, first[0])  # even if there is nothing under that name

@@ -42,6 +42,8 @@ class Change:
     unmanaged: bool = False
     # Admission was asked about what the client sent, which is not this object: not again.
     admitted: bool = False
+    # What the client sent, as it was before it was decoded; None if nobody may ask.
+    body: Callable[[], Any] | None = None
     # How a piece of work that may convert objects is done; the writer sets it.
     step: Step = at_once
 

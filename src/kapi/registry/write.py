@@ -36,6 +36,7 @@ from kapi.registry.edits import (
     with_version,
     without,
 )
+from kapi.registry.emptied import as_written, quoting
 from kapi.registry.hearsay import Heard, Sight, nothing, on_hearsay
 from kapi.registry.hooks import Held, Hook, Occupied
 from kapi.registry.storing import storage_call
@@ -293,7 +294,13 @@ class Writer:
                 meta, current["metadata"], standard_finalizers=strategy.standard_finalizers
             )
             found *= strategy.metadata_checks
-        found += strategy.validate(stored, current, context)
+        findings = strategy.validate(stored, current, context)
+        same_form = change.version.to_stored is None and not r.custom
+        if findings and change.body is not None and same_form:
+            shown = as_written(stored, change.body())
+            if shown is not None:
+                findings = quoting(findings, strategy.validate(shown, current, context))
+        found += findings
         if found:
             # The kind as it is stored: findings about events.k8s.io are about an Event of core.
             kind = stored.get("kind", r.kind)  # a custom object may call itself otherwise

@@ -68,11 +68,7 @@ class JobStrategy(Strategy):
         change = validate_job_change(
             obj.get("spec") or {}, old.get("spec") or {}, old.get("status") or {}
         )
-        before = template_labels((old.get("spec") or {}).get("template") or {}) or {}
-        # Jobs of long ago have the labels without a prefix only.
-        labels = LABELS if all(key in before for key in LABELS) else ()
-        found = validate_generated_selector(obj, (*LEGACY_LABELS, *labels))
-        return found + validate_job(obj) + change
+        return validate_job(obj) + change
 
     def complete(self, obj: Json, old: Json | None, context: Context) -> None:
         """A job without labels has those of its template."""
