@@ -10,9 +10,25 @@ import copy
 from typing import Any
 
 from kapi.errors import FieldError
+from kapi.registry.change import Change
+from kapi.registry.strategy import Context
 
 Json = dict[str, Any]
 _SERVERS = ("metadata", "status", "apiVersion", "kind")
+
+
+def findings(
+    change: Change, stored: Json, current: Json | None, context: Context
+) -> list[FieldError]:
+    """What the strategy finds in an object, quoting what the client wrote."""
+    validate = change.resource.strategy.validate
+    found = validate(stored, current, context)
+    same_form = change.version.to_stored is None and not change.resource.custom
+    if found and change.body is not None and same_form:
+        shown = as_written(stored, change.body())
+        if shown is not None:
+            return quoting(found, validate(shown, current, context))
+    return found
 
 
 def as_written(obj: Json, body: Any) -> Json | None:

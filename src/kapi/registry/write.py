@@ -36,7 +36,7 @@ from kapi.registry.edits import (
     with_version,
     without,
 )
-from kapi.registry.emptied import as_written, quoting
+from kapi.registry.emptied import findings
 from kapi.registry.hearsay import Heard, Sight, nothing, on_hearsay
 from kapi.registry.hooks import Held, Hook, Occupied
 from kapi.registry.storing import storage_call
@@ -294,13 +294,7 @@ class Writer:
                 meta, current["metadata"], standard_finalizers=strategy.standard_finalizers
             )
             found *= strategy.metadata_checks
-        findings = strategy.validate(stored, current, context)
-        same_form = change.version.to_stored is None and not r.custom
-        if findings and change.body is not None and same_form:
-            shown = as_written(stored, change.body())
-            if shown is not None:
-                findings = quoting(findings, strategy.validate(shown, current, context))
-        found += findings
+        found += findings(change, stored, current, context)
         if found:
             # The kind as it is stored: findings about events.k8s.io are about an Event of core.
             kind = stored.get("kind", r.kind)  # a custom object may call itself otherwise
