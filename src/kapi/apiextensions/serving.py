@@ -196,7 +196,6 @@ class Blueprint:
             strategy=strategy,
             short_names=tuple(names.get("shortNames") or ()),
             categories=tuple(names.get("categories") or ()),
-            field_selectors=_selectors(served),
             custom=True,
             renew=self._renew,
             renewed_after=self._revision,
@@ -218,6 +217,7 @@ class Blueprint:
             deprecation=_deprecation(version, spec) if version.get("deprecated") else "",
             openapi=lambda: self._props(name),
             columns=printer_columns(version.get("additionalPrinterColumns") or ()),
+            field_selectors=_selectors(version),
         )
 
     def _subresources(self, version: Json, kind: GroupVersionKind) -> Mapping[str, Subresource]:
@@ -257,16 +257,15 @@ def _scale_paths(scale: Json) -> ScalePaths:
     )
 
 
-def _selectors(versions: list[Json]) -> Mapping[str, Callable[[Json], str]]:
-    """The fields that objects can be selected by, in any version."""
+def _selectors(version: Json) -> Mapping[str, Callable[[Json], str]]:
+    """The fields that objects of a version can be selected by."""
     found: dict[str, Callable[[Json], str]] = {}
-    for version in versions:
-        for field in version.get("selectableFields") or ():
-            text = field.get("jsonPath", "")
-            try:
-                found[text.removeprefix(".")] = _text_at(JsonPath(text))
-            except PathError:
-                continue
+    for field in version.get("selectableFields") or ():
+        text = field.get("jsonPath", "")
+        try:
+            found[text.removeprefix(".")] = _text_at(JsonPath(text))
+        except PathError:
+            continue
     return found
 
 

@@ -15,7 +15,7 @@ readers share. Nobody may change what an item gives.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -95,7 +95,7 @@ class Item:
         self._splice = splice  # where in `tail` the resource version stands: start, end
         self.known_labels: Labels | None = None  # once they were read; for loops over many items
         self._object: Json | None = None
-        self._fields: tuple[Resource, Mapping[str, str]] | None = None
+        self._fields: tuple[Any, Mapping[str, str]] | None = None  # and whose they are
         self._encoded: dict[Any, bytes] | None = None
 
     @property
@@ -159,6 +159,13 @@ class Item:
                     out[field] = value_of(obj)
             self._fields = (resource, out)
         return self._fields[1]
+
+    def known_fields(self, form: Hashable) -> Mapping[str, str] | None:
+        """What was kept for a form of the object, if it was the last one."""
+        return self._fields[1] if self._fields is not None and self._fields[0] is form else None
+
+    def keep_fields(self, form: Hashable, fields: Mapping[str, str]) -> None:
+        self._fields = (form, fields)
 
     def encoded(self, key: Any, make: Callable[[Item], bytes]) -> bytes:
         """Bytes made once per key: (media type, version, transform)."""

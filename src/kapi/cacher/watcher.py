@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -46,12 +46,19 @@ class Bookmark:
 
 
 Delivery = tuple[str, Event | Item | Bookmark | ApiError]
+FieldsOf = Callable[[Item], Mapping[str, str]]
 
 
 class Selection:
-    """Namespace, labels and fields of a read, made ready to be asked often."""
+    """Namespace, labels and fields of a read, made ready to be asked often.
 
-    __slots__ = ("_deep", "_own", "bucket", "fields", "labels", "namespace", "resource", "trivial")
+    `fields_of`: where the fields are not those of the stored form.
+    """
+
+    __slots__ = (
+        "_deep", "_fields_of", "_own", "bucket", "fields", "labels", "namespace", "resource",
+        "trivial",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -59,6 +66,7 @@ class Selection:
         namespace: str = "",
         labels: label_selectors.Selector = label_selectors.EVERYTHING,
         fields: field_selectors.Selector = field_selectors.EVERYTHING,
+        fields_of: FieldsOf | None = None,
     ) -> None:
         self.resource = resource
         self.namespace = namespace
@@ -70,7 +78,15 @@ class Selection:
         own = (field_selectors.NAME, field_selectors.NAMESPACE)
         self._own = fields.only(*own)
         self._deep = fields.without(*own)
+        self._fields_of = fields_of or self._stored_fields
         self.bucket = self._bucket()
+
+    def _stored_fields(self, item: Item) -> Mapping[str, str]:
+        return item.fields(self.resource)
+
+    def outside(self) -> Selection:
+        """The part for which no object must be looked into."""
+        return Selection(self.resource, self.namespace, self.labels, self._own)
 
     def _bucket(self) -> tuple[str, ...]:
         """The narrowest set of watchers, by something exact, that this one belongs to."""
@@ -106,7 +122,14 @@ class Selection:
             }
             if not self._own.matches(known):
                 return False
-        return self._deep.empty or self._deep.matches(item.fields(self.resource))
+        return self._deep.empty or self._deep.matches(self._fields_of(item))
+
+    @staticmethod
+    def looked_into(event: Event) -> Sequence[Item]:
+        """What `change` looks into."""
+        if event.previous is None or event.type == ADDED:
+            return (event.item,)
+        return (event.previous, event.item) if event.type == MODIFIED else (event.previous,)
 
     def change(self, event: Event) -> str:
         """What the event means to who sees only this selection: a type, or nothing."""
@@ -163,6 +186,7 @@ class Watcher:
         "_queue_max",
         "_waiter",
         "bookmarks",
+        "inside",
         "mark_initial",
         "position",
         "selection",
@@ -183,6 +207,8 @@ class Watcher:
     ) -> None:
         self._cache = cache
         self.selection = selection
+        # What the reader must select by, once objects were converted: the cache does not wait.
+        self.inside: Selection | None = None
         self.position = position  # what is up to here was sent, is queued, or is no concern
         self.state = State.BEHIND
         self.bookmarks = bookmarks

@@ -28,7 +28,7 @@ from kapi.handlers.shapes import (
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
 from kapi.registry import table
-from kapi.registry.read import Page
+from kapi.registry.listing import Page
 
 Json = dict[str, Any]
 

@@ -15,7 +15,7 @@ from kapi.handlers.shapes import TABLE
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
 from kapi.registry import list_options
-from kapi.registry.read import Page
+from kapi.registry.listing import Page
 
 Json = dict[str, Any]
 STORE = "etcd-0"  # the name the real server gives its first store

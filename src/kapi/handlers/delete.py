@@ -136,9 +136,9 @@ class DeleteCollectionHandler:
     async def __call__(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         options = await self._delete.options(request, target)
-        page = await self._reader.list(target.resource, target.namespace, request.query)
-        if target.resource.conversions is not None:
-            form = self._respond.forms.get(target.resource, target.version)
+        form = self._respond.forms.get(target.resource, target.version)
+        page = await self._reader.list(target.resource, target.namespace, request.query, form)
+        if form.asks:
             page = replace(page, items=await form.twins(page.items))
         slots = asyncio.Semaphore(WORKERS)
 

@@ -11,7 +11,7 @@ follows finds it in the items.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -24,7 +24,7 @@ from kapi.errors import ApiError
 from kapi.handlers.encoder import Encoder
 from kapi.handlers.hooked_items import HookedItems
 from kapi.registry.conversion import UNREADABLE_MAX, ConversionFailed, Corrupt
-from kapi.registry.read import Page
+from kapi.registry.listing import Page
 from kapi.registry.resource import ResourceType, Version
 from kapi.registry.table import partial_metadata
 from kapi.registry.versions import Versions
@@ -95,11 +95,30 @@ class Form:
             out.append(twin)
         return out
 
+    # -- fields that may be selected by -----------------------------------------------------------
+
+    @property
+    def selectable(self) -> Collection[str]:
+        return self.version.field_selectors
+
+    @property
+    def asks(self) -> bool:
+        return self.hooked is not None
+
+    def fields(self, item: Item) -> Mapping[str, str]:
+        """Those of this version, where they are not those of the stored form."""
+        found = item.known_fields(self)
+        if found is None:
+            obj = self.object(item)
+            found = {f: value_of(obj) for f, value_of in self.version.field_selectors.items()}
+            item.keep_fields(self, found)
+        return found
+
+    # -- objects ----------------------------------------------------------------------------------
+
     def foreign(self, item: Item) -> bool:
         """Whether the item may have to be converted, or completed, to be shown."""
         return not self.as_stored or item.revision <= self.resource.renewed_after
-
-    # -- objects ----------------------------------------------------------------------------------
 
     def tail(self, item: Item) -> bytes:
         """The object without its head."""

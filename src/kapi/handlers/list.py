@@ -18,12 +18,11 @@ class ListHandler:
 
     async def __call__(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
-        page = await self._reader.list(target.resource, target.namespace, request.query)
-        if target.resource.conversions is not None:
-            form = self._respond.forms.get(target.resource, target.version)
+        form = self._respond.forms.get(target.resource, target.version)
+        page = await self._reader.list(target.resource, target.namespace, request.query, form)
+        if form.asks:
             page = replace(page, items=await form.twins(page.items))
         try:
             return await self._respond.long_page(request, target, page, accepted)
         except Corrupt:
-            form = self._respond.forms.get(target.resource, target.version)
             raise form.unreadable(page.items) from None

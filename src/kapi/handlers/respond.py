@@ -30,7 +30,7 @@ from kapi.handlers.shapes import (
 from kapi.handlers.target import Target
 from kapi.messages import Request, Response
 from kapi.registry import table
-from kapi.registry.read import Page
+from kapi.registry.listing import Page
 from kapi.registry.resource import ResourceType, Version
 
 if TYPE_CHECKING:

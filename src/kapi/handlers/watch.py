@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from kapi.cacher.watcher import Delivery, Watcher
+from kapi.cacher.event import Event, Item
+from kapi.cacher.watcher import Delivery, Selection, Watcher
 from kapi.clock import Clock, Entropy
 from kapi.codec import negotiate
 from kapi.codec.negotiate import Accepted
@@ -66,15 +67,17 @@ class WatchHandler:
         self._respond.negotiate(request, transforms=True, target=target)
         parts = request.info.parts
         path_name = parts[1] if len(parts) > 1 else ""
-        options = list_options.parse(request.query, target.resource, path_name)
+        form = self._respond.forms.get(target.resource, target.version)
+        options = list_options.parse(
+            request.query, target.resource, path_name, selectable=form.selectable
+        )
         if "watch" not in target.version.verbs:
             raise unwatchable(target)
         watcher = await self._reader.watch(
-            target.resource, target.namespace, options, self._timeout(options)
+            target.resource, target.namespace, options, self._timeout(options), form
         )
         request.exit.append(watcher.end)
         accepted = self._negotiate_stream(request, target)
-        form = self._respond.forms.get(target.resource, target.version)
         frames = self._frames(request, form, accepted)
         group, version = target.resource.group, target.version.name
         sent = self._metrics.watch_events.cell(group, version, target.resource.plural)
@@ -150,15 +153,51 @@ def unwatchable(target: Target) -> ApiError:
 # -- streams --------------------------------------------------------------------------------------
 
 
+async def next_frames(watcher: Watcher, frames: Frames) -> list[bytes]:
+    """At least one; nothing: the stream is over."""
+    while batch := await watcher.batch():
+        found = await encoded(watcher, frames, batch)
+        if found or watcher.inside is None or isinstance(frames, NoFrames):
+            return found
+    return []
+
+
 async def encoded(watcher: Watcher, frames: Frames, batch: Sequence[Delivery]) -> list[bytes]:
     """An object that cannot be shown ends the stream."""
     try:
-        if frames.form.hooked is not None:
+        if frames.form.asks:
+            if watcher.inside is not None:
+                batch = await sifted(watcher.inside, frames.form, batch)
             await frames.form.ready(subjects(batch))
         return frames.encode_all(batch)
     except Corrupt as e:
         watcher.end()
         return [frames.error_frame(e)]
+
+
+async def sifted(selection: Selection, form: Form, batch: Sequence[Delivery]) -> Sequence[Delivery]:
+    """What of a batch a selection leaves, once objects were converted. Raises Corrupt."""
+    looked_into: list[Item] = []
+    for _, subject in batch:
+        if isinstance(subject, Event):
+            looked_into += selection.looked_into(subject)
+        elif isinstance(subject, Item):
+            looked_into.append(subject)
+    known = {item: item.known_fields(form) for item in looked_into}
+    await form.ready([item for item, fields in known.items() if fields is None])
+    for item, fields in known.items():
+        if fields is not None:  # those of another form may stand there now
+            item.keep_fields(form, fields)
+    found: list[Delivery] = []
+    for type_, subject in batch:
+        if isinstance(subject, Event):
+            now = selection.change(subject)
+        else:
+            matches = not isinstance(subject, Item) or selection.matches(subject)
+            now = type_ if matches else ""
+        if now:
+            found.append((now, subject))
+    return found
 
 
 class Stream:
@@ -175,10 +214,7 @@ class Stream:
         return self
 
     async def __anext__(self) -> bytes:
-        batch = await self._watcher.batch()
-        if not batch:
-            raise StopAsyncIteration
-        frames = await encoded(self._watcher, self._frames, batch)
+        frames = await next_frames(self._watcher, self._frames)
         if not frames:
             raise StopAsyncIteration
         self._sent.value += len(frames)
@@ -204,8 +240,7 @@ class Messages:
 
     async def __anext__(self) -> bytes:
         if not self._ready:
-            batch = await self._watcher.batch()
-            self._ready.extend(await encoded(self._watcher, self._frames, batch))
+            self._ready.extend(await next_frames(self._watcher, self._frames))
         if not self._ready:
             raise StopAsyncIteration
         self._sent.value += 1

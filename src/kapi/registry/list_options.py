@@ -8,6 +8,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from kapi import errors
@@ -41,8 +42,15 @@ class ListOptions:
 EVERYTHING = ListOptions()
 
 
-def parse(query: Query, resource: ResourceType, path_name: str = "") -> ListOptions:
-    """The options; `path_name`: the object that the path of a watch names.
+def parse(
+    query: Query,
+    resource: ResourceType,
+    path_name: str = "",
+    *,
+    selectable: Collection[str] = (),
+) -> ListOptions:
+    """The options; `path_name`: the object that the path of a watch names; `selectable`: fields of
+    the version asked for.
 
     Raises ApiError 400, 422.
     """
@@ -54,7 +62,7 @@ def parse(query: Query, resource: ResourceType, path_name: str = "") -> ListOpti
     if found:
         raise errors.invalid("meta.k8s.io", "ListOptions", "", found)
     if not options.fields.empty:
-        check_fields(resource, options.fields)
+        check_fields(resource, selectable, options.fields)
     if path_name:
         if options.fields.empty:
             return replace(options, fields=field_selectors.named(path_name))
@@ -63,10 +71,12 @@ def parse(query: Query, resource: ResourceType, path_name: str = "") -> ListOpti
     return options
 
 
-def check_fields(resource: ResourceType, selector: field_selectors.Selector) -> None:
+def check_fields(
+    resource: ResourceType, selectable: Collection[str], selector: field_selectors.Selector
+) -> None:
     """Raise ApiError 400 for a field that the resource cannot be selected by."""
     known = resource.custom or bool(resource.field_selectors)
-    supported = {field_selectors.NAME, *resource.field_selectors}
+    supported = {field_selectors.NAME, *resource.field_selectors, *selectable}
     if resource.namespaced or not known:
         supported.add(field_selectors.NAMESPACE)
     selector.check(supported, known=known, words=resource.unknown_field)

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from operator import attrgetter
 
 from kapi import errors
@@ -27,14 +26,14 @@ from kapi.cacher.event import Item
 from kapi.cacher.lister import Lister
 from kapi.cacher.resource_cache import ResourceCache
 from kapi.cacher.source import Source
-from kapi.cacher.watcher import Selection, Watcher
+from kapi.cacher.watcher import Watcher
 from kapi.errors import ApiError
 from kapi.messages import Query
 from kapi.registry import list_options, paging
 from kapi.registry.list_options import EXACT, BadVersion, ListOptions
+from kapi.registry.listing import Listing, Page, Shown
 from kapi.registry.resource import ResourceType
 from kapi.registry.storing import storage_call
-from kapi.selector import fields as field_selectors
 from kapi.storage import keys
 from kapi.storage.interface import Compacted, Corrupt, FutureRevision, Record, Storage
 
@@ -48,26 +47,7 @@ DECODE_SLICE = 250
 # Records asked of the store at once where a selector filters them.
 SCAN_RECORDS = 500
 
-TOO_OLD = "The resourceVersion for the provided list is too old."
-TOKEN_TOO_OLD = (
-    "The provided continue parameter is too old to display a consistent list result. "
-    "You can start a new list without the continue parameter, or use the continue token in this "
-    "response to retrieve the remainder of the results. Continuing with the provided token "
-    "results in an inconsistent list - objects that were created, modified, or deleted between "
-    "the time the first chunk was returned and now may show up in the list."
-)
-
 _key = attrgetter("key")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a list gives: objects in the order of their keys, all as of one revision."""
-
-    items: Sequence[Item]
-    revision: int
-    continue_token: str = ""  # where the next page starts; "": this is the last one
-    remaining: int | None = None  # how many more; None: none, or not known because of a selector
 
 
 class Reader:
@@ -155,13 +135,14 @@ class Reader:
 
     # -- list -------------------------------------------------------------------------------------
 
-    async def list(self, resource: ResourceType, namespace: str, query: Query) -> Page:
-        """Objects of a namespace, or all. Raises ApiError 400, 410, 422, 503, 504."""
-        return await self.list_with(resource, namespace, list_options.parse(query, resource))
-
-    async def list_with(self, resource: ResourceType, namespace: str, options: ListOptions) -> Page:
+    async def list(
+        self, resource: ResourceType, namespace: str, query: Query, shown: Shown | None = None
+    ) -> Page:
+        """Objects of a namespace, or all. Raises ApiError 400, 410, 422, 500, 503, 504."""
+        selectable = shown.selectable if shown is not None else ()
+        options = list_options.parse(query, resource, selectable=selectable)
         cache = await self._loaded(resource)
-        listing = _Listing(resource, namespace if resource.namespaced else "", options)
+        listing = Listing(resource, namespace if resource.namespaced else "", options, shown)
         if options.continue_token:
             return await self._next_page(cache, listing, options)
         version, match = options.resource_version, options.match
@@ -182,7 +163,7 @@ class Reader:
         return await self._cached_page(cache, listing, cache.source.revision)
 
     async def _next_page(
-        self, cache: ResourceCache, listing: _Listing, options: ListOptions
+        self, cache: ResourceCache, listing: Listing, options: ListOptions
     ) -> Page:
         revision, listing.start = paging.decode(options.continue_token)
         if options.resource_version not in ("", "0"):
@@ -195,13 +176,13 @@ class Reader:
             return await self._stored_page(cache, listing, None)
         return await self._cached_page(cache, listing, cache.source.revision)
 
-    async def _page_at(self, cache: ResourceCache, listing: _Listing, revision: int) -> Page:
+    async def _page_at(self, cache: ResourceCache, listing: Listing, revision: int) -> Page:
         """As of a revision, no other."""
         if cache.changed <= revision <= cache.source.revision:
             return await self._cached_page(cache, listing, revision)
         return await self._stored_page(cache, listing, revision)
 
-    async def _cached_page(self, cache: ResourceCache, listing: _Listing, revision: int) -> Page:
+    async def _cached_page(self, cache: ResourceCache, listing: Listing, revision: int) -> Page:
         if cache.unreadable:
             _check_readable(cache, listing.prefix)
         items = listing.candidates(cache)
@@ -211,7 +192,7 @@ class Reader:
         cache.reads.cached.add(len(items), 0, len(page.items))
         return page
 
-    async def _picked(self, items: Sequence[Item], listing: _Listing, revision: int) -> Page:
+    async def _picked(self, items: Sequence[Item], listing: Listing, revision: int) -> Page:
         match = listing.match
         if match is None:
             if not listing.limit or len(items) <= listing.limit:
@@ -222,7 +203,7 @@ class Reader:
         for at in range(0, len(items), size):
             if at:
                 await asyncio.sleep(0)
-            found += match(items[at : at + size])
+            found += match(await listing.legible(items[at : at + size]))
             if listing.limit and len(found) >= listing.limit:
                 del found[listing.limit :]
                 last = bisect_left(items, found[-1].key, key=_key)
@@ -230,7 +211,7 @@ class Reader:
         return Page(found, revision)
 
     async def _stored_page(
-        self, cache: ResourceCache, listing: _Listing, revision: int | None
+        self, cache: ResourceCache, listing: Listing, revision: int | None
     ) -> Page:
         """From the store, as of a revision or now."""
         limit, found = listing.limit, list[Item]()
@@ -251,9 +232,13 @@ class Reader:
                 raise self.too_large(cache.source, revision or error.current_revision) from None
             revision = result.revision
             seen += len(result.records)
+            asked: dict[str, Item] | None = None
+            if listing.asks:
+                items = await listing.legible([_item(cache, r) for r in result.records])
+                asked = {item.key: item for item in items}
             for at, record in enumerate(result.records):
-                item = _item(cache, record)
-                if match is None or match((item,)):
+                item = _item(cache, record) if asked is None else asked.get(record.key)
+                if item is not None and (match is None or match((item,))):
                     found.append(item)
                     if len(found) == limit:
                         left = len(result.records) - at - 1 + result.remaining
@@ -267,7 +252,12 @@ class Reader:
     # -- watch ------------------------------------------------------------------------------------
 
     async def watch(
-        self, resource: ResourceType, namespace: str, options: ListOptions, timeout: float
+        self,
+        resource: ResourceType,
+        namespace: str,
+        options: ListOptions,
+        timeout: float,
+        shown: Shown | None = None,
     ) -> Watcher:
         """A watch that has begun; the caller ends it. Raises ApiError 404, 500, 503.
 
@@ -288,16 +278,17 @@ class Reader:
         elif initial and cache.source.revision < wanted:
             await cache.wait_until(wanted, WAIT_S)
         namespace = namespace if resource.namespaced else ""
-        listing = _Listing(resource, namespace, options)
+        listing = Listing(resource, namespace, options, shown)
         current = cache.source.revision
         watcher = Watcher(
             cache,
-            listing.selection,
+            listing.outside,
             wanted if wanted and not initial else current,
             initial=listing.candidates(cache) if initial else (),
             bookmarks=options.bookmarks,
             mark_initial=options.send_initial is True and options.bookmarks,
         )
+        watcher.inside = listing.selection if listing.asks else None
         self._cacher.attach(cache, watcher, timeout)
         if wanted > current:
             self._expect(watcher, cache.source, wanted, 0 if initial else WAIT_S)
@@ -325,62 +316,3 @@ def _item(cache: ResourceCache, record: Record) -> Item:
         return cache.item(record)
     except Corrupt as error:
         raise errors.internal_error(str(error)) from None
-
-
-class _Listing:
-    """One list under way: what is asked for, in the terms of keys."""
-
-    def __init__(self, resource: ResourceType, namespace: str, options: ListOptions) -> None:
-        self.selection = Selection(resource, namespace, options.labels, options.fields)
-        self.namespace = namespace
-        self.limit = options.limit
-        self.start = ""
-        self.prefix = keys.prefix(resource, namespace)
-        self._name = options.fields.exact(field_selectors.NAME)
-        self._narrow = not resource.namespaced or bool(namespace)
-        self.match = self._matcher()
-
-    @property
-    def start_key(self) -> str:
-        return self.prefix + self.start.removeprefix("/")
-
-    def _matcher(self) -> Callable[[Sequence[Item]], list[Item]] | None:
-        """Picks the selected ones out of objects of the namespace; None if all are meant."""
-        selection = self.selection
-        labels, fields = selection.labels.matches, selection.matches_fields
-        if selection.trivial:
-            return None
-        if selection.fields.empty:
-            pair = selection.labels.pair
-            if pair is not None:  # by far the most frequent kind
-                key, value = pair
-                return lambda items: [
-                    i for i in items if (i.known_labels or i.labels).get(key) == value
-                ]
-            return lambda items: [i for i in items if labels(i.labels)]
-        if selection.labels.empty:
-            return lambda items: [i for i in items if fields(i)]
-        return lambda items: [i for i in items if labels(i.labels) and fields(i)]
-
-    def candidates(self, cache: ResourceCache) -> Sequence[Item]:
-        """The objects that come into question, by key."""
-        if self._name is not None and self._narrow:
-            item = cache.get(self.namespace, self._name)
-            return [item] if item is not None else []
-        namespace = self.namespace or self.selection.fields.exact(field_selectors.NAMESPACE) or ""
-        return cache.list(namespace)
-
-    def page(self, items: Sequence[Item], revision: int, left: int) -> Page:
-        """A page that a limit has cut, with `left` more to look at."""
-        if not left:
-            return Page(items, revision)
-        start = items[-1].key[len(self.prefix) :] + "\0"
-        remaining = left if self.selection.trivial else None
-        return Page(items, revision, paging.encode(revision, start), remaining)
-
-    def too_old(self) -> ApiError:
-        if not self.start:
-            return errors.expired(TOO_OLD)
-        error = errors.expired(TOKEN_TOO_OLD)
-        error.metadata = {"continue": paging.encode(paging.LATEST, self.start)}
-        return error

@@ -67,6 +67,8 @@ class Version:
     deprecation: str = ""  # the warning sent with every answer
     openapi: Callable[[], Json] | None = None  # v3 schema with its prose; None: made of `schema`
     columns: tuple[Column, ...] = ()  # over this version; empty: those of the resource
+    # Of a custom kind, beyond metadata.name and .namespace; over this version.
+    field_selectors: Mapping[str, Callable[[Json], str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +105,8 @@ class ResourceType:
     hidden_annotations: frozenset[str] = frozenset()
     # What a row of a Table says beside its cells; over the stored form.
     row_conditions: Callable[[Json], list[Json]] | None = None
-    field_selectors: Mapping[str, Callable[[Json], str]] = field(
-        default_factory=dict
-    )  # beyond metadata.name and .namespace; over the stored form
+    # Beyond metadata.name and .namespace; over the stored form. Custom kinds have them by version.
+    field_selectors: Mapping[str, Callable[[Json], str]] = field(default_factory=dict)
     unknown_field: str = "field label not supported: {}"  # how another field selector is refused
     generation: bool = True  # metadata.generation counts changes outside metadata and status
     returns_deleted: bool = (

@@ -14,7 +14,7 @@ from kapi.cacher.watcher import BOOKMARK, ERROR, Bookmark
 from kapi.errors import ApiError
 from kapi.messages import Query
 from kapi.registry import list_options
-from kapi.registry.read import Page
+from kapi.registry.listing import Page
 from kapi.storage.interface import Unavailable
 from kapi.storage.memory import MemoryStorage
 

@@ -227,8 +227,8 @@ class Documents:
             },
             "x-kubernetes-group-version-kind": _kinds(gvk.group, resource.list_kind, gvk.version),
         }
-        if resource.field_selectors:
-            fields = [{"fieldPath": path} for path in resource.field_selectors]
+        if version.field_selectors:
+            fields = [{"fieldPath": path} for path in version.field_selectors]
             for described in (schema, listed):
                 described["x-kubernetes-selectable-fields"] = fields
         return {name: ordered(schema), f"{name}List": listed}
