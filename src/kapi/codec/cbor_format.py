@@ -319,6 +319,15 @@ def _map(data: bytes, at: int, count: int, depth: int) -> tuple[dict[str, Any], 
             start = at + 1
             at = start + first - 0x40
             out[key] = data[start:at].decode()
+        elif 0xA0 <= first < 0xB8:
+            out[key], at = _map(data, at + 1, first - 0xA0, depth)
+        elif first == 0x58:  # a string of one more byte of length
+            start = at + 2
+            at = start + data[at + 1]
+            out[key] = data[start:at].decode()
+        elif first < 0x18:
+            out[key] = first
+            at += 1
         else:
             out[key], at = _read(data, at, depth)
     if len(out) != count or at > len(data):
