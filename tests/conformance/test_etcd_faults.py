@@ -113,8 +113,12 @@ async def test_nobody_is_there(tmp_path: Path) -> None:
         async with connected(etcd) as storage:
             await storage.create(POD, b"x")
             probe = Probe(storage, SystemClock(), alive_s=2, ready_s=2)
-            await probe.step()
-            assert (probe.alive, probe.ready) == ("", "")
+
+            async def well() -> bool:
+                await probe.step()
+                return (probe.alive, probe.ready) == ("", "")
+
+            await eventually(well, 10)  # the watch opens beside the first write
             await asyncio.to_thread(etcd.kill)
             answers = await asyncio.gather(
                 storage.get(POD),
@@ -201,7 +205,8 @@ async def test_no_space(tmp_path: Path) -> None:
             with pytest.raises(Unavailable, match="database space exceeded") as error:
                 await fill()
             assert not error.value.uncertain
-            assert await storage.current_revision() == kept
+            # etcd makes the write that fills it, and refuses it all the same.
+            assert await storage.current_revision() in (kept, kept + 1)
             assert await storage.get(POD) is not None
             found = messages.alarm_answer(
                 await storage.client.read("Maintenance/Alarm", messages.alarm_request())

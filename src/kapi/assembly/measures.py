@@ -204,6 +204,6 @@ class _EtcdMetrics:
                     self._seconds.show(tally.seconds, *labels)
                     if tally.errors:
                         self._errors.cell(*labels).value = tally.errors
-        self._leases.show(etcds[0].lease_keys)
+        self._leases.show(etcds[0].leases.used)
         answers = sum(etcd.statistics()["progress_answers"] for etcd in etcds)
         self._bookmarks.cell("", "").value = answers

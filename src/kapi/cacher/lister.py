@@ -50,7 +50,7 @@ class Lister:
     def changes_after(self, revision: int) -> Sequence[Event] | None:
         """The changes since a revision that was complete; None: so far back is not known."""
         cache = self._cacher.cache(self._resource)
-        if cache is None or revision < cache.history.since:
+        if cache is None or not cache.history.since <= revision <= cache.revision:
             return None
         return cache.history.after(revision, len(cache.history))
 

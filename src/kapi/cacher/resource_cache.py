@@ -124,11 +124,20 @@ class ResourceCache:
         for event in aside:
             self.apply(event)
 
-    def reload(self, items: Sequence[Item], revision: int, unreadable: dict[str, str]) -> None:
-        """The same after a gap: if something changed in it, the watches cannot go on."""
+    def reload(
+        self,
+        items: Sequence[Item],
+        revision: int,
+        unreadable: dict[str, str],
+        *,
+        anew: bool = False,
+    ) -> None:
+        """The same after a gap: if something changed in it, or all is `anew`, the watches cannot
+        go on.
+        """
         before = {(i.key, i.revision) for i in self.snapshot.list()}
         same = before == {(i.key, i.revision) for i in items} and unreadable == self.unreadable
-        if self.loaded.is_set() and same:
+        if self.loaded.is_set() and same and not anew:
             return
         for watcher in self.watchers:
             watcher.fail(expired(f"too old resource version: {watcher.position} ({revision})"))

@@ -9,6 +9,7 @@ start:    list what stood a while ago, then replay up to now, so that watches wh
           of the server was serving find their place in the history again.
 trouble:  the store is unavailable: `ready` is off, reads that may be stale go on, the watch is
           taken up where it was. Compacted: list anew; watches of what changed meanwhile get 410.
+          Replaced: list anew, all watches get 410, and revisions may be lower than before.
 
 Made and run by `Cacher`.
 """
@@ -25,7 +26,15 @@ from kapi.cacher.resource_cache import ResourceCache
 from kapi.cacher.timers import Timers
 from kapi.clock import Clock
 from kapi.storage import keys
-from kapi.storage.interface import Compacted, Event, Record, Storage, StorageError, Unavailable
+from kapi.storage.interface import (
+    Compacted,
+    Event,
+    Record,
+    Replaced,
+    Storage,
+    StorageError,
+    Unavailable,
+)
 
 # Revisions replayed at start, so that watches survive a restart of the server. Two thousand small
 # events take some 20 ms.
@@ -137,6 +146,9 @@ class Source:
                 async for batch in self.storage.watch(keys.ROOT, after_revision=self.revision):
                     self.ready = True
                     await self._ingest(batch)
+            except Replaced as error:
+                await self._start_over(error)
+                continue
             except Compacted:
                 await self._reload()
                 continue
@@ -165,6 +177,20 @@ class Source:
             _log.warning("the store cannot be listed", error=str(error))
             await self.clock.sleep(RETRY_S)
 
+    async def _start_over(self, error: Replaced) -> None:
+        """Nothing is known any more."""
+        _log.error("the store is another one", reason=error.reason, before=self.revision)
+        self.ready = False
+        self.reloads += 1
+        self.revision = 0  # so that no read as of now is answered from here
+        while not self.stopping:
+            try:
+                await self._load_all(replay=False, anew=True)
+                return
+            except StorageError as failure:
+                _log.warning("the store cannot be listed", error=str(failure))
+                await self.clock.sleep(RETRY_S)
+
     async def _ingest(self, batch: Sequence[Event]) -> None:
         """Take in a batch; a turn for others between slices, never within a revision."""
         taken = 0
@@ -191,8 +217,8 @@ class Source:
 
     # -- loading ----------------------------------------------------------------------------------
 
-    async def _load_all(self, *, replay: bool) -> None:
-        """Everything registered, as of one revision."""
+    async def _load_all(self, *, replay: bool, anew: bool = False) -> None:
+        """Everything registered, as of one revision. `anew`: no watch may go on."""
         current = await self.storage.current_revision()
         revision = current
         if replay:
@@ -213,7 +239,7 @@ class Source:
             await self._load_all(replay=False)
             return
         for cache, items in found.items():
-            cache.reload(items, revision, unreadable[cache])
+            cache.reload(items, revision, unreadable[cache], anew=anew)
         self._advance(revision)
         self.ready = True
 

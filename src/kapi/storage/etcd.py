@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from kapi.clock import Clock
-from kapi.metrics import HistogramCell
 from kapi.storage import etcd_messages as messages
 from kapi.storage import keys
 from kapi.storage.etcd_client import (
@@ -31,11 +30,12 @@ from kapi.storage.etcd_client import (
     EtcdSettings,
 )
 from kapi.storage.etcd_delivery import Delivery, settle
+from kapi.storage.etcd_identity import Identity
 from kapi.storage.etcd_keys import KeySpace
 from kapi.storage.etcd_lease import Leases
-from kapi.storage.etcd_messages import KeyValue, TxnAnswer
+from kapi.storage.etcd_messages import Header, TxnAnswer
 from kapi.storage.etcd_newest import Newest
-from kapi.storage.etcd_watch import Follower, compact_revision, history
+from kapi.storage.etcd_watch import Follower, compact_revision, history, record_of
 from kapi.storage.interface import (
     AlreadyExists,
     Compacted,
@@ -74,26 +74,30 @@ class EtcdStorage:
         client = EtcdClient(settings.servers, settings.files, clock)
         try:
             data = await client.read("KV/Range", messages.range_request(b"\0"), timeout=START_S)
-            return cls(client, settings, clock, messages.revision_of(data))
+            return cls(client, settings, clock, messages.header_of(data))
         except BaseException:
             await client.close()
             raise
 
     def __init__(
-        self, client: EtcdClient, settings: EtcdSettings, clock: Clock, revision: int
+        self, client: EtcdClient, settings: EtcdSettings, clock: Clock, header: Header
     ) -> None:
         self.client = client
         self.requests = Requests(clock)
         self._space = KeySpace(settings.prefix)
-        self._leases = Leases(client, clock, settings.lifetimes)
-        self._hub = Hub(self._replay, revision, shared_root=keys.ROOT)
+        self.leases = Leases(client, clock, settings.lifetimes)
+        self._hub = Hub(self._replay, header.revision, shared_root=keys.ROOT)
         self._delivery = Delivery(self._hub)
         self._recent = Recent(RECENT_BYTES_MAX)
-        self._follower = Follower(client, self._space, clock, self._delivery.moved, self._recent)
+        self._identity = Identity(client, self._space, header)
+        self._follower = Follower(
+            client, self._space, clock, self._identity, self._recent,
+            self._delivery.moved, self._start_over,
+        )  # fmt: skip
         self._compact_revision = 0  # as far as is known here
         self._writing = 0
         self._written: asyncio.Future[None] | None = None  # at the end: when nobody writes
-        self._newest = Newest(client)
+        self._newest = Newest(client, self._hub, self._identity, self._follower.distrust)
         self._loop = asyncio.get_running_loop()
         self._following = self._loop.create_task(self._follower.run(self._hub), name="etcd-watch")
         self._closed: asyncio.Future[None] | None = None
@@ -113,7 +117,7 @@ class EtcdStorage:
         answer = await self.requests.timed("get", key, asked)
         if not answer.kvs:
             return None
-        record = _record(key, answer.kvs[0])
+        record = record_of(key, answer.kvs[0])
         if revision is None:
             self._recent.see(record)
         return record
@@ -145,7 +149,7 @@ class EtcdStorage:
             for kv in answer.kvs:
                 key = self._space.inner(kv.key)
                 if key is not None:
-                    records.append(_record(key, kv))
+                    records.append(record_of(key, kv))
             left = answer.count - len(answer.kvs)
             if left <= 0 or not answer.kvs or (limit and len(records) >= limit):
                 return ListResult(records, at, max(0, left))
@@ -191,7 +195,7 @@ class EtcdStorage:
     async def _put(self, key: str, outer: bytes, value: bytes, expected: int) -> TxnAnswer:
         """Write if the key stands at a revision; 0: if it does not exist."""
         while True:
-            lease = await self._leases.lease_for(key)
+            lease = await self.leases.lease_for(key)
             put = messages.put_op(outer, value, lease=lease)
             try:
                 return await self._txn(
@@ -199,7 +203,7 @@ class EtcdStorage:
                     messages.if_revision(outer, expected), put, messages.range_op(outer),
                 )  # fmt: skip
             except EtcdRefused as error:
-                if LEASE_GONE not in error.text or not self._leases.forget(lease):
+                if LEASE_GONE not in error.text or not self.leases.forget(lease):
                     raise
 
     async def delete(self, key: str, *, expected_revision: int) -> tuple[Record, int]:
@@ -221,7 +225,7 @@ class EtcdStorage:
             messages.range_op(outer),
         )
         self._check_done(key, answer)
-        before = _record(key, answer.kvs[0])
+        before = record_of(key, answer.kvs[0])
         removed.append(before)
         return answer.revision, Event("delete", key, before.value, answer.revision, before)
 
@@ -239,6 +243,7 @@ class EtcdStorage:
         try:
             revision, event = await write
             if event is not None:
+                self._identity.wrote(event, known=self._follower.connected)
                 self._recent.learn(event)
                 self._delivery.tell(event)
             await self._delivery.until(revision)
@@ -259,7 +264,7 @@ class EtcdStorage:
         if not answer.succeeded:
             if not answer.kvs:
                 raise NotFound(key)
-            raise Conflict(key, _record(key, answer.kvs[0]))
+            raise Conflict(key, record_of(key, answer.kvs[0]))
 
     # -- history ----------------------------------------------------------------------------------
 
@@ -298,6 +303,13 @@ class EtcdStorage:
         except Compacted as error:
             self.compacted(error.compact_revision)
             raise
+
+    def _start_over(self) -> None:
+        """etcd is another one: what is known of it is void; what is waited for does not come."""
+        self._compact_revision = 0
+        self.leases.forget_all()
+        self._recent.clear()
+        self._delivery.start_over()
 
     # -- asking etcd ------------------------------------------------------------------------------
 
@@ -362,13 +374,8 @@ class EtcdStorage:
             "progress_requests": self._follower.progress_requests,
             "progress_answers": self._follower.progress_answers,
             "events_at_once": self._delivery.at_once,
-            "leases": self._leases.granted,
+            "leases": self.leases.granted,
         }
-
-    @property
-    def lease_keys(self) -> HistogramCell:
-        """How many keys each lease was used for."""
-        return self._leases.used
 
     def trouble(self) -> str:
         """What is wrong with the connection to etcd; "" if nothing is."""
@@ -384,7 +391,3 @@ class EtcdStorage:
         outer = self._space.outer(key)
         assert outer is not None, f"kapi's keys are below {keys.ROOT}"
         return outer
-
-
-def _record(key: str, kv: KeyValue) -> Record:
-    return Record(key, kv.value, kv.mod_revision, kv.create_revision)

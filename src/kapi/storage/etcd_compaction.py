@@ -16,7 +16,7 @@ from kapi.clock import Clock
 from kapi.storage import etcd_messages as messages
 from kapi.storage.etcd import EtcdStorage
 from kapi.storage.etcd_client import EtcdRefused
-from kapi.storage.interface import Compacted, Unavailable
+from kapi.storage.interface import Compacted, FutureRevision, Unavailable
 
 KEY: Final = b"compact_rev_key"
 
@@ -60,6 +60,8 @@ class EtcdCompactor:
             self._revision = answer.revision
         except Compacted:
             self._revision = answer.revision  # somebody else compacts, too, and further
+        except FutureRevision:
+            self._revision = 0  # etcd went back: note anew where it is
         except (Unavailable, EtcdRefused) as error:
             self.failures += 1  # the next step tries again
             _log.warning("compaction", error=str(error))

@@ -55,6 +55,14 @@ class Delivery:
                 if wanted <= reached:
                     settle(future, None)
 
+    def start_over(self) -> None:
+        """etcd is another one: nothing that is waited for will come."""
+        self._early.clear()
+        waiting, self._waiting = self._waiting, deque()
+        for _, future in waiting:
+            if not future.done():
+                future.set_result(None)
+
     async def until(self, revision: int) -> None:
         """Return when everything up to a revision was told, or after a while."""
         if self._hub.revision >= revision:

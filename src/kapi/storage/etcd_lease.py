@@ -55,6 +55,10 @@ class Leases:
                 return True
         return False
 
+    def forget_all(self) -> None:
+        """etcd is another one."""
+        self._leases.clear()
+
     async def _lease(self, seconds: int) -> int:
         async with self._locks.setdefault(seconds, asyncio.Lock()):
             now = self._clock.monotonic()

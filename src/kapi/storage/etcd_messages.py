@@ -41,6 +41,14 @@ class KeyValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """What every answer begins with."""
+
+    cluster: int  # the cluster's id
+    revision: int  # of the whole store
+
+
+@dataclass(frozen=True, slots=True)
 class RangeAnswer:
     revision: int  # of the whole store when it was read
     kvs: Sequence[KeyValue]
@@ -76,6 +84,7 @@ class WatchAnswer:
 @dataclass(frozen=True, slots=True)
 class StatusAnswer:
     revision: int
+    cluster: int
     version: str
     db_size: int
     leader: int  # the member's id; 0: none
@@ -105,6 +114,7 @@ def range_request(
     revision: int = 0,
     count_only: bool = False,
     serializable: bool = False,
+    keys_only: bool = False,
 ) -> bytes:
     """Keys from `key` up to `end`, or the one key. Revision 0: now."""
     return b"".join(
@@ -114,6 +124,7 @@ def range_request(
             _number(3, limit),
             _number(4, revision),
             _number(7, int(serializable)),
+            _number(8, int(keys_only)),
             _number(9, int(count_only)),
         )
     )
@@ -229,6 +240,16 @@ def revision_of(data: bytes) -> int:
     return 0
 
 
+def header_of(data: bytes) -> Header:
+    """The header of any answer."""
+    found = {}
+    for number, a, b in _fields(data, 0, len(data)):
+        if number == 1:
+            found = {n: value for n, value, _ in _fields(data, a, b)}
+            break
+    return Header(found.get(1, 0), found.get(3, 0))
+
+
 def range_answer(data: bytes) -> RangeAnswer:
     return _range_answer(data, 0, len(data))
 
@@ -311,13 +332,12 @@ def lease_grant_answer(data: bytes) -> int:
 
 
 def status_answer(data: bytes) -> StatusAnswer:
-    revision = db_size = leader = 0
+    header = header_of(data)
+    db_size = leader = 0
     version = ""
     errors = []
     for number, a, b in _fields(data, 0, len(data)):
-        if number == 1:
-            revision = _header_revision(data, a, b)
-        elif number == 2:
+        if number == 2:
             version = data[a:b].decode(errors="replace")
         elif number == 3:
             db_size = a
@@ -325,7 +345,7 @@ def status_answer(data: bytes) -> StatusAnswer:
             leader = a
         elif number == 8:
             errors.append(data[a:b].decode(errors="replace"))
-    return StatusAnswer(revision, version, db_size, leader, errors)
+    return StatusAnswer(header.revision, header.cluster, version, db_size, leader, errors)
 
 
 def alarm_answer(data: bytes) -> list[tuple[int, int]]:

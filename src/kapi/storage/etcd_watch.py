@@ -21,8 +21,9 @@ from kapi import log
 from kapi.clock import Clock
 from kapi.storage import etcd_messages as messages
 from kapi.storage.etcd_client import COMPACTED, CONNECT_S, EtcdClient, EtcdRefused, Member
+from kapi.storage.etcd_identity import Identity
 from kapi.storage.etcd_keys import EVERYTHING, KeySpace, after
-from kapi.storage.etcd_messages import Change, WatchAnswer
+from kapi.storage.etcd_messages import Change, Header, KeyValue, WatchAnswer
 from kapi.storage.etcd_rpc import Call, RpcError
 from kapi.storage.interface import Compacted, Event, Record, Unavailable
 from kapi.storage.recent import Recent
@@ -55,6 +56,14 @@ class _Gone(Exception):
     """The stream broke off."""
 
 
+class _Replaced(Exception):
+    """It is another etcd that answers."""
+
+    def __init__(self, reason: str, header: Header) -> None:
+        super().__init__(reason)
+        self.reason, self.header = reason, header
+
+
 class Follower:
     """The main stream. `run` is a task; `hub` is told everything on the event loop."""
 
@@ -63,17 +72,23 @@ class Follower:
         client: EtcdClient,
         space: KeySpace,
         clock: Clock,
-        moved: Callable[[], None],
+        identity: Identity,
         recent: Recent,
+        moved: Callable[[], None],
+        replaced: Callable[[], None],
     ) -> None:
-        """`moved` is called when the hub has gone on; `recent` learns of every change."""
-        self._moved = moved
+        """`moved` is called when the hub has gone on, `replaced` when etcd is another one; `recent`
+        learns of every change.
+        """
+        self._identity = identity
+        self._moved, self._replaced = moved, replaced
         self._recent = recent
         self._client = client
         self._space = space
         self._clock = clock
         self._wanted = 0  # a revision that somebody waits for
         self._asking: asyncio.Event = asyncio.Event()
+        self._call: Call | None = None
         self.connected = False
         self.streams = 0
         self.progress_requests = 0
@@ -85,6 +100,11 @@ class Follower:
             self._wanted = revision
             self._asking.set()
 
+    def distrust(self) -> None:
+        """Somebody else spoke to another etcd: look again, with a new stream."""
+        if self._call is not None:
+            self._call.cancel()
+
     async def run(self, hub: Hub) -> None:
         """Until cancelled."""
         backoff = RETRY_FIRST_S
@@ -93,6 +113,9 @@ class Follower:
             before = self.streams
             try:
                 await self._stream(member, hub)
+            except _Replaced as error:
+                self._start_over(hub, error)
+                continue
             except Compacted:
                 await self._skip(hub)
                 continue
@@ -110,6 +133,20 @@ class Follower:
             await self._clock.sleep(backoff)
             backoff = min(2 * backoff, RETRY_LAST_S)
 
+    def _start_over(self, hub: Hub, error: _Replaced) -> None:
+        """Everybody who follows must look at everything anew."""
+        self.connected = False
+        _log.error(
+            "etcd is not the one that it was: everything is listed anew, watches end",
+            reason=error.reason,
+            revision=error.header.revision,
+            before=hub.revision,
+        )
+        self._identity.accept(error.header)
+        self._wanted = 0
+        hub.replace(error.header.revision, error.reason)
+        self._replaced()
+
     async def _skip(self, hub: Hub) -> None:
         """History is gone where the stream should go on."""
         self.connected = False
@@ -122,13 +159,19 @@ class Follower:
 
     async def _stream(self, member: Member, hub: Hub) -> None:
         answer = await status(member)
+        reason, header = await self._identity.differs(hub.revision)
+        if reason:
+            raise _Replaced(reason, header)
+        if answer.cluster != header.cluster:
+            raise _Gone(f"{member.url} is of another cluster, {answer.cluster:x}")
         progress = tells_progress(answer.version)
         first, end = (self._space.root, after(self._space.root)) if progress else EVERYTHING
-        call = member.stream("Watch/Watch")
+        call = self._call = member.stream("Watch/Watch")
         try:
             call.write(messages.watch_create(first, end, start=hub.revision + 1))
             opened = await _read(call, ANSWER_S)
             _check(opened)
+            self._identity.confirm()
             self.connected = True
             self.streams += 1
             asking = asyncio.get_running_loop().create_task(self._ask(call, hub, on=progress))
@@ -148,6 +191,7 @@ class Follower:
         if answer.changes:
             # What was written here may have been told before.
             fresh = [c for c in answer.changes if c.kv.mod_revision > hub.revision]
+            self._identity.seen(fresh)
             events = convert(fresh, self._space)
             if events:
                 hub.deliver(events)
@@ -200,6 +244,10 @@ def _check(answer: WatchAnswer) -> None:
         raise _Gone(answer.reason or "the watch was cancelled")
 
 
+def record_of(key: str, kv: KeyValue) -> Record:
+    return Record(key, kv.value, kv.mod_revision, kv.create_revision)
+
+
 def convert(changes: Sequence[Change], space: KeySpace) -> list[Event]:
     """The changes of our own keys as events. Raises MissingPrevious."""
     out = []
@@ -210,7 +258,7 @@ def convert(changes: Sequence[Change], space: KeySpace) -> list[Event]:
             continue
         previous = None
         if before is not None:
-            previous = Record(key, before.value, before.mod_revision, before.create_revision)
+            previous = record_of(key, before)
         if change.type == messages.DELETE:
             if previous is None:
                 raise MissingPrevious(key)

@@ -88,6 +88,19 @@ class Compacted(StorageError):
         self.compact_revision = compact_revision
 
 
+class Replaced(Compacted):
+    """The store went back to an earlier state, or is another one by now: what is known of it is
+    void, and revisions go on from `compact_revision`, which may be lower than before.
+    """
+
+    def __init__(self, revision: int, reason: str) -> None:
+        super().__init__(revision)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class FutureRevision(StorageError):
     """The revision has not happened yet. `current_revision` is the newest."""
 
@@ -177,9 +190,9 @@ class Storage(Protocol):
         """Every change under `prefix` with a revision > `after_revision`, in non-empty batches.
 
         Ordered, without gap or repeat, a revision never split over two batches. Raises Compacted
-        (on the first step, or later when the reader fell behind the kept history), Unavailable
-        (the next step resumes where this one was). Ends when the store closes. Dropping the
-        iterator ends the watch.
+        (on the first step, or later when the reader fell behind the kept history), Replaced,
+        Unavailable (the next step resumes where this one was). Ends when the store closes.
+        Dropping the iterator ends the watch.
         """
 
     async def current_revision(self) -> int:

@@ -49,6 +49,10 @@ class Recent:
         created = event.revision if before is None else before.create_revision
         self.see(Record(event.key, event.value, event.revision, created))
 
+    def clear(self) -> None:
+        self._records.clear()
+        self._bytes = 0
+
     def drop(self, key: str) -> None:
         record = self._records.pop(key, None)
         if record is not None:

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from kapi.storage.interface import PROGRESS, Event, Unavailable
+from kapi.storage.interface import PROGRESS, Event, Replaced, Unavailable
 
 # Events that may wait in one watch; beyond, it reads from history. Some 10 MB of shared 3 KB values
 # at worst, and a second or two of writes at full speed.
@@ -87,6 +87,12 @@ class Hub:
         for watch in self._watches:
             watch.fall_behind()
 
+    def replace(self, revision: int, reason: str) -> None:
+        """The store is another one, at this revision: every watch is told so and ends."""
+        self.revision = revision
+        for watch in self._watches:
+            watch.replaced(Replaced(revision, reason))
+
     def close(self) -> None:
         """End every watch, after what it has queued."""
         self.closed = True
@@ -112,6 +118,7 @@ class Watch:
         "_overflowed",
         "_position",
         "_queue",
+        "_replaced",
         "_waiter",
         "prefix",
     )
@@ -123,6 +130,7 @@ class Watch:
         self._behind = after_revision < hub.revision
         self._overflowed = False  # changes were dropped since the last look into history
         self._queue: deque[Event] = deque()
+        self._replaced: Replaced | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def offer(self, events: Sequence[Event]) -> None:
@@ -150,6 +158,11 @@ class Watch:
         self._behind = self._overflowed = True
         self.wake()
 
+    def replaced(self, error: Replaced) -> None:
+        """Nothing more will come."""
+        self._replaced = error
+        self.wake()
+
     def wake(self) -> None:
         """Let the reader look again, if it waits."""
         if self._waiter is not None and not self._waiter.done():
@@ -160,6 +173,8 @@ class Watch:
 
     async def __anext__(self) -> Sequence[Event]:
         while True:
+            if self._replaced is not None:
+                raise self._replaced
             if self._behind and not self._hub.closed:
                 events = await self._catch_up()
                 if events:

@@ -14,7 +14,7 @@ from kapi.cacher import source as module
 from kapi.cacher.lister import Lister
 from kapi.cacher.watcher import ERROR, Selection, Watcher
 from kapi.errors import ApiError
-from kapi.storage.interface import Compacted, Event, Unavailable
+from kapi.storage.interface import Compacted, Event, Replaced, Unavailable
 from kapi.storage.memory import MemoryStorage
 from kapi.storage.parts import PartedStorage
 
@@ -294,3 +294,59 @@ async def test_each_store_has_its_own_revisions() -> None:
         await w.clock.advance(1)
         assert w.cacher.ready
         assert w.cache(NODES).revision == 12
+
+
+class Replaceable(MemoryStorage):
+    """A memory store in whose place another one comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next: MemoryStorage | None = None
+
+    async def current_revision(self) -> int:
+        return await (self.next.current_revision() if self.next else super().current_revision())
+
+    async def list(self, prefix: str, **more: Any) -> Any:
+        return await (self.next.list(prefix, **more) if self.next else super().list(prefix, **more))
+
+    async def _watched(self, prefix: str, after: int) -> AsyncIterator[Sequence[Event]]:
+        if self.next is not None:
+            async for batch in self.next.watch(prefix, after_revision=after):
+                yield batch
+        async for batch in super().watch(prefix, after_revision=after):
+            if self.next is not None:
+                raise Replaced(await self.next.current_revision(), "it is another one")
+            yield batch
+
+    def watch(self, prefix: str, *, after_revision: int) -> AsyncIterator[Sequence[Event]]:
+        return self._watched(prefix, after_revision)
+
+
+async def test_another_store_in_its_place() -> None:
+    storage, other = Replaceable(), MemoryStorage()
+    await other.create("/registry/minions/n", b"{}")
+    made = World(storage, PODS, NODES)
+    await made.cacher.start()
+    try:
+        for name in ("a", "b", "c"):
+            await made.put(PODS, "d", name)
+        await other.create("/registry/pods/d/a", made.value(PODS, "d", "a", None, {}))
+        watcher = attach(made, made.cacher.revision)
+        lister = Lister(made.cacher, PODS)
+        assert lister.changes_after(4) == []
+        storage.next = other
+        await MemoryStorage.create(storage, "/registry/pods/d/last", b"{}")
+        await settle()
+        [(type_, error)] = await watcher.batch()
+        assert type_ == ERROR
+        assert isinstance(error, ApiError)
+        assert (error.code, error.reason) == (410, "Expired")
+        assert made.cacher.ready
+        assert made.cacher.revision == 3
+        assert [i.name for i in made.cache(PODS).list()] == ["a"]
+        assert lister.changes_after(4) is None  # what was seen of the old one says nothing
+        await other.create("/registry/pods/d/z", made.value(PODS, "d", "z", None, {}))
+        await settle()
+        assert [i.name for i in made.cache(PODS).list()] == ["a", "z"]
+    finally:
+        await made.cacher.stop()

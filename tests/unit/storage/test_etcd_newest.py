@@ -8,8 +8,12 @@ from typing import cast
 import pytest
 
 from kapi.storage.etcd_client import EtcdClient
+from kapi.storage.etcd_identity import Identity
+from kapi.storage.etcd_keys import KeySpace
+from kapi.storage.etcd_messages import Header
 from kapi.storage.etcd_newest import Newest
 from kapi.storage.interface import Unavailable
+from kapi.storage.watch import Hub, Page
 
 
 class Asked:
@@ -26,9 +30,16 @@ class Asked:
         self.questions[number].set_result(bytes((1 << 3 | 2, 2, 3 << 3, revision)))
 
 
-def _made() -> tuple[Newest, Asked]:
-    asked = Asked()
-    return Newest(cast(EtcdClient, asked)), asked
+def _made(hub: Hub | None = None, distrusted: list[str] | None = None) -> tuple[Newest, Asked]:
+    asked, said = Asked(), distrusted if distrusted is not None else []
+    client = cast(EtcdClient, asked)
+    identity = Identity(client, KeySpace("/registry"), Header(0, 1))
+    hub = Hub(_no_history, 1) if hub is None else hub
+    return Newest(client, hub, identity, lambda: said.append("x")), asked
+
+
+async def _no_history(prefix: str, after: int) -> Page:
+    raise AssertionError("nobody reads history here")
 
 
 async def _turns() -> None:
@@ -79,3 +90,21 @@ async def test_the_end_is_told_to_all_who_wait() -> None:
     for task in tasks:
         with pytest.raises(Unavailable, match="closed"):
             await task
+
+
+async def test_an_etcd_that_went_back() -> None:
+    hub, distrusted = Hub(_no_history, 1), list[str]()
+    newest, asked = _made(hub, distrusted)
+    task = asyncio.ensure_future(newest.revision())
+    await _turns()
+    hub.advance(9)  # after the question: its answer need not know of it
+    asked.answer(0, 5)
+    assert await task == 5
+    assert distrusted == []
+    task = asyncio.ensure_future(newest.revision())
+    await _turns()
+    asked.answer(1, 8)
+    with pytest.raises(Unavailable, match="its revision is 8 and was 9"):
+        await task
+    assert distrusted == ["x"]
+    await newest.close()

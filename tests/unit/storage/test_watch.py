@@ -9,7 +9,7 @@ import pytest
 from validators import check_watch
 
 from kapi.storage import watch as watch_module
-from kapi.storage.interface import Compacted, Event, Unavailable
+from kapi.storage.interface import Compacted, Event, Replaced, Unavailable
 from kapi.storage.watch import Hub, Page, Watch
 
 
@@ -183,3 +183,23 @@ async def test_closing_in_the_middle_of_a_read_ends_the_watch(store: Store) -> N
     store.answer.set()
     with pytest.raises(StopAsyncIteration):
         await step
+
+
+async def test_a_store_that_is_another_one() -> None:
+    store = Store()
+    store.happen(3)
+    waiting, behind = store.hub.watch("/a/", 4), store.hub.watch("/a/", 1)
+    step = asyncio.ensure_future(anext(waiting))
+    await asyncio.sleep(0)
+    store.hub.replace(2, "it went back")
+    with pytest.raises(Replaced, match="it went back") as raised:
+        await step
+    assert raised.value.compact_revision == 2
+    for _ in range(2):  # every step says so
+        with pytest.raises(Replaced):
+            await anext(behind)
+    assert store.hub.revision == 2
+    store.happen(1)
+    fresh = store.hub.watch("/a/", 3)
+    store.happen(1)
+    assert [e.revision for e in await anext(fresh)] == [4]
