@@ -6,6 +6,7 @@ https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import Any
 
@@ -196,6 +197,7 @@ def set_defaults(obj: Json) -> None:
 # -- daemon sets ----------------------------------------------------------------------------------
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+_WHOLE = re.compile(r"[+-]?[0-9]{1,400}", re.ASCII)
 
 
 class DaemonSetStrategy(PodController):
@@ -212,8 +214,9 @@ class DaemonSetStrategy(PodController):
 
     def prepare(self, obj: Json, old: Json | None, context: Context) -> None:
         super().prepare(obj, old, context)
+        wanted = _generation(obj)
         if old is None:
-            generation = max(_generation(obj), 1)
+            generation = max(wanted, 1)
         else:
             before, after = old.get("spec") or {}, obj.get("spec") or {}
             changed = before.get("template") != after.get("template")
@@ -267,8 +270,16 @@ def _with_generation(annotations: Json, generation: int) -> Json:
 
 
 def _generation(obj: Json) -> int:
-    text = (obj["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    """Raises ApiError 400 for an annotation that is no number: one is made of it on decoding."""
+    text = (obj["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "0")
+    number = int(text) if _WHOLE.fullmatch(text) else None
+    if number is None or not -(2**63) <= number < 2**63:
+        why = "invalid syntax" if number is None else "value out of range"
+        raise errors.bad_request(
+            'DaemonSet in version "v1" cannot be handled as a DaemonSet: '
+            f"strconv.ParseInt: parsing {errors.quote(text)}: {why}"
+        )
+    return number
 
 
 def _daemon_strategy(strategy: Json, path: str) -> Findings:

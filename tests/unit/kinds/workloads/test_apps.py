@@ -19,6 +19,7 @@ from kind_bench import (
     template,
 )
 
+from kapi.errors import ApiError
 from kapi.kinds.workloads.apps import ControllerRevisionStrategy
 
 Json = dict[str, Any]
@@ -315,6 +316,26 @@ class TestGenerations:
         assert same["metadata"]["annotations"][GENERATION] == "1"
         other = controller(template=template({"image": "other:1"}))
         assert made(DAEMONS, other, old=old)["metadata"]["annotations"][GENERATION] == "2"
+
+    @pytest.mark.parametrize(
+        ("text", "made_of_it"),
+        [
+            ("7", "7"),
+            ("-5", "1"),
+            ("x", 'parsing "x": invalid syntax'),
+            ("", 'parsing "": invalid syntax'),
+            ("9" * 20, f'parsing "{"9" * 20}": value out of range'),
+        ],
+    )
+    def test_the_count_is_a_number(self, text: str, made_of_it: str) -> None:
+        obj = {**controller(), "metadata": {"name": "a", "annotations": {GENERATION: text}}}
+        if text in ("7", "-5"):
+            assert made(DAEMONS, obj)["metadata"]["annotations"][GENERATION] == made_of_it
+            return
+        with pytest.raises(ApiError) as refused:
+            made(DAEMONS, obj)
+        assert refused.value.code == 400
+        assert refused.value.message.endswith(f": strconv.ParseInt: {made_of_it}")
 
     def test_the_count_is_hidden_from_metadata_alone(self) -> None:
         assert kind(DAEMONS).hidden_annotations == {GENERATION}
