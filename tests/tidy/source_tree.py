@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,8 +40,17 @@ class Module:
 
 
 def _parse(path: Path) -> Module:
+    """Without collections of garbage: Python 3.11 counts its depth wrongly when something that is
+    collected then raises, and fails with a SystemError.
+    """
     text = path.read_text()
-    return Module(path, text, ast.parse(text))
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return Module(path, text, ast.parse(text))
+    finally:
+        if collects:
+            gc.enable()
 
 
 @cache
