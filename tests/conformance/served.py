@@ -19,6 +19,7 @@ from kapi.cacher import consistency
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.resource_cache import ResourceCache
 from kapi.clock import Entropy
+from kapi.codec.negotiate import PLAIN, Offer
 from kapi.handlers.encoder import Encoder
 from kapi.handlers.forms import Forms
 from kapi.handlers.get import GetHandler
@@ -233,10 +234,10 @@ PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io
 class Handlers:
     """The read handlers over a world, called as the mux would."""
 
-    def __init__(self, w: World) -> None:
+    def __init__(self, w: World, offer: Offer = PLAIN) -> None:
         versions = Versions(Decoders(), Defaulters(), ())
         encoder = Encoder(lambda api_version, kind: None, schema())
-        respond = self.respond = Responder(Forms(versions, encoder), w.clock)
+        respond = self.respond = Responder(Forms(versions, encoder), w.clock, offer)
         self._verbs: dict[str, Callable[[Request, Target], Awaitable[Response]]] = {
             "get": GetHandler(w.reader, respond),
             "list": ListHandler(w.reader, respond),

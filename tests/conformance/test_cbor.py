@@ -19,7 +19,7 @@ from cbor_vectors import VECTORS
 from server_harness import APPLY_PATCH, Answer, Client, Running, eventually, running
 from spoiled_bytes import spoiled
 
-from kapi.codec.cbor_format import SELF_DESCRIBED, dumps, tagged
+from kapi.codec.cbor_format import SELF_DESCRIBED, dumps, dumps_sorted, tagged
 from kapi.schema.cbor_reading import loads
 
 Json = dict[str, Any]
@@ -239,8 +239,10 @@ async def test_documents(run: Running) -> None:
         ("/api/v1", "APIResourceList"),
         ("/apis/cbor.example.com/v1", "APIResourceList"),
     ):
-        found = cbor(await raw(run, "GET", path))
+        answer = await raw(run, "GET", path)
+        found = cbor(answer)
         assert found["kind"] == kind
+        assert answer.body == tagged(dumps_sorted(found))
         assert found == (await raw(run, "GET", path, accept="application/json")).json
     whole = await raw(
         run,

@@ -12,7 +12,7 @@ from typing import Any
 
 from kapi.cacher.event import Item
 from kapi.clock import Clock
-from kapi.codec.cbor_format import NULL, Raw, dumps, extended, opened, tagged
+from kapi.codec.cbor_format import NULL, Raw, dumps, dumps_sorted, extended, opened, tagged
 from kapi.codec.negotiate import CBOR, Accepted
 from kapi.handlers.forms import Form, Forms, list_metadata
 from kapi.handlers.shapes import (
@@ -77,7 +77,7 @@ class CborAnswers:
     # -- answers ----------------------------------------------------------------------------------
 
     def status(self, status: Json, code: int) -> Response:
-        return Response(code, [TYPE], tagged(self._forms.encoder.cbor_object(status)))
+        return Response(code, [TYPE], tagged(dumps_sorted(status)))
 
     def item(self, request: Request, target: Target, item: Item, accepted: Accepted) -> Response:
         form = self._forms.get(target.resource, target.version)

@@ -55,10 +55,6 @@ class Encoder:
             self._cbor = CborWriters()
         return self._cbor.dumps(schema, obj)
 
-    def cbor_object(self, obj: Json) -> bytes:
-        """A built-in object of any kind as CBOR."""
-        return self.cbor(self._schema_of(obj.get("apiVersion", ""), obj["kind"]), obj)
-
     def partial(self, partial: Json) -> bytes:
         """The message of a PartialObjectMetadata."""
         return self._writers.write(self._kind("PartialObjectMetadata"), partial)

@@ -23,10 +23,12 @@ from served import (
     world,
 )
 
+from kapi.codec.negotiate import WITH_CBOR
 from kapi.errors import ApiError
 from kapi.handlers.frames import Frames
 from kapi.messages import Request, Response
 from kapi.registry.resource import ResourceType
+from kapi.schema import cbor_reading
 from kapi.schema.structural import Property, Schema
 
 
@@ -85,6 +87,25 @@ async def test_what_is_ready_goes_out_together_but_messages_go_one_by_one() -> N
         assert messages.status == 101
         out = await chunks(messages)
         assert [orjson.loads(m)["object"]["metadata"]["name"] for m in out] == ["p0", "p1", "p2"]
+
+
+async def test_cbor_is_a_sequence() -> None:
+    async with world() as w:
+        handle = Handlers(w, WITH_CBOR)
+        for i in range(2):
+            await w.put(PODS, "a", f"p{i}")
+        query = "watch=1&resourceVersion=1"
+        response = await handle("watch", PODS, query=query, accept="application/cbor")
+        assert response.headers == [("Content-Type", "application/cbor-seq")]
+        [both] = await chunks(response)
+        request = handle.request("watch", query, accept="application/cbor")
+        request.websocket = ()
+        messages = await handle("watch", PODS, request=request)
+        assert (messages.status, messages.binary) == (101, True)
+        each = await chunks(messages)
+        assert b"".join(each) == both
+        plain = await until_quiet(w, await handle("watch", PODS, query=query))
+        assert [cbor_reading.loads(m) for m in each] == plain
 
 
 async def test_types_by_selection() -> None:

@@ -24,9 +24,9 @@ def encode(value: Any, accepted: Accepted, encoder: Encoder) -> bytes:
     if accepted.media_type == YAML:
         return yaml_format.dumps(value)
     if accepted.media_type == CBOR:
-        from kapi.codec.cbor_format import tagged
+        from kapi.codec.cbor_format import dumps_sorted, tagged
 
-        return tagged(encoder.cbor_object(value))
+        return tagged(dumps_sorted(value))
     if accepted.pretty:
         return json_format.dumps_pretty(value)
     return json_format.dumps(value) + b"\n"
