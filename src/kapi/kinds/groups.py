@@ -13,10 +13,16 @@ from kapi.kinds.access import authentication, certificates, pod_certificates, rb
 from kapi.kinds.cluster import config, events, leases, nodes, priority_classes, runtime_classes
 from kapi.kinds.definitions import apiextensions
 from kapi.kinds.devices import conversions as device_conversions
-from kapi.kinds.devices import resource
+from kapi.kinds.devices import pool_statuses, resource
 from kapi.kinds.network import discovery, networking, services
 from kapi.kinds.pods import pods
-from kapi.kinds.server import admissionregistration, apiregistration, flowcontrol, storagemigration
+from kapi.kinds.server import (
+    admissionregistration,
+    apiregistration,
+    flowcontrol,
+    reported_versions,
+    storagemigration,
+)
 from kapi.kinds.shared.types import Defaults
 from kapi.kinds.storage import classes, volumes
 from kapi.kinds.workloads import apps, autoscaling, batch, policy
@@ -44,6 +50,7 @@ MODULES: tuple[ModuleType, ...] = (
     runtime_classes,
     device_conversions,
     resource,
+    pool_statuses,
     authentication,
     certificates,
     pod_certificates,
@@ -52,6 +59,7 @@ MODULES: tuple[ModuleType, ...] = (
     admissionregistration,
     apiregistration,
     flowcontrol,
+    reported_versions,
     storagemigration,
 )
 

@@ -261,3 +261,25 @@ def test_classes_and_taints() -> None:
         "spec.deviceSelector.driver: Invalid value",
         "spec.taint.effect: Unsupported value",
     ]
+
+
+def test_questions_about_pools() -> None:
+    name = f"resourcepoolstatusrequests.{GROUP}"
+    asked = {"spec": {"driver": "d.example.com"}}
+    assert findings(name, asked) == []
+    bad = {"spec": {"driver": "D_", "poolName": "P", "limit": 1001}}
+    assert places(findings(name, bad)) == [
+        "spec.driver: Invalid value",
+        "spec.poolName: Invalid value",
+        "spec.limit: Invalid value",
+    ]
+    assert places(changed(name, asked, bad))[0] == "spec: Invalid value"
+    pool = {"driver": "d", "poolName": "p", "generation": 1, "totalDevices": -1}
+    answer = {**asked, "status": {"pools": [{**pool, "partitionSummary": [{"attribute": "a"}]}]}}
+    assert places(changed(name, asked, answer, "status")) == [
+        "status.poolCount: Required value",
+        "status.pools[0].totalDevices: Invalid value",
+        "status.pools[0].partitionSummary[0].type: Required value",
+        "status.pools[0].partitionSummary[0].total: Required value",
+        "status.pools[0].partitionSummary[0].allocatable: Required value",
+    ]
