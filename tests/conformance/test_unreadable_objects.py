@@ -3,7 +3,7 @@ with them, and nothing else is disturbed."""
 
 from __future__ import annotations
 
-from server_harness import running
+from server_harness import eventually, running
 
 from kapi.storage.interface import UNREADABLE
 from kapi.storage.memory import MemoryStorage
@@ -51,3 +51,60 @@ async def test_an_object_that_becomes_unreadable_ends_watches() -> None:
         assert (await run.client("GET", f"{SECRETS}/hidden")).status == 500
         await storage.delete(KEY, expected_revision=revision)
         assert (await run.client("GET", f"{SECRETS}/hidden")).status == 404
+
+
+UNSAFE = {"ignoreStoreReadErrorWithClusterBreakingPotential": True}
+VERB = "unsafe-delete-ignore-read-errors"
+
+
+async def test_who_may_removes_what_cannot_be_read() -> None:
+    storage = MemoryStorage()
+    await storage.create(KEY, UNREADABLE + b"why it is so")
+    async with running(storage=storage) as run:
+        gone = await run.client("DELETE", f"{SECRETS}/hidden", UNSAFE)
+        assert gone.expect(200)["details"] == {"name": "hidden", "kind": "secrets"}
+        assert (await run.client("GET", f"{SECRETS}/hidden")).status == 404
+        assert (await run.client("DELETE", f"{SECRETS}/hidden", UNSAFE)).status == 404
+
+
+async def test_what_can_be_read_is_not_removed_so() -> None:
+    async with running() as run:
+        await run.client.post(SECRETS, {"metadata": {"name": "fine"}})
+        query = f"{SECRETS}/fine?{next(iter(UNSAFE))}=true"
+        for answer in (
+            await run.client("DELETE", f"{SECRETS}/fine", UNSAFE),
+            await run.client("DELETE", query),
+        ):
+            assert answer.status == 409
+            assert answer.message.endswith("the object is decodable from storage")
+        refused = await run.client("DELETE", f"{SECRETS}/fine", {**UNSAFE, "dryRun": ["All"]})
+        assert refused.message.endswith("true: cannot be set together with .dryRun")
+        assert (await run.client("DELETE", SECRETS, UNSAFE)).status == 422
+        assert (await run.client("GET", f"{SECRETS}/fine")).status == 200
+
+
+async def test_to_delete_is_not_to_delete_what_cannot_be_read() -> None:
+    storage = MemoryStorage()
+    await storage.create(KEY, UNREADABLE + b"why it is so")
+    roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["delete"]}
+    async with running(storage=storage, authorization_mode=("RBAC",)) as run:
+        role = {"metadata": {"name": "d"}, "rules": [rule]}
+        (await run.client("POST", f"{roles}/roles", role)).expect(201)
+        binding = {
+            "metadata": {"name": "d"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "d"},
+            "subjects": [
+                {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}
+            ],
+        }
+        (await run.client("POST", f"{roles}/rolebindings", binding)).expect(201)
+        told = f'is forbidden: not permitted to do "{VERB}", reason: '
+
+        async def refused() -> bool:  # once the role is known
+            answer = await run.client("DELETE", f"{SECRETS}/hidden", UNSAFE, token="alice-token")
+            assert answer.status == 403
+            return answer.message.endswith(told)
+
+        await eventually(refused)
+        (await run.client("DELETE", f"{SECRETS}/hidden", UNSAFE)).expect(200)

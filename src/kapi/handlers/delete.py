@@ -18,21 +18,29 @@ from kapi.handlers.body_words import not_registered
 from kapi.handlers.decode import Decoder, parse, read_body
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target
+from kapi.handlers.update import Authorize
 from kapi.messages import Request, Response
 from kapi.registry.delete import Deleter, Deletion
-from kapi.registry.options import DeleteOptions, delete_options
+from kapi.registry.options import META_GROUP, UNREAD, DeleteOptions, delete_options
 from kapi.registry.read import Reader
 from kapi.registry.resource import GroupVersionKind
 from kapi.schema.structural import Schema, SchemaSource
 
 Json = dict[str, Any]
+UNREAD_VERB = "unsafe-delete-ignore-read-errors"
 WORKERS = 8  # deletions of a collection that run side by side
 
 
 class DeleteHandler:
     def __init__(
-        self, decoder: Decoder, deleter: Deleter, respond: Responder, options_schema: SchemaSource
+        self,
+        decoder: Decoder,
+        deleter: Deleter,
+        respond: Responder,
+        options_schema: SchemaSource,
+        authorize: Authorize,
     ) -> None:
+        self._authorize = authorize
         self._decoder = decoder
         self._deleter = deleter
         self._respond = respond
@@ -41,6 +49,8 @@ class DeleteHandler:
     async def __call__(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         options = await self.options(request, target)
+        if options.unread:
+            await self._may_remove_unread(request, target)
         assert request.user is not None
         why = target.resource.strategy.undeletable.get(target.name)
         if why is not None:  # of collections they are deleted, as by the real server
@@ -59,9 +69,20 @@ class DeleteHandler:
         )
         # 202: still there, and its dependents were to go with it.
         status = 202 if not deleted.gone and options.orphan_dependents is False else 200
-        if deleted.gone and not target.resource.returns_deleted:
+        if options.unread or (deleted.gone and not target.resource.returns_deleted):
             return self._respond.status(request, success(target, deleted.object), accepted, status)
         return self._respond.object(request, target, deleted.object, accepted, status=status)
+
+    async def _may_remove_unread(self, request: Request, target: Target) -> None:
+        """Raises ApiError 403 for who may delete, but not what cannot be read."""
+        try:
+            await self._authorize(request, target, UNREAD_VERB)
+        except ApiError as e:
+            if e.code != 403:
+                raise
+            why = f'not permitted to do "{UNREAD_VERB}", reason: '
+            resource = target.resource
+            raise errors.forbidden(resource.group, resource.plural, target.name, why) from None
 
     async def options(self, request: Request, target: Target) -> DeleteOptions:
         """From the body, or where there is none from the query. Raises ApiError 400, 415, 422."""
@@ -136,6 +157,10 @@ class DeleteCollectionHandler:
     async def __call__(self, request: Request, target: Target) -> Response:
         accepted = self._respond.negotiate(request, transforms=True, target=target)
         options = await self._delete.options(request, target)
+        if options.unread:
+            words = "is not allowed with DELETECOLLECTION, try again after removing the option"
+            found = [errors.invalid_value(UNREAD, True, words)]
+            raise errors.invalid(META_GROUP, "DeleteOptions", "", found)
         form = self._respond.forms.get(target.resource, target.version)
         page = await self._reader.list(target.resource, target.namespace, request.query, form)
         if form.asks:

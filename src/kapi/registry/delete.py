@@ -29,7 +29,7 @@ from kapi.registry.versions import Versions
 from kapi.registry.write import ATTEMPTS_MAX
 from kapi.schema.scalars import parse_time
 from kapi.storage import keys
-from kapi.storage.interface import Conflict, NotFound, Record, Storage
+from kapi.storage.interface import UNREADABLE, Conflict, NotFound, Record, Storage
 
 Json = dict[str, Any]
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
@@ -95,6 +95,8 @@ class Deleter:
     async def _delete(self, deletion: Deletion) -> Deleted:
         resource, options = deletion.resource, deletion.options
         key = keys.object_key(resource, deletion.namespace, deletion.name)
+        if options.unread:
+            return await self._remove_unread(deletion, key)
         warning = resource.strategy.deletion_warning
         if warning and options.propagation_policy is None and options.orphan_dependents is None:
             deletion.warn(warning)
@@ -115,6 +117,29 @@ class Deleter:
         raise errors.conflict(
             resource.group, resource.plural, deletion.name, errors.OBJECT_MODIFIED
         )
+
+    async def _remove_unread(self, deletion: Deletion, key: str) -> Deleted:
+        """Take an object out that cannot be read; one that can be is not (KEP-3926)."""
+        resource, name = deletion.resource, deletion.name
+        record = await self._current(key)
+        if record is None:
+            raise errors.not_found(resource.group, resource.plural, name)
+        if not record.value.startswith(UNREADABLE):
+            raise errors.conflict(
+                resource.group,
+                resource.plural,
+                name,
+                f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, "
+                "AdditionalErrorMsg: unsafe deletion is not allowed because the object is "
+                "decodable from storage",
+            )
+        try:
+            await storage_call(self._storage.delete(key, expected_revision=record.revision))
+        except (Conflict, NotFound):
+            raise errors.conflict(
+                resource.group, resource.plural, name, errors.OBJECT_MODIFIED
+            ) from None
+        return Deleted({"metadata": {"name": name}}, gone=True)
 
     async def _current(self, key: str) -> Record | None:
         record: Record | None = await storage_call(self._storage.get(key))

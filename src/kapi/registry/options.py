@@ -18,6 +18,7 @@ Json = dict[str, Any]
 FIELD_MANAGER_MAX_BYTES = 128  # as the real server
 META_GROUP = "meta.k8s.io"
 _META_V1 = f"{META_GROUP}/v1"
+UNREAD = "ignoreStoreReadErrorWithClusterBreakingPotential"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,7 @@ class DeleteOptions:
     orphan_dependents: bool | None = None
     propagation_policy: str | None = None
     dry_run: bool = False
+    unread: bool = False  # of an object that cannot be read, and only of such a one (KEP-3926)
 
     def as_object(self, operation: str) -> Json:
         """As admission shows them."""
@@ -67,6 +69,7 @@ class DeleteOptions:
             "orphanDependents": self.orphan_dependents,
             "propagationPolicy": self.propagation_policy,
             "dryRun": ["All"] if self.dry_run else None,
+            UNREAD: self.unread or None,
         }
         head = {"kind": "DeleteOptions", "apiVersion": _META_V1}
         return head | {k: v for k, v in fields.items() if v is not None}
@@ -159,6 +162,7 @@ def delete_options(query: Query, body: Json | None) -> DeleteOptions:
             if "propagationPolicy" in query
             else None,
             "dryRun": query.all("dryRun"),
+            UNREAD: _boolean(query, UNREAD),
         }
     else:
         source = body
@@ -175,6 +179,9 @@ def delete_options(query: Query, body: Json | None) -> DeleteOptions:
     if policy is not None and policy not in _POLICIES[:3]:
         found.append(errors.not_supported("propagationPolicy", policy, _POLICIES))
     dry_run = _dry_run(source.get("dryRun") or [], found)
+    unread = bool(source.get(UNREAD))
+    if unread:
+        found += _only_unread(source)
     _refuse("DeleteOptions", found)
     wanted = source.get("preconditions") or {}
     return DeleteOptions(
@@ -185,7 +192,23 @@ def delete_options(query: Query, body: Json | None) -> DeleteOptions:
         orphan_dependents=orphan,
         propagation_policy=policy,
         dry_run=dry_run,
+        unread=unread,
     )
+
+
+def _only_unread(source: Json) -> list[FieldError]:
+    """An object that cannot be read is removed, and nothing else can be said of it."""
+    return [
+        errors.invalid_value(UNREAD, True, f"cannot be set together with .{name}")
+        for name in (
+            "dryRun",
+            "propagationPolicy",
+            "orphanDependents",
+            "gracePeriodSeconds",
+            "preconditions",
+        )
+        if source.get(name) not in (None, [])
+    ]
 
 
 def _integer(text: str) -> int:

@@ -115,7 +115,7 @@ def build_verbs(d: VerbDependencies) -> Verbs:
     }
     patch = PatchHandler(decoder, d.versions, d.writer, respond, authorize, d.applier)
     options_schema = d.catalog.schema("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
-    delete = DeleteHandler(decoder, d.deleter, respond, options_schema)
+    delete = DeleteHandler(decoder, d.deleter, respond, options_schema, authorize)
     scale = ScaleHandler(
         decoder, d.versions, d.writer, d.reader, respond, patch, d.applier, scale_kind.COLUMNS
     )
