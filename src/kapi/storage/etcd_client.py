@@ -86,6 +86,7 @@ class EtcdFiles:
         """What is verified, and who we are. Raises OSError."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.hostname_checks_common_name = False
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
         context.set_alpn_protocols(["h2"])
         if self.ca:
