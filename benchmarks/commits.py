@@ -24,7 +24,7 @@ from kapi.storage import etcd_messages as messages
 from kapi.storage.etcd_rpc import Channel
 
 CLIENTS = (1, 16)
-SLICE_SECONDS = 0.1
+SLICE_SECONDS = 0.25
 Json = dict[str, Any]
 
 
