@@ -4,8 +4,8 @@ Used by `etcd_rpc.py` only. A `Connection` is a protocol of asyncio; requests ar
 owner is told what comes (`Receiver`) in the turn in which it arrives, so that a call costs no task
 of its own. What always holds:
 
-- Header blocks of ours are bytes that were made before, and use no table. We allow the other side
-  no table either, so equal blocks mean the same and are read once (`hpack` reads them).
+- Header blocks of ours are bytes that were made before, and use no table. We ask the other side to
+  use none either: once it has said so, equal blocks mean the same and are read once (by `hpack`).
 - Bodies wait until the other side's windows let them out, streams beyond its limit until another
   one ends. What it may send us is bounded by our windows; a stream's is opened further when its
   owner has taken what came.
@@ -93,7 +93,6 @@ class Connection(asyncio.Protocol):
         self._first_window = self._window = frames.FIRST_WINDOW
         self._received = 0  # bytes since the connection's window was last opened
         self._decoder = Decoder()
-        self._decoder.max_allowed_table_size = 0
         self._blocks: dict[bytes, Headers] = {}
         self._open_block: tuple[Stream | None, int, bytes] | None = None
         self._heard = self._loop.time()
@@ -197,6 +196,12 @@ class Connection(asyncio.Protocol):
         self._blocked.pop(stream, None)
         while self._held and len(self._streams) < self._streams_max:
             self._begin(self._held.popleft())
+        self._leave_if_done()
+
+    def _leave_if_done(self) -> None:
+        """A connection that takes no new streams ends with its last one."""
+        if not self.usable and not self._streams:
+            self._loop.call_soon(self.close)
 
     # -- asyncio's calls --------------------------------------------------------------------------
 
@@ -315,10 +320,10 @@ class Connection(asyncio.Protocol):
         if not flags & frames.END_HEADERS:
             self._open_block = (stream, ends, block)
             return
-        headers = self._blocks.get(block)
+        headers = None if self._decoder.header_table_size else self._blocks.get(block)
         if headers is None:
             headers = dict(cast("list[tuple[str, str]]", self._decoder.decode(block)))
-            if len(self._blocks) < BLOCKS_MAX:
+            if not self._decoder.header_table_size and len(self._blocks) < BLOCKS_MAX:
                 self._blocks[block] = headers
         if stream is not None and stream.number:
             stream.receiver.headers(headers)
@@ -385,3 +390,4 @@ class Connection(asyncio.Protocol):
             if stream.number:
                 self._over(stream)
             stream.receiver.failed(-1, text, untouched=True)
+        self._leave_if_done()

@@ -72,6 +72,7 @@ class Channel:
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         self._host, self._port, self._tls = host, port, tls
         self._connection: Connection | None = None
+        self._leaving: list[Connection] = []  # used by calls that began before
         self._connecting: asyncio.Task[None] | None = None
         self._heads: dict[str, bytes] = {}
 
@@ -108,6 +109,8 @@ class Channel:
             except BaseException:
                 transport.abort()
                 raise
+        if self._connection is not None:
+            self._leaving = [c for c in (*self._leaving, self._connection) if not c.gone.done()]
         self._connection = connection
 
     def _connected(self, task: asyncio.Task[None]) -> None:
@@ -116,12 +119,12 @@ class Channel:
             task.exception()  # those who wait for it know
 
     async def close(self) -> None:
-        connecting, connection = self._connecting, self._connection
-        self._connection = None
-        if connecting is not None:
-            connecting.cancel()
-            await asyncio.wait((connecting,))
-        if connection is not None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait((self._connecting,))
+        last, self._connection = self._connection, None
+        leaving, self._leaving = self._leaving, []
+        for connection in leaving if last is None else (*leaving, last):
             connection.close()
             await connection.gone
 
@@ -166,7 +169,7 @@ class Channel:
                 (b":method", b"POST"),
                 (b":scheme", b"http" if self._tls is None else b"https"),
                 (b":path", f"/{method}".encode()),
-                (b":authority", f"{self._host}:{self._port}".encode()),
+                (b":authority", self._authority()),
                 (b"te", b"trailers"),
                 (b"content-type", b"application/grpc"),
                 (b"user-agent", b"kapi"),
@@ -175,6 +178,10 @@ class Channel:
             )
             head = self._heads[method] = b"".join(literal(*header) for header in headers)
         return head
+
+    def _authority(self) -> bytes:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{self._port}".encode()
 
 
 def _message(data: bytes) -> bytes:
@@ -259,7 +266,10 @@ class _Unary:
 
     def late(self) -> None:
         if not self.answer.done():
-            self.answer.set_exception(RpcError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+            assert self.stream is not None
+            unsent = not self.stream.number  # it waited for others to end
+            error = RpcError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded", untouched=unsent)
+            self.answer.set_exception(error)
 
 
 class Call:

@@ -10,6 +10,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+import hpack
 from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -268,9 +269,12 @@ async def test_a_server_that_goes_away_says_what_it_has_seen() -> None:
     assert not pair.client.usable
     assert not first.over
     assert (second.untouched, third.untouched) == (True, True)
+    assert not pair.wire.aborted
     pair.answer(1, b"still")
     await pair.settle()
     assert (first.body, first.over) == (b"still", "ended")
+    await asyncio.sleep(0)
+    assert pair.wire.aborted
 
 
 async def test_a_lost_connection_fails_what_is_under_way() -> None:
@@ -308,6 +312,25 @@ async def test_header_blocks_in_pieces_and_padding() -> None:
     )
     assert told.heads == [dict(ANSWER), dict(TRAILERS)]
     assert (told.body, told.over) == (b"padded", "ended")
+
+
+async def test_a_server_may_use_a_table_all_the_same() -> None:
+    """As the server of grpcio does, when its first answer was dropped together with its promise."""
+    pair = await Pair().start()
+    encoder = hpack.Encoder()
+    for number in range(30):
+        told, stream = _open(pair)
+        await pair.settle()
+        trailers = [("grpc-status", "0"), ("grpc-message", f"number {number // 3}")]
+        pair.raw(
+            HeadersFrame(stream.number, encoder.encode(ANSWER), flags=["END_HEADERS"]),
+            HeadersFrame(
+                stream.number, encoder.encode(trailers), flags=["END_HEADERS", "END_STREAM"]
+            ),
+        )
+        assert told.heads == [dict(ANSWER), dict(trailers)]
+        if number == 20:  # and may give it up later
+            encoder.header_table_size = 0
 
 
 async def test_a_ping_is_answered() -> None:
@@ -395,8 +418,6 @@ def test_no_bytes_make_it_fail(sent: list[tuple[int, int, int, bytes]], piece: i
 
 
 def test_literals_of_any_length() -> None:
-    import hpack
-
     for size in (0, 1, 126, 127, 128, 254, 255, 300, 20_000):
         block = frames.literal(b"n" * size, b"v" * (size + 1))
         decoded = cast("list[tuple[str, str]]", list(hpack.Decoder().decode(block)))

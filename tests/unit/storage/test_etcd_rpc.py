@@ -12,6 +12,7 @@ import grpc.aio
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 import pytest
 
 from kapi.storage.etcd_rpc import Channel, Code, RpcError
@@ -255,6 +256,32 @@ async def test_who_never_answers_is_given_up() -> None:
         with pytest.raises(TimeoutError):
             await channel.connect(0.05)
         assert not channel.up
+        await channel.close()
+
+
+async def test_a_call_that_was_never_sent_was_not_looked_at() -> None:
+    """One stream at a time: who waits longer than a call may take was not sent."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        server.initiate_connection()
+        server.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1})
+        writer.write(server.data_to_send())
+        while data := await reader.read(65_536):
+            server.receive_data(data)
+            writer.write(server.data_to_send())
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listener:
+        channel = Channel("127.0.0.1", listener.sockets[0].getsockname()[1], None)
+        await channel.connect(5)
+        calls = [_call(channel, "Echo", b"x", timeout=0.1) for _ in range(2)]
+        sent, unsent = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(sent, RpcError)
+        assert isinstance(unsent, RpcError)
+        assert sent.code == unsent.code == Code.DEADLINE_EXCEEDED
+        assert (sent.untouched, unsent.untouched) == (False, True)
         await channel.close()
 
 
