@@ -248,7 +248,7 @@ class Server:
         """`/readyz` fails from now on, clients are led elsewhere; requests and watches go on."""
         self.stopping = True
         for task in self._tasks:
-            if task.get_name() == replicas.ENDPOINTS_TASK:
+            if task.get_name() in replicas.ENDED_FIRST:
                 task.cancel()
 
     def drain(self) -> None:

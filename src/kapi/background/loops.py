@@ -178,7 +178,7 @@ def _shared(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
 
 
 def _housekeeping(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
-    from kapi.housekeeping import runner, start  # nobody else needs it
+    from kapi.housekeeping import leader, runner, start  # nobody else needs it
 
     bundle = d.options.root_ca_file or d.options.tls_cert_file
     parts = start.Parts(
@@ -189,6 +189,17 @@ def _housekeeping(d: Dependencies) -> dict[str, Coroutine[Any, Any, None]]:
         root_ca=Path(bundle).read_text() if bundle else "",
         quota_gate=d.quota_gate,
     )
+    if isinstance(d.allocation, SharedAllocation):  # other servers may do the same
+        leases = Lister(d.cacher, d.resource(leader.GROUP, leader.PLURAL))
+        elected = leader.Leader(
+            d.clock,
+            d.entropy,
+            socket.gethostname(),
+            d.in_process,
+            lambda: leases.get(leader.NAMESPACE, leader.NAME),
+        )
+        names = d.options.housekeeping
+        return {replicas.CONTROLLERS_TASK: elected.run(lambda: start.run(parts, names))}
     made = start.controllers(parts, d.options.housekeeping)
     return {f"controller-{c.name}": runner.run(c) for c in made}
 

@@ -28,8 +28,10 @@ if TYPE_CHECKING:  # gRPC comes with them: only where the store is in etcd
 
 # How often claims and services are brought in line, in seconds, as on the real server.
 REPAIR_S: Final = 180.0
-# The task that shutdown ends first.
+# The tasks that shutdown ends first, so that others take over at once.
 ENDPOINTS_TASK: Final = "server-endpoints"
+CONTROLLERS_TASK: Final = "elected-controllers"
+ENDED_FIRST: Final = frozenset((ENDPOINTS_TASK, CONTROLLERS_TASK))
 # Checks; by their names those of further stores are excluded, too.
 ETCD: Final = "etcd"
 ETCD_READINESS: Final = "etcd-readiness"

@@ -160,6 +160,10 @@ class Cacher:
             if cache.loaded.is_set():
                 observer.loaded(cache)
 
+    def ignore(self, observer: Observer) -> None:
+        """Tell an observer of nothing any more."""
+        self._observers.remove(observer)
+
     def cache(self, resource: Resource) -> ResourceCache | None:
         """The cache of a registered resource."""
         return self._caches.get(resource.storage_prefix)

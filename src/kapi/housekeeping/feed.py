@@ -45,6 +45,10 @@ class Feed:
         """Tell of what is there, then of what changes."""
         cacher.observe(self)
 
+    def stop(self, cacher: Cacher) -> None:
+        """Hear of nothing any more."""
+        cacher.ignore(self)
+
     # -- the cacher's observer ---------------------------------------------------------------------
 
     def served(self, cache: ResourceCache, resource: Resource) -> None:

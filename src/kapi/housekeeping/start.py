@@ -5,6 +5,7 @@ Called by `background/loops.py`. Nothing of this package is imported where none 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from kapi.housekeeping import (
     policy_types,
     quotas,
     root_ca,
+    runner,
     service_accounts,
 )
 from kapi.housekeeping.feed import Feed
@@ -95,9 +97,27 @@ MAKERS: Mapping[str, Make] = {
 def controllers(parts: Parts, names: Iterable[str]) -> list[Controller]:
     """The controllers of these names, told of everything from now on."""
     feed = Feed()
-    made = [MAKERS[name](parts, feed) for name in names]
+    made = _made(parts, feed, names)
     feed.start(parts.cacher)
+    return made
+
+
+def _made(parts: Parts, feed: Feed, names: Iterable[str]) -> list[Controller]:
+    made = [MAKERS[name](parts, feed) for name in names]
     return [controller for controller in made if controller is not None]
+
+
+async def run(parts: Parts, names: Iterable[str]) -> None:
+    """All of these controllers, made anew, until cancelled."""
+    feed = Feed()
+    made = _made(parts, feed, names)
+    feed.start(parts.cacher)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for controller in made:
+                tasks.create_task(runner.run(controller), name=f"controller-{controller.name}")
+    finally:
+        feed.stop(parts.cacher)
 
 
 def stale_groups(world: World) -> list[tuple[str, str]]:
