@@ -50,7 +50,7 @@ class MigrationStrategy(Plain):
 def _status(status: Json, old: Json) -> list[FieldError]:
     out: list[FieldError] = []
     version, before = status.get("resourceVersion", ""), old.get("resourceVersion", "")
-    if not _VERSION.match(version):
+    if version and not _VERSION.match(version):
         text = f"resource version is not well formed: {version}"
         out.append(invalid_value("status.resourceVersion", version, text))
     listed = status.get("conditions")

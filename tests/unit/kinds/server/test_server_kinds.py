@@ -353,3 +353,17 @@ def test_a_migration_ends_once() -> None:
     after = {**before, "status": {"resourceVersion": "1", "conditions": both}}
     seen = changed(name, before, after, "status")
     assert places(seen) == ["status.conditions: Invalid value"]
+
+
+def test_a_migration_may_fail_before_it_knows_a_version() -> None:
+    name = "storageversionmigrations.storagemigration.k8s.io"
+    spec = {"spec": {"resource": {"group": "apps", "resource": "gone"}}}
+    failed = {"type": "Failed", "status": "True", "reason": "a"}
+    failed["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    assert not changed(name, spec, {**spec, "status": {"conditions": [failed]}}, "status")
+    wrong = {**spec, "status": {"resourceVersion": "0", "conditions": [failed]}}
+    assert places(changed(name, spec, wrong, "status")) == ["status.resourceVersion: Invalid value"]
+    known = {**spec, "status": {"resourceVersion": "7"}}
+    assert places(changed(name, known, {**spec, "status": {}}, "status")) == [
+        "status.resourceVersion: Invalid value"
+    ]
