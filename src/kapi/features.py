@@ -39,6 +39,7 @@ GATES: Mapping[str, Gate] = MappingProxyType(
             Gate("CBORServingAndStorage", "ALPHA", False, effective=True),
             Gate("ConcurrentWatchObjectDecode", "BETA", False),
             Gate("ConsistentListFromCache", "", True),
+            Gate("ConstrainedImpersonation", "BETA", True, effective=True),
             Gate("ContextualLogging", "BETA", True),
             Gate("CoordinatedLeaderElection", "BETA", False),
             Gate("DynamicResourceAllocation", "", True),

@@ -37,8 +37,11 @@ AUTHENTICATION_GROUP = "authentication.k8s.io"
 _DOMAIN_PREFIXED = 'must be a domain-prefixed path (such as "acme.io/foo")'
 
 
-def with_impersonation(handler: Handler, authorizer: Authorizer) -> Handler:
-    modes = _modes(authorizer)
+def with_impersonation(
+    handler: Handler, authorizer: Authorizer, *, constrained: bool = True
+) -> Handler:
+    """`constrained`: whether there is more than the plain verb."""
+    modes = _modes(authorizer) if constrained else (_plain(authorizer),)
 
     async def filtered(request: Request) -> Response:
         wanted = wanted_user(request.headers)
@@ -202,8 +205,12 @@ def _modes(authorizer: Authorizer) -> tuple[_Mode, ...]:
         _Mode(authorizer, "arbitrary-node", is_node),
         _Mode(authorizer, "serviceaccount", is_account),
         _Mode(authorizer, "user-info", is_other),
-        _Mode(authorizer, "", lambda wanted, requestor: True),
+        _plain(authorizer),
     )
+
+
+def _plain(authorizer: Authorizer) -> _Mode:
+    return _Mode(authorizer, "", lambda wanted, requestor: True)
 
 
 async def _impersonate(modes: tuple[_Mode, ...], wanted: UserInfo, asked: Attributes) -> UserInfo:

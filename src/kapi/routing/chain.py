@@ -68,7 +68,9 @@ def build_chain(handler: Handler, d: Dependencies) -> Handler:
         if options.cors_allowed_origins
         else None,
         lambda h: with_authentication(h, d.authenticator, d.anonymous, d.proxy_headers),
-        lambda h: with_impersonation(h, d.authorizer),
+        lambda h: with_impersonation(
+            h, d.authorizer, constrained=options.gates["ConstrainedImpersonation"]
+        ),
         lambda h: with_flow_control(h, d.classifier),
         lambda h: with_max_in_flight(
             h,

@@ -232,6 +232,20 @@ async def test_a_narrow_right_is_enough_for_what_it_is_for() -> None:
     )
 
 
+async def test_with_the_gate_off_the_plain_verb_alone_is_asked_for() -> None:
+    narrow = Grants(
+        ("impersonate-on:user-info:list", "pods", ""), ("impersonate:user-info", "users", "bob")
+    )
+    asked = request(("impersonate-user", "bob"))
+    asked.user = UserInfo("admin")
+    error = await refused(with_impersonation(ok, narrow, constrained=False), asked)
+    assert error.message == (
+        'users "bob" is forbidden: User "admin" cannot impersonate resource "users" '
+        'in API group "" at the cluster scope'
+    )
+    assert narrow.asked == ["impersonate users bob"]
+
+
 async def test_a_node_is_impersonated_with_its_group() -> None:
     grants = Grants(
         ("impersonate-on:arbitrary-node:list", "pods", ""),
