@@ -233,15 +233,16 @@ def extended(obj: bytes, fields: dict[str, Any]) -> bytes:
 # -- reading --------------------------------------------------------------------------------------
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes, *, texts: bool = True) -> Any:
     """The value of a plain document: integers, either kind of string, arrays and maps of known
-    length, base64 for bytes that are to be it. Raises Unusual.
+    length, base64 for bytes that are to be it. `texts`: whether text strings are plain; where a
+    schema has bytes, they are not. Raises Unusual.
     """
     at = 0
     while data.startswith(SELF_DESCRIBED, at):
         at += len(SELF_DESCRIBED)
     try:
-        value, at = _read(data, at, DEPTH_KEPT_MAX)
+        value, at = _read(data, at, DEPTH_KEPT_MAX, texts)
     except (IndexError, UnicodeDecodeError):
         raise Unusual from None
     if at != len(data):
@@ -254,7 +255,7 @@ _SIZES = {24: 1, 25: 2, 26: 4, 27: 8}
 _FLOATS = {0xF9: (">e", 2), 0xFA: (">f", 4), 0xFB: (">d", 8)}
 
 
-def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+def _read(data: bytes, at: int, depth: int, texts: bool) -> tuple[Any, int]:
     """The item at a position, and where it ends."""
     first = data[at]
     at += 1
@@ -265,17 +266,17 @@ def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
         value, at = _argument(data, at, value)
     if major in (BYTE_STRING, TEXT_STRING):
         end = at + value
-        if end > len(data):
+        if end > len(data) or (major == TEXT_STRING and not texts):
             raise Unusual
         return data[at:end].decode(), end
     if major == MAP:
-        return _map(data, at, value, depth)
+        return _map(data, at, value, depth, texts)
     if major == ARRAY:
         if not depth:
             raise Unusual
         out = []
         for _ in range(value):
-            x, at = _read(data, at, depth - 1)
+            x, at = _read(data, at, depth - 1, texts)
             out.append(x)
         return out, at
     if major in (POSITIVE, NEGATIVE):
@@ -299,7 +300,7 @@ def _argument(data: bytes, at: int, info: int) -> tuple[int, int]:
     return int.from_bytes(data[at:end], "big"), end
 
 
-def _map(data: bytes, at: int, count: int, depth: int) -> tuple[dict[str, Any], int]:
+def _map(data: bytes, at: int, count: int, depth: int, texts: bool) -> tuple[dict[str, Any], int]:
     if not depth:
         raise Unusual
     depth -= 1
@@ -311,7 +312,7 @@ def _map(data: bytes, at: int, count: int, depth: int) -> tuple[dict[str, Any], 
             at = start + first - 0x40
             key = data[start:at].decode()
         elif 0x40 <= first < 0x80:
-            key, at = _read(data, at, 0)
+            key, at = _read(data, at, 0, texts)
         else:
             raise Unusual
         first = data[at]  # nothing follows where the name was cut
@@ -320,7 +321,7 @@ def _map(data: bytes, at: int, count: int, depth: int) -> tuple[dict[str, Any], 
             at = start + first - 0x40
             out[key] = data[start:at].decode()
         elif 0xA0 <= first < 0xB8:
-            out[key], at = _map(data, at + 1, first - 0xA0, depth)
+            out[key], at = _map(data, at + 1, first - 0xA0, depth, texts)
         elif first == 0x58:  # a string of one more byte of length
             start = at + 2
             at = start + data[at + 1]
@@ -329,7 +330,7 @@ def _map(data: bytes, at: int, count: int, depth: int) -> tuple[dict[str, Any], 
             out[key] = first
             at += 1
         else:
-            out[key], at = _read(data, at, depth)
+            out[key], at = _read(data, at, depth, texts)
     if len(out) != count or at > len(data):
         raise Unusual
     return out, at

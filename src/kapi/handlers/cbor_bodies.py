@@ -134,10 +134,8 @@ class CborBodies:
         """A plain document, if nothing in it is to be told apart that only looks alike: where a
         schema has bytes, byte strings and text are not the same.
         """
-        if not self._writers.plain(schema):
-            return None
         try:
-            value = cbor_format.loads(data)
+            value = cbor_format.loads(data, texts=self._writers.plain(schema))
         except Unusual:
             return None
         if value.__class__ is not dict:
