@@ -205,3 +205,10 @@ async def test_times_of_any_year_are_kept() -> None:
         assert time in await message(run.client, f"{leases}/l")
         again = await run.client("PUT", f"{leases}/l", made.json)
         assert again.status == 400  # JSON has no such years
+
+
+async def test_spaces_count_in_the_size_of_parameters() -> None:
+    async with running() as run:
+        body = claim(b'{"a":' + b" " * 11_000 + b"1}")
+        answer = await run.client("POST", CLAIMS.format("v1"), body)
+        assert answer.message.endswith("parameters: Too long: may not be more than 10240 bytes")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kapi.codec.spelled import text_of
 from kapi.errors import FieldError, invalid_value, required, too_long
 from kapi.kinds.shared import checks
 
@@ -185,7 +186,7 @@ def raw_object(value: Any, path: str) -> list[FieldError]:
     """A JSON object of any content."""
     if value is None:
         return [required(path)]
-    if len(checks.go_json(value).encode()) > PARAMETERS_BYTES_MAX:
+    if len(text_of(value)) > PARAMETERS_BYTES_MAX:
         return [too_long(path, PARAMETERS_BYTES_MAX)]
     if not isinstance(value, dict):
         return [invalid_value(path, "<value omitted>", "must be a valid JSON object")]
