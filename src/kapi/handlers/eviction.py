@@ -1,13 +1,16 @@
-"""POST pods/NAME/eviction: delete a pod if its disruption budget allows.
+"""POST pods/NAME/eviction: delete a pod if its disruption budget allows, with a condition that says
+why it goes.
 
 https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kapi import errors
+from kapi.cacher.event import Item
 from kapi.clock import Clock, rfc3339
 from kapi.errors import ApiError
 from kapi.handlers.admission import SubresourceAdmission
@@ -19,7 +22,13 @@ from kapi.messages import Query, Request, Response
 from kapi.registry.change import Change
 from kapi.registry.delete import Deleter, Deletion
 from kapi.registry.edits import copied
-from kapi.registry.options import DeleteOptions, WriteOptions, delete_options, write_options
+from kapi.registry.options import (
+    DeleteOptions,
+    Preconditions,
+    WriteOptions,
+    delete_options,
+    write_options,
+)
 from kapi.registry.read import Reader
 from kapi.registry.resource import GroupVersionKind, ResourceTable, ResourceType
 from kapi.registry.write import Writer
@@ -28,6 +37,13 @@ from kapi.selector.label_selector import from_selector
 Json = dict[str, Any]
 DISRUPTED_PODS_MAX = 2000  # entries of a budget's disruptedPods, as the real server
 RETRY_SECONDS = 10  # when the disruption controller has not seen the budget yet
+ATTEMPTS_MAX = 20  # at a pod that changes all the while, as the real server
+DISRUPTION = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+}
 
 
 class EvictionHandler:
@@ -82,14 +98,69 @@ class EvictionHandler:
         return self._respond.status(request, created(), accepted, 201)
 
     async def _evict(self, request: Request, target: Target, options: DeleteOptions) -> None:
-        item = await self._reader.get(target.resource, target.namespace, target.name, Query(""))
+        item = await self._unless_ignored(request, target, options)
+        if item is None:
+            return
         pod = item.object()
-        if not _can_ignore_budgets(pod):
-            budget = self._budget(target.namespace, pod)
-            if budget is not None:
-                meta = budget["metadata"]
-                await self._spend(request, meta["namespace"], meta["name"], pod, options)
+        budget = self._budget(target.namespace, pod)
+        if budget is None:
+            await self._remove(request, target, options)
+            return
+        meta = budget["metadata"]
+        if _is_ready(pod) or not _lets_unready_go(budget):
+            await self._spend(request, meta["namespace"], meta["name"], pod, options)
+            await self._remove(request, target, options)
+            return
+        try:  # the budget counts for nothing as long as the pod is not ready
+            await self._remove(request, target, _pinned(options, str(item.revision)))
+        except ApiError as e:
+            if e.code != 409 or options.preconditions.resource_version:
+                raise
+            raise _being_processed(meta["name"]) from None
+
+    async def _unless_ignored(
+        self, request: Request, target: Target, options: DeleteOptions
+    ) -> Item | None:
+        """The pod as it stands; None if no budget protects it, and it was deleted."""
+        asked = options.preconditions.resource_version is not None
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            item = await self._reader.get(target.resource, target.namespace, target.name, Query(""))
+            pod = item.object()
+            if not _can_ignore_budgets(pod):
+                return item
+            # One that is not running yet may be ready, and counted, a moment later.
+            racing = not asked and not _is_over(pod)
+            seen = _pinned(options, str(item.revision)) if racing else options
+            try:
+                await self._remove(request, target, seen)
+                return None
+            except ApiError as e:
+                if e.code != 409 or asked or attempt == ATTEMPTS_MAX:
+                    raise
+        raise AssertionError
+
+    async def _remove(self, request: Request, target: Target, options: DeleteOptions) -> None:
+        """Say on the pod what it is deleted for, and delete it."""
         assert request.user is not None
+        if not options.dry_run:
+            written = await self._writer.commit(
+                Change(
+                    resource=target.resource,
+                    version=target.version,
+                    namespace=target.namespace,
+                    name=target.name,
+                    propose=lambda current: self._disrupted(current, options.preconditions),
+                    mode="patch",
+                    options=WriteOptions(),
+                    user=request.user,
+                    manager=manager_name(request, ""),
+                    subresource="status",
+                    unmanaged=True,
+                    admitted=True,
+                )
+            )
+            if options.preconditions.resource_version:
+                options = _pinned(options, written.object["metadata"]["resourceVersion"])
         await self._deleter.delete(
             Deletion(
                 resource=target.resource,
@@ -102,6 +173,38 @@ class EvictionHandler:
                 admitted=True,
             )
         )
+
+    def _disrupted(self, current: Json | None, wanted: Preconditions) -> Json:
+        assert current is not None
+        meta = current["metadata"]
+        for what, asked, held, since in (
+            ("UID", wanted.uid, meta["uid"], "deleted and then recreated"),
+            ("ResourceVersion", wanted.resource_version, meta["resourceVersion"], "modified"),
+        ):
+            if asked and asked != held:
+                text = (
+                    f"the {what} in the precondition ({asked}) does not match the {what} in record "
+                    f"({held}). The object might have been {since}"
+                )
+                raise errors.conflict("", "Pod", meta["name"], text)
+        pod: Json = copied(current)
+        conditions = pod.setdefault("status", {}).get("conditions") or []
+        at = next(
+            (i for i, c in enumerate(conditions) if c.get("type") == DISRUPTION["type"]), None
+        )
+        before = {} if at is None else conditions[at]
+        same = before.get("status") == DISRUPTION["status"]
+        now = rfc3339(self._clock.now())
+        condition = {
+            **DISRUPTION,
+            "lastProbeTime": None,
+            "lastTransitionTime": before.get("lastTransitionTime") if same else now,
+        }
+        if at is None:
+            pod["status"]["conditions"] = [*conditions, condition]
+        else:
+            conditions[at] = condition
+        return pod
 
     def _budgets(self) -> ResourceType:
         budgets = self._table.get("policy", "poddisruptionbudgets")
@@ -157,10 +260,7 @@ class EvictionHandler:
         budget: Json = copied(current)
         name, status = budget["metadata"]["name"], budget.setdefault("status", {})
         if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0):
-            raise _refusal(
-                f"The disruption budget {name} is still being processed by the server.",
-                RETRY_SECONDS,
-            )
+            raise _being_processed(name)
         allowed = status.get("disruptionsAllowed", 0)
         if allowed < 0:
             raise errors.forbidden(
@@ -205,8 +305,36 @@ def _no_more(budget: Json, now: str) -> None:
 
 def _can_ignore_budgets(pod: Json) -> bool:
     """A pod that is over, not yet running, or already going disrupts nobody."""
+    return _is_over(pod) or (pod.get("status") or {}).get("phase") == "Pending"
+
+
+def _is_over(pod: Json) -> bool:
     phase = (pod.get("status") or {}).get("phase", "")
-    return phase in ("Succeeded", "Failed", "Pending") or "deletionTimestamp" in pod["metadata"]
+    return phase in ("Succeeded", "Failed") or "deletionTimestamp" in pod["metadata"]
+
+
+def _is_ready(pod: Json) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def _lets_unready_go(budget: Json) -> bool:
+    """https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy"""
+    if budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    status = budget.get("status") or {}
+    desired = status.get("desiredHealthy", 0)
+    return bool(status.get("currentHealthy", 0) >= desired > 0)
+
+
+def _pinned(options: DeleteOptions, version: str) -> DeleteOptions:
+    """The options for the pod as it was seen, and for no later one."""
+    return replace(options, preconditions=replace(options.preconditions, resource_version=version))
+
+
+def _being_processed(budget: str) -> ApiError:
+    text = f"The disruption budget {budget} is still being processed by the server."
+    return _refusal(text, RETRY_SECONDS)
 
 
 def _refusal(cause: str, retry_after: int | None) -> ApiError:

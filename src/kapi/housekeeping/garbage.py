@@ -30,7 +30,8 @@ from kapi.housekeeping.owner_warnings import OwnerWarnings
 from kapi.housekeeping.ownership import SLICE, Contents, Dependents, Key, Ownership
 from kapi.housekeeping.queue import WorkQueue
 from kapi.housekeeping.world import World
-from kapi.registry.delete import FOREGROUND, ORPHAN, put_finalizers
+from kapi.registry.delete import FOREGROUND, ORPHAN
+from kapi.registry.edits import put_finalizers
 from kapi.registry.options import DeleteOptions, Preconditions
 from kapi.registry.resource import ResourceType
 

@@ -19,7 +19,7 @@ from kapi.clock import Clock, rfc3339
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
 from kapi.registry.conversion import ConversionFailed, Corrupt, Step, at_once
-from kapi.registry.edits import with_version
+from kapi.registry.edits import put_finalizers, set_deletion, with_version
 from kapi.registry.hearsay import Heard, Sight, nothing, on_hearsay
 from kapi.registry.hooks import Hook, to_the_end
 from kapi.registry.options import DeleteOptions, Preconditions
@@ -161,6 +161,8 @@ class Deleter:
             await self._admit(deletion, current)
         marked, stays = await deletion.step(partial(self._mark, deletion, record))
         if not stays:
+            if _grace(marked) != _grace(current) and not deletion.options.dry_run:
+                return await self._announce_and_remove(deletion, sight, current, marked)
             return await self._remove(deletion, sight, current, marked)
         return await self._update(deletion, sight, marked)
 
@@ -253,6 +255,25 @@ class Deleter:
         if set(wanted) != set(held):
             put_finalizers(meta, wanted)
 
+    async def _announce_and_remove(
+        self, deletion: Deletion, sight: Sight, current: Json, marked: Json
+    ) -> Deleted:
+        """Show that the object goes, then remove it: a kind with a grace period goes in two steps,
+        be the period zero. What is left between them goes with the next deletion.
+        """
+        record = sight.record
+        assert record is not None
+        value = self._versions.encode_stored(deletion.resource, marked)
+        sight.sent = True
+        revision = await storage_call(
+            self._storage.update(record.key, value, expected_revision=record.revision)
+        )
+        shown = replace(record, value=value, revision=revision)
+        try:
+            return await self._remove(deletion, Sight(shown), current, marked)
+        except NotFound:  # whoever else was to remove it did
+            return Deleted(await self._answer(deletion, marked, revision), gone=True)
+
     async def _remove(
         self, deletion: Deletion, sight: Sight, current: Json, marked: Json
     ) -> Deleted:
@@ -295,6 +316,11 @@ class Deleter:
         return obj
 
 
+def _grace(obj: Json) -> int | None:
+    period: int | None = obj["metadata"].get("deletionGracePeriodSeconds")
+    return period
+
+
 def _requested(options: DeleteOptions) -> int | None:
     grace = options.grace_period_seconds
     return grace if grace is None or grace >= 0 else 1  # as the real server reads a negative one
@@ -303,38 +329,6 @@ def _requested(options: DeleteOptions) -> int | None:
 def _bump(meta: Json) -> None:
     if meta.get("generation", 0) > 0:
         meta["generation"] += 1
-
-
-def set_deletion(meta: Json, when: str, grace: int) -> None:
-    """Set the two fields of a deletion under way, where Go's struct has them."""
-    insert_after(meta, "creationTimestamp", "deletionTimestamp", when)
-    insert_after(meta, "deletionTimestamp", "deletionGracePeriodSeconds", grace)
-
-
-def put_finalizers(meta: Json, finalizers: list[str]) -> None:
-    if not finalizers:
-        meta.pop("finalizers", None)
-    elif "finalizers" in meta:
-        meta["finalizers"] = finalizers
-    else:
-        managed = meta.pop("managedFields", None)
-        meta["finalizers"] = finalizers
-        if managed is not None:
-            meta["managedFields"] = managed
-
-
-def insert_after(obj: Json, after: str, name: str, value: Any) -> None:
-    """Set a field; a new one is put behind `after`, in place."""
-    if name in obj:
-        obj[name] = value
-        return
-    items = list(obj.items())
-    obj.clear()
-    for k, v in items:
-        obj[k] = v
-        if k == after:
-            obj[name] = value
-    obj.setdefault(name, value)
 
 
 def check_preconditions(

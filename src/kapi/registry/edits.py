@@ -171,3 +171,35 @@ def finished(meta: Json) -> bool:
         and not meta.get("finalizers")
         and meta.get("deletionGracePeriodSeconds", 0) == 0
     )
+
+
+def set_deletion(meta: Json, when: str, grace: int) -> None:
+    """Set the two fields of a deletion under way, where Go's struct has them."""
+    insert_after(meta, "creationTimestamp", "deletionTimestamp", when)
+    insert_after(meta, "deletionTimestamp", "deletionGracePeriodSeconds", grace)
+
+
+def put_finalizers(meta: Json, finalizers: list[str]) -> None:
+    if not finalizers:
+        meta.pop("finalizers", None)
+    elif "finalizers" in meta:
+        meta["finalizers"] = finalizers
+    else:
+        managed = meta.pop("managedFields", None)
+        meta["finalizers"] = finalizers
+        if managed is not None:
+            meta["managedFields"] = managed
+
+
+def insert_after(obj: Json, after: str, name: str, value: Any) -> None:
+    """Set a field; a new one is put behind `after`, in place."""
+    if name in obj:
+        obj[name] = value
+        return
+    items = list(obj.items())
+    obj.clear()
+    for k, v in items:
+        obj[k] = v
+        if k == after:
+            obj[name] = value
+    obj.setdefault(name, value)
