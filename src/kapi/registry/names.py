@@ -135,10 +135,13 @@ def qualified_name(value: str) -> list[str]:
         if not parts[0]:
             out.append("prefix part must be non-empty")
         else:
-            out += [f"prefix part {m}" for m in dns_subdomain(parts[0])]
+            limit = max_length(DNS_SUBDOMAIN_MAX)
+            in_bytes = max_length(DNS_SUBDOMAIN_MAX, "bytes")  # what labels count in
+            prefix = [in_bytes if m == limit else m for m in dns_subdomain(parts[0])]
+            out += [f"prefix part {m}" for m in prefix]
     elif len(parts) > 2:
         return [
-            "a qualified name "
+            "a valid label key "
             + QUALIFIED_MESSAGE
             + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
         ]

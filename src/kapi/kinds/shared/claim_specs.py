@@ -110,14 +110,31 @@ def _same(source: Json, ref: Json) -> bool:
     return named and source.get("apiGroup") == ref.get("apiGroup")
 
 
+_OF_NO_TEMPLATE = (
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+)
+
+
 def validate_template_metadata(meta: Json, path: str) -> Findings:
     """Of the metadata of a claim template only annotations and labels may be set."""
-    out = object_meta.validate_labels(meta.get("labels") or {}, f"{path}.labels")
-    out += object_meta.validate_annotations(meta.get("annotations") or {}, f"{path}.annotations")
-    for field in ("name", "generateName", "namespace", "finalizers", "ownerReferences"):
+    out = object_meta.validate_annotations(meta.get("annotations") or {}, f"{path}.annotations")
+    out += object_meta.validate_labels(meta.get("labels") or {}, f"{path}.labels")
+    for field in _OF_NO_TEMPLATE:
         if meta.get(field):
-            text = "cannot be set"
-            out.append(errors.field_forbidden(f"{path}.{field}", text))
+            shown = "uID" if field == "uid" else field  # as the field of Go with a small letter
+            out.append(errors.field_forbidden(f"{path}.{shown}", "cannot be set"))
     return out
 
 

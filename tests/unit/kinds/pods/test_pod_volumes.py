@@ -147,10 +147,23 @@ def test_claims_made_for_the_pod_are_nobody_elses() -> None:
 
 
 def test_metadata_of_a_claim_template() -> None:
-    template = {**CLAIM, "metadata": {"name": "x"}}
-    assert of(ephemeral={"volumeClaimTemplate": template}) == [
-        f"{V}.ephemeral.volumeClaimTemplate.metadata.name: Forbidden: cannot be set"
+    metadata = {
+        "name": "x",
+        "uid": "u",
+        "generation": 1,
+        "finalizers": ["a/b"],
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}],
+        "labels": {"/": ""},
+        "annotations": {"a/": ""},
+    }
+    at = f"{V}.ephemeral.volumeClaimTemplate.metadata."
+    found = of(ephemeral={"volumeClaimTemplate": {**CLAIM, "metadata": metadata}})
+    assert [text.partition(": ")[0].removeprefix(at) for text in found] == [
+        *["annotations"] * 2,
+        *["labels"] * 3,
+        *["name", "uID", "generation", "ownerReferences", "finalizers"],
     ]
+    assert found[-1] == f"{at}finalizers: Forbidden: cannot be set"
 
 
 def volume(**spec: Any) -> list[str]:
