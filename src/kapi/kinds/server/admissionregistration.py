@@ -23,6 +23,7 @@ Json = dict[str, Any]
 GROUP = "admissionregistration.k8s.io"
 _VERSIONS = ("v1", "v1beta1", "v1alpha1")
 _SIDE_EFFECTS = ("None", "NoneOnDryRun")
+_ONCE_ALLOWED = (*_SIDE_EFFECTS, "Some", "Unknown")
 TIMEOUT_SECONDS_MAX = 30
 
 
@@ -36,19 +37,31 @@ class WebhookStrategy(Plain):
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         out: list[FieldError] = []
         seen: set[str] = set()
+        before = (old or {}).get("webhooks") or []
+        # What was wrong already, under the rules of an older release, may go on being wrong.
+        quiet = all(webhook.get("sideEffects") in _SIDE_EFFECTS for webhook in before)
+        effects = _SIDE_EFFECTS if quiet else _ONCE_ALLOWED
+        unique = len({webhook.get("name", "") for webhook in before}) == len(before)
+        known = all(
+            {*versions} & {*rules.REVIEW_VERSIONS}
+            for webhook in before
+            if (versions := webhook.get("admissionReviewVersions"))
+        )
         for i, webhook in enumerate(obj.get("webhooks") or ()):
             path = f"webhooks[{i}]"
-            out += _webhook(webhook, path, self._mutating)
+            out += _webhook(webhook, path, self._mutating, effects)
             versions = webhook.get("admissionReviewVersions") or []
-            out += rules.review_versions(versions, f"{path}.admissionReviewVersions")
+            out += rules.review_versions(versions, f"{path}.admissionReviewVersions", known=known)
             name = webhook.get("name", "")
-            if name and name in seen:
+            if unique and name and name in seen:
                 out.append(duplicate(f"{path}.name", name))
             seen.add(name)
         return out
 
 
-def _webhook(webhook: Json, path: str, mutating: bool) -> list[FieldError]:
+def _webhook(
+    webhook: Json, path: str, mutating: bool, allowed: tuple[str, ...]
+) -> list[FieldError]:
     out = rules.full_name(webhook.get("name", ""), f"{path}.name")
     for i, rule in enumerate(webhook.get("rules") or ()):
         out += rules.rule(rule, f"{path}.rules[{i}]")
@@ -61,10 +74,10 @@ def _webhook(webhook: Json, path: str, mutating: bool) -> list[FieldError]:
             out.append(not_supported(f"{path}.{name}", value, known))
     effects = webhook.get("sideEffects")
     if effects is None:
-        text = f"must specify one of {', '.join(_SIDE_EFFECTS)}"
+        text = f"must specify one of {', '.join(allowed)}"
         out.append(required(f"{path}.sideEffects", text))
-    elif effects not in _SIDE_EFFECTS:
-        out.append(not_supported(f"{path}.sideEffects", effects, _SIDE_EFFECTS))
+    elif effects not in allowed:
+        out.append(not_supported(f"{path}.sideEffects", effects, allowed))
     seconds = webhook.get("timeoutSeconds")
     if seconds is not None and not 1 <= seconds <= TIMEOUT_SECONDS_MAX:
         text = f"the timeout value must be between 1 and {TIMEOUT_SECONDS_MAX} seconds"

@@ -179,11 +179,13 @@ def _url_path(text: str | None, path: str) -> list[FieldError]:
     return out
 
 
-def review_versions(versions: list[str], path: str) -> list[FieldError]:
-    """Which forms of AdmissionReview (or ConversionReview) a webhook understands."""
-    known = ", ".join(REVIEW_VERSIONS)
+def review_versions(versions: list[str], path: str, *, known: bool = True) -> list[FieldError]:
+    """Which forms of AdmissionReview (or ConversionReview) a webhook understands. `known`: one of
+    them must be a form that this server writes.
+    """
+    ours = ", ".join(REVIEW_VERSIONS)
     if not versions:
-        return [required(path, f"must specify one of {known}")]
+        return [required(path, f"must specify one of {ours}")]
     out: list[FieldError] = []
     seen: set[str] = set()
     for i, version in enumerate(versions):
@@ -192,8 +194,8 @@ def review_versions(versions: list[str], path: str) -> list[FieldError]:
             continue
         seen.add(version)
         out += checks.each(f"{path}[{i}]", version, names.dns_1035_label(version))
-    if not seen & set(REVIEW_VERSIONS):
-        words = f"must include at least one of {known}"
+    if known and not seen & set(REVIEW_VERSIONS):
+        words = f"must include at least one of {ours}"
         out.append(invalid_value(path, versions, words))
     return out
 

@@ -135,3 +135,35 @@ def test_the_status_of_api_services() -> None:
         'status.conditions[0].status: Unsupported value: "Maybe": supported values: "True", '
         '"False", "Unknown"'
     ]
+
+
+WEBHOOK: Json = {
+    "name": "a.example.com",
+    "clientConfig": {"service": {"name": "a", "namespace": "b"}},
+    "admissionReviewVersions": ["v1"],
+    "sideEffects": "None",
+}
+STALE: Json = {**WEBHOOK, "sideEffects": "Some", "admissionReviewVersions": ["v2"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (
+            [WEBHOOK],
+            [
+                "webhooks[0].sideEffects: Unsupported value",
+                "webhooks[0].admissionReviewVersions: Invalid value",
+                "webhooks[1].sideEffects: Unsupported value",
+                "webhooks[1].admissionReviewVersions: Invalid value",
+                "webhooks[1].name: Duplicate value",
+            ],
+        ),
+        ([STALE], ["webhooks[1].name: Duplicate value"]),
+        ([STALE, STALE], []),
+    ],
+)
+def test_webhooks_of_an_older_release(before: list[Json], expected: list[str]) -> None:
+    name = f"validatingwebhookconfigurations.{GROUP}"
+    seen = changed(name, {"webhooks": before}, {"webhooks": [STALE, STALE]})
+    assert places(seen) == expected
