@@ -44,7 +44,11 @@ _REFUSALS: Final = (
 )
 # ... and with which there is no use in asking another.
 _FULL: Final = "etcdserver: mvcc: database space exceeded"
-_TOO_LARGE: Final = ("etcdserver: request is too large", "trying to send message larger than max")
+_TOO_LARGE: Final = (
+    "etcdserver: request is too large",
+    "grpc: received message larger than max",
+    "trying to send message larger than max",  # of a proxy
+)
 # Codes after which a call that changes nothing is made again.
 _TRANSIENT: Final = frozenset(
     (
@@ -77,10 +81,13 @@ class EtcdFiles:
     certificate: str = ""
     key: str = ""
 
+    @property
+    def paths(self) -> tuple[str, str, str]:
+        return self.ca, self.certificate, self.key
+
     def stamp(self) -> tuple[float, ...]:
         """Changes when a file does."""
-        paths = (self.ca, self.certificate, self.key)
-        return tuple(os.stat(p).st_mtime for p in paths if p and os.path.exists(p))
+        return tuple(os.stat(p).st_mtime for p in self.paths if p and os.path.exists(p))
 
     def context(self) -> ssl.SSLContext:
         """What is verified, and who we are. Raises OSError."""
@@ -115,7 +122,8 @@ class Member:
     def __init__(self, url: str, files: EtcdFiles, clock: Clock) -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         self.url = url
-        self._secure = parts.scheme == "https"
+        # Who names no scheme but files means TLS, as to etcd's own client.
+        self._secure = parts.scheme == "https" or ("://" not in url and any(files.paths))
         self._host, self._port = parts.hostname or "", parts.port or DEFAULT_PORT
         self._files = files
         self._stamp: tuple[float, ...] = ()

@@ -59,13 +59,14 @@ class Receiver(Protocol):
 class Stream:
     """One request and its answer. Made by `Connection.open`."""
 
-    __slots__ = ("head", "last", "number", "outgoing", "receiver", "unread", "window")
+    __slots__ = ("at", "head", "last", "number", "outgoing", "receiver", "unread", "window")
 
     def __init__(self, receiver: Receiver, head: bytes) -> None:
         self.receiver = receiver
         self.head = head
         self.number = 0  # 0: not begun, or over
-        self.outgoing = b""  # of the body, not sent yet
+        self.outgoing = b""  # of the body, sent up to `at`
+        self.at = 0
         self.last = False  # the body ends with it
         self.window = 0  # what the other side takes
         self.unread = 0  # bytes that its owner took since the window was last opened
@@ -114,7 +115,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, stream: Stream, data: bytes) -> None:
         """More of the body. Of a stream that is over it is dropped."""
-        stream.outgoing += data
+        stream.outgoing, stream.at = stream.outgoing[stream.at :] + data, 0
         if stream.number:
             self._flush(stream, [])
 
@@ -167,8 +168,8 @@ class Connection(asyncio.Protocol):
 
     def _flush(self, stream: Stream, parts: list[bytes]) -> None:
         """Send these frames, and what the windows let out of the body."""
-        data = stream.outgoing
-        at, size = 0, len(data)
+        data, at = stream.outgoing, stream.at
+        size = len(data)
         while at < size:
             allowed = min(size - at, frames.FRAME_BYTES_MAX, stream.window, self._window)
             if allowed <= 0:
@@ -180,7 +181,7 @@ class Connection(asyncio.Protocol):
             stream.window -= allowed
             self._window -= allowed
             at = stop
-        stream.outgoing = data[at:]
+        stream.outgoing, stream.at = (data, at) if at < size else (b"", 0)
         if parts:
             self._write(parts)
 
@@ -332,6 +333,8 @@ class Connection(asyncio.Protocol):
 
     def _ended(self, stream: Stream) -> None:
         if stream.number:  # its owner may have cancelled it
+            if stream.outgoing or not stream.last:  # nobody wants the rest of the body
+                self._write([frames.reset(stream.number, frames.CANCEL)])
             self._over(stream)
             stream.receiver.ended()
 

@@ -277,6 +277,51 @@ async def test_a_server_that_goes_away_says_what_it_has_seen() -> None:
     assert pair.wire.aborted
 
 
+async def test_a_connection_that_takes_nothing_new_ends_with_its_last_stream() -> None:
+    go_away = frames.frame(frames.GOAWAY, 0, 0, b"\x7f\xff\xff\xff\0\0\0\0")
+    pair = await Pair().start()
+    told, _ = _open(pair)
+    _, wanted = _open(pair, last=False)
+    await pair.settle()
+    pair.client.data_received(go_away)
+    pair.answer(1)
+    await pair.settle()
+    assert told.over == "ended"
+    assert not pair.wire.aborted
+    pair.client.cancel(wanted)
+    await pair.settle()
+    assert pair.client.gone.done()
+    idle = await Pair().start()
+    idle.client.data_received(go_away)
+    await idle.settle()
+    assert idle.client.gone.done()
+
+
+async def test_an_answer_before_the_end_of_the_request_is_the_end_of_it() -> None:
+    pair = await Pair().start()
+    for body, last in ((b"x" * 100_000, True), (b"x", False)):
+        told, stream = _open(pair, body, last=last)
+        await pair.settle(acknowledge=False)
+        number = stream.number
+        pair.answer(number)
+        await pair.settle(acknowledge=False)
+        assert told.over == "ended"
+        reset = pair.seen(h2.events.StreamReset)[-1]
+        assert (reset.stream_id, reset.error_code) == (number, frames.CANCEL)
+
+
+async def test_more_of_a_body_that_waits() -> None:
+    pair = await Pair().start()
+    _, stream = _open(pair, b"a" * 100_000, last=False)
+    await pair.settle(acknowledge=False)
+    pair.client.send(stream, b"b" * 10)
+    pair.server.acknowledge_received_data(65_535, 1)
+    await pair.settle()
+    pair.client.send(stream, b"c")
+    await pair.settle()
+    assert pair.bodies[1] == b"a" * 100_000 + b"b" * 10 + b"c"
+
+
 async def test_a_lost_connection_fails_what_is_under_way() -> None:
     pair = await Pair({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1}).start()
     sent, _ = _open(pair)

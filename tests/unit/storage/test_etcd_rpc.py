@@ -15,6 +15,7 @@ import h2.events
 import h2.settings
 import pytest
 
+from kapi.storage.etcd_frames import literal
 from kapi.storage.etcd_rpc import Channel, Code, RpcError
 
 LARGE = 6_000_000  # more than a stream's window
@@ -109,6 +110,14 @@ async def test_one_answer_for_one_request() -> None:
         for request in (b"", b"x", b"y" * 70_000, b"z" * LARGE):
             assert await _call(channel, "Echo", request) == request
         assert service.metadata["hasleader"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("host", "authority"),
+    [("localhost", b"localhost:1"), ("10.0.0.1", b"10.0.0.1:1"), ("fd00::1", b"[fd00::1]:1")],
+)
+def test_how_a_server_is_called(host: str, authority: bytes) -> None:
+    assert literal(b":authority", authority) in Channel(host, 1, None)._head("a/B")
 
 
 async def test_many_calls_at_once() -> None:
