@@ -91,7 +91,7 @@ async def test_a_denial_says_policy_binding_and_message() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "code"),
-    [("Forbidden", 403), ("Unauthorized", 401), ("RequestEntityTooLarge", 413), ("Invalid", 422)],
+    [("Forbidden", 403), ("RequestEntityTooLarge", 413), ("Invalid", 422)],
 )
 async def test_a_reason_has_its_code(reason: str, code: int) -> None:
     async with running() as run:

@@ -28,7 +28,7 @@ Json = dict[str, Any]
 AUDIT_VALUE_BYTES_MAX = 10 * 1024
 FAILURE = "validation.policy.admission.k8s.io/validation_failure"
 # The status code of a denial, by its reason.
-CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413, "Invalid": 422}
+CODES = {"Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
 
 
 Annotations = list[tuple[str, str, str]]  # key, value, or what is wrong
