@@ -254,7 +254,10 @@ class ListWalker(Walker):
         return self._item
 
     def key(self, item: Any) -> Any:
-        """What names an item: the values of its keys in the order of their names, or the item."""
+        """What names an item: the values of its keys in the order of their names, or the item.
+
+        Some of several keys may be missing, but not all.
+        """
         names = self._names
         if not names:
             if item is None or item.__class__ is dict or item.__class__ is list:
@@ -262,25 +265,41 @@ class ListWalker(Walker):
             return item
         if item.__class__ is not dict:
             raise ListItemError("a list with keys has an item that is not a map")
-        key = []
+        key, found = [], False
         for name in names:
             value = item.get(name, _MISSING)
             if value is _MISSING:
                 value = self._defaults[name]
-                if value is _MISSING:
-                    raise ListItemError(
-                        "associative list with keys has an element that omits key field "
-                        f'"{name}" (and doesn\'t have default value)'
-                    )
+            found = found or value is not _MISSING
             if value.__class__ is dict or value.__class__ is list:
                 raise ListItemError(f'the key field "{name}" of an item is not a scalar')
             key.append(value)
+        if not found:
+            declared = " ".join(f'"{name}"' for name in self._schema.list_keys)
+            raise ListItemError(
+                f"associative list with keys has an element that omits all key fields [{declared}] "
+                "(and doesn't have default values for any key fields)"
+            )
         return tuple(key)
 
     def element(self, key: Any) -> str:
         if self._only:
             return f"{self._only}{text_of(key[0])}}}"
-        return key_element(self._names, key) if self._names else value_element(key)
+        if not self._names:
+            return value_element(key)
+        if _MISSING in key:
+            return key_element(*zip(*self._present(key), strict=True))
+        return key_element(self._names, key)
+
+    def _present(self, key: tuple[Any, ...]) -> list[tuple[str, Any]]:
+        """The keys that an item has, by name; an item without one is another than with it."""
+        pairs = zip(self._names, key, strict=True)
+        return [(name, value) for name, value in pairs if value is not _MISSING]
+
+    def _order(self, key: Any) -> Any:
+        if not self._names:
+            return value_order(key)
+        return [(name, value_order(value)) for name, value in self._present(key)]
 
     def index(self, items: Iterable[Any]) -> dict[Any, list[Any]]:
         """Items by key, in order; more than one where a key is repeated. Raises ListItemError."""
@@ -293,8 +312,8 @@ class ListWalker(Walker):
         """A node of items, in the order of the wire."""
         try:
             keys = sorted(found)
-        except TypeError:  # keys of several types
-            keys = sorted(found, key=lambda k: value_order(list(k) if self._names else k))
+        except TypeError:  # keys of several types, or not all of them there
+            keys = sorted(found, key=self._order)
         return {self.element(k): found[k] for k in keys}
 
     def shape(self, value: Any) -> Node:

@@ -329,7 +329,7 @@ def test_a_configuration_that_is_no_such_object_is_a_400(config: Any, message: s
         (
             POD, "Pod", {"spec": {"containers": [{"image": "x"}]}},
             ".spec.containers: element 0: associative list with keys has an element that omits "
-            'key field "name" (and doesn\'t have default value)',
+            'all key fields ["name"] (and doesn\'t have default values for any key fields)',
         ),
         (
             POD, "Pod", {"spec": {"nodeName": 7, "hostPID": "yes"}},

@@ -139,6 +139,27 @@ def test_numbers_sort_as_numbers_in_list_keys() -> None:
     ]
 
 
+def test_items_may_lack_some_of_their_keys() -> None:
+    devices = "io.k8s.api.resource.v1.ResourceClaimStatus"
+    one, two = {"driver": "d", "pool": "p", "device": "x"}, {"driver": "d", "pool": "p"}
+    shared = {**one, "shareID": "s"}
+    found, _ = diff({}, {"devices": [shared, one, two, {"shareID": "s"}]}, devices)
+    items = [name for name in found["f:devices"] if name != "."]
+    assert items == [
+        'k:{"device":"x","driver":"d","pool":"p"}',
+        'k:{"device":"x","driver":"d","pool":"p","shareID":"s"}',
+        'k:{"driver":"d","pool":"p"}',
+        'k:{"shareID":"s"}',
+    ]
+    assert diff({"devices": [shared, one]}, {"devices": [one, shared]}, devices) == ({}, {})
+    with pytest.raises(ListItemError) as caught:
+        diff({}, {"devices": [{"data": {}}]}, devices)
+    assert str(caught.value) == (
+        "associative list with keys has an element that omits all key fields "
+        '["driver" "device" "pool" "shareID"] (and doesn\'t have default values for any key fields)'
+    )
+
+
 def test_a_boolean_is_not_a_number_where_there_is_no_schema() -> None:
     assert diff({"free": {"a": True}}, {"free": {"a": 1}}, CUSTOM)[0] == {"f:free": {"f:a": {}}}
 
