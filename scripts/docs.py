@@ -28,7 +28,8 @@ Written by `make docs`; the table is `src/kapi/options/table.py`.
 GATES_HEAD = """
 ## Feature gates
 
-`--feature-gates NAME=true,…`. A stable gate cannot be switched off.
+`--feature-gates NAME=true,…`. A stable gate cannot be switched off. The names of
+other gates of Kubernetes may be given, too: they have no effect, which a line at the start says.
 
 | gate | stage | default | effect here |
 |---|---|---|---|

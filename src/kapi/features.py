@@ -3,12 +3,15 @@ API server.
 
 `options/table.py` parses `--feature-gates` against this table. A gate without effect here is kept
 because the real server reports it (`kubernetes_feature_enabled`) and command lines name it;
-`effective` says which do something."""
+`effective` says which do something. Gates of features that are always on here, or of other
+components, are names in `data/other-gates.txt`: command lines may set them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from types import MappingProxyType
 
 
@@ -66,11 +69,25 @@ class GateError(ValueError):
     """A gate that does not exist or cannot be set so."""
 
 
+@cache
+def others() -> frozenset[str]:
+    """Names of Kubernetes' gates, of 1.30 to 1.37, that nothing here asks for."""
+    text = files("kapi").joinpath("data", "other-gates.txt").read_text()
+    return frozenset(text.split())
+
+
+def without_effect(chosen: Mapping[str, bool]) -> list[str]:
+    """The gates that were set and do nothing here, for the warning at the start."""
+    return sorted(name for name in chosen if name not in GATES or not GATES[name].effective)
+
+
 def resolve(chosen: Mapping[str, bool]) -> dict[str, bool]:
-    """Every gate's state. Raises GateError in the real server's words."""
+    """The state of every gate of GATES. Raises GateError in the real server's words."""
     for name, on in chosen.items():
         gate = GATES.get(name)
         if gate is None:
+            if name in others():
+                continue
             raise GateError(f"unrecognized feature gate: {name}")
         if not gate.stage and not on:
             raise GateError(f"cannot set feature gate {name} to false, feature is locked to true")

@@ -63,6 +63,9 @@ def run(options: Options, *, say: Say) -> None:
     idle = admission.without_effect(options)
     if idle:
         _log.warning("these admission plugins have no effect", plugins=",".join(idle))
+    idle = features.without_effect(options.feature_gates)
+    if idle:
+        _log.warning("these feature gates have no effect", gates=",".join(idle))
     _raise_file_limit()
     try:
         credentials = local_credentials.prepare(options, clock.now())

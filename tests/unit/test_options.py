@@ -104,6 +104,7 @@ def test_syntax() -> None:
         (["--service-node-port-range=5-1"], "not within 1-65535"),
         (["--service-node-port-range=x"], "unable to parse port range: x"),
         (["--feature-gates=Nope=true"], "unrecognized feature gate: Nope"),
+        (["--feature-gates=SidecarContainer=true"], "unrecognized feature gate: SidecarContainer"),
         (["--feature-gates=WatchList=x"], "invalid value of WatchList=x"),
         (["--feature-gates=WatchList"], "malformed pair"),
         (["--feature-gates=ConsistentListFromCache=false"], "feature is locked to true"),
@@ -348,3 +349,14 @@ def test_unknown_controllers_are_refused_in_one_line(name: str) -> None:
     said = str(caught.value)
     assert said.startswith(f'--controllers: "{name}" is not in the list of known controllers: ')
     assert "\n" not in said
+
+
+def test_gates_of_other_components_may_be_named() -> None:
+    chosen = {"SidecarContainers": True, "KubeletTracing": False, "WatchList": True}
+    assert features.resolve(chosen) == features.resolve({})
+    assert features.without_effect({**chosen, "AllAlpha": False}) == [
+        "KubeletTracing",
+        "SidecarContainers",
+        "WatchList",
+    ]
+    assert not features.others() & set(features.GATES)
