@@ -248,8 +248,8 @@ def _judge(error: RpcError, *, write: bool) -> str:
         return text
     if any(part in text for part in _TOO_LARGE):
         raise TooLarge("etcdserver: request is too large") from error
-    if text.startswith(_FULL):
-        raise Unavailable(text) from error
+    if text.startswith(_FULL):  # those that fill it up are made, and refused all the same
+        raise Unavailable(text, uncertain=write) from error
     if any(part in text for part in _REFUSALS):
         return text
     if error.code in _TRANSIENT:
