@@ -44,6 +44,8 @@ def from_cache(cacher: Cacher) -> Heard:
         cache = cacher.cache(resource)
         if cache is None or not name:
             return None
+        if not cache.source.ready:  # nobody tells it anything, and perhaps of another store
+            return None
         item = cache.get(namespace if resource.namespaced else "", name)
         if item is None:
             return None
