@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kapi.credentials.host_address import advertised
 from kapi.options.table import MEMORY, Options
 
 RENEW_SECONDS = 30 * 86400  # a leaf with less life than this is made anew at start
@@ -78,10 +79,11 @@ def _prepare(options: Options, directory: Path, temporary: Path | None, now: flo
     own_serving = not options.tls_cert_file
     own_clients = own_serving and not options.client_ca_file
     bind = options.bind_address or ("127.0.0.1" if own_serving else "0.0.0.0")
-    changes: dict[str, Any] = {"bind_address": bind}
+    address = options.advertise_address or advertised(bind)
+    changes: dict[str, Any] = {"bind_address": bind, "advertise_address": address}
     if own_serving:
         store.ensure_ca()
-        store.ensure_leaf("apiserver", serving_names(options, bind))
+        store.ensure_leaf("apiserver", serving_names(options, bind, address))
         changes["tls_cert_file"] = str(pki / "apiserver.crt")
         changes["tls_private_key_file"] = str(pki / "apiserver.key")
         if not options.root_ca_file:
@@ -102,15 +104,20 @@ def _prepare(options: Options, directory: Path, temporary: Path | None, now: flo
     return Credentials(done, path if own_clients else None, temporary)
 
 
-def serving_names(options: Options, bind: str) -> tuple[str, ...]:
-    """What the serving certificate must be good for, sorted."""
+def serving_names(options: Options, bind: str, advertise: str) -> tuple[str, ...]:
+    """What the serving certificate must be good for, sorted.
+
+    An address that was not asked for only counts where the server listens on it: a host that moves
+    between networks keeps its certificate.
+    """
+    local = ipaddress.ip_address(bind).is_loopback and not options.advertise_address
     names = {"localhost", "127.0.0.1", "::1", *SERVICE_NAMES}
     hostname = socket.gethostname()
     if hostname and hostname.isascii():
         names.add(hostname)
     for cidr in options.service_cluster_ip_range:
         names.add(str(ipaddress.ip_network(cidr)[1]))
-    for address in (bind, options.advertise_address, options.external_hostname):
+    for address in (bind, "" if local else advertise, options.external_hostname):
         if address and address not in ("0.0.0.0", "::"):
             names.add(address)
     return tuple(sorted(names))

@@ -105,7 +105,8 @@ class Options:
         "Address to listen on. Default: 127.0.0.1 with a self-made certificate, else 0.0.0.0.")
     secure_port: int = _int(6443, "Port to listen on; 0 takes a free one.", between(0, 65535))
     advertise_address: str = _flag("", flags.IP,
-        "Address that the `kubernetes` service points to. Default: the bind address.")
+        "Address that the `kubernetes` service points to. Default: the bind address, or the host's"
+        " own if that is loopback or every address.")
     external_hostname: str = _string("",
         "Host name in URLs that lead here, such as OpenID discovery.")
     tls_cert_file: str = _file(flags.CERTIFICATE,
