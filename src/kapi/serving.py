@@ -15,6 +15,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ def run(options: Options, *, say: Say) -> None:
     try:
         tls = _tls(credentials.options)
         sock = _bind(credentials.options)
+        port = sock.getsockname()[1]  # of --secure-port=0: others are told of the one it took
+        credentials.options = replace(credentials.options, secure_port=port)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Process(credentials, clock, say).serve(sock, tls))
     finally:

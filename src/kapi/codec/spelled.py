@@ -88,10 +88,17 @@ def port_name(value: str, number: int) -> str:
 
 
 def spelled(value: Any, text: bytes) -> Any:
-    """What a raw field holds: a value and its JSON, which is kept if it is not the plain one."""
-    if value.__class__ is not dict or orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == text:
+    """What a raw field holds: a value and its JSON, which is kept if it is not the plain one.
+
+    A value that is too deep to be kept stays as it is: `json_format.check_depth` refuses it.
+    """
+    if value.__class__ is not dict:
         return value
-    return Spelled(value, text)
+    try:
+        plainest = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return value
+    return value if plainest == text else Spelled(value, text)
 
 
 def text_of(value: Any) -> bytes:
