@@ -78,6 +78,12 @@ class _Union:
         return Decision.NO_OPINION, "\n".join(reasons)
 
 
+async def allows(authorizer: Authorizer, attributes: Attributes) -> bool:
+    """Whether it may be, where nobody hears why not."""
+    decision, _ = await authorizer.authorize(attributes)
+    return decision is Decision.ALLOW
+
+
 def union(members: Iterable[Authorizer]) -> Authorizer:
     """Ask each in turn; the first opinion wins."""
     return _Union(tuple(members))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from kapi.authorization.always import MASTERS
-from kapi.authorization.authorizer import Attributes, Authorizer, Decision
+from kapi.authorization.authorizer import Attributes, Authorizer, allows
 from kapi.authorization.rbac import GROUP, Rbac, RoleNotFound
 from kapi.authorization.rbac_rules import Rule, compact, covers, describe, quote_list
 from kapi.errors import ApiError, forbidden, not_found, quote
@@ -105,19 +105,17 @@ class RbacEscalation:
         self._check_rules(write, obj["metadata"].get("name", ""), rules)
 
     async def _may(self, write: Write, verb: str, resource: str, name: str) -> bool:
-        decision, _ = await self._authorizer.authorize(
-            Attributes(
-                user=write.user,
-                verb=verb,
-                is_resource=True,
-                group=GROUP,
-                version="*",
-                namespace=write.namespace,
-                resource=resource,
-                name=name,
-            )
+        asked = Attributes(
+            user=write.user,
+            verb=verb,
+            is_resource=True,
+            group=GROUP,
+            version="*",
+            namespace=write.namespace,
+            resource=resource,
+            name=name,
         )
-        return decision is Decision.ALLOW
+        return await allows(self._authorizer, asked)
 
     def _check_rules(self, write: Write, name: str, rules: Sequence[Rule]) -> None:
         owned, errors = self._rbac.policy_rules(write.user, write.namespace)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from kapi.authorization.always import MASTERS
-from kapi.authorization.authorizer import Attributes, Authorizer, Decision
+from kapi.authorization.authorizer import Attributes, Authorizer, allows
 from kapi.errors import field_forbidden, invalid
 from kapi.messages import UserInfo
 
@@ -104,19 +104,17 @@ class ParamAccess:
             group, _, version = kind.get("apiVersion", "").rpartition("/")
             plurals = self._served(group, kind.get("kind", ""))
             resource = plurals[0] if plurals else "*"
-        decision, _ = await self._authorizer.authorize(
-            Attributes(
-                user=user,
-                verb="get",
-                is_resource=True,
-                group=group,
-                version=version,
-                namespace=namespace,
-                resource=resource,
-                name=name,
-            )
+        asked = Attributes(
+            user=user,
+            verb="get",
+            is_resource=True,
+            group=group,
+            version=version,
+            namespace=namespace,
+            resource=resource,
+            name=name,
         )
-        return decision is Decision.ALLOW
+        return await allows(self._authorizer, asked)
 
     def _refuse(self, write: Write, path: str, text: str) -> None:
         name = (write.object or {})["metadata"].get("name", "")

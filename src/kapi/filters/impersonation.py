@@ -20,7 +20,7 @@ from kapi.authentication.authenticator import (
     MASTERS_GROUP,
     UNAUTHENTICATED_GROUP,
 )
-from kapi.authorization.authorizer import Attributes, Authorizer, Decision, refusal
+from kapi.authorization.authorizer import Attributes, Authorizer, Decision, allows, refusal
 from kapi.errors import ApiError, bad_request, quote
 from kapi.filters.authorization import attributes
 from kapi.messages import Handler, Headers, Request, Response, UserInfo
@@ -174,8 +174,7 @@ class _Mode:
         )
 
     async def _allowed(self, asked: Attributes) -> bool:
-        decision, _ = await self._authorizer.authorize(asked)
-        return decision is Decision.ALLOW
+        return await allows(self._authorizer, asked)
 
     async def _check(self, asked: Attributes) -> None:
         decision, reason = await self._authorizer.authorize(asked)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kapi.admission.plugin import Attributes, refused
 from kapi.authorization import authorizer as authorization
-from kapi.authorization.authorizer import Authorizer, Decision
+from kapi.authorization.authorizer import Authorizer, allows
 from kapi.errors import quote
 from kapi.messages import UserInfo
 
@@ -33,7 +33,6 @@ async def _may(authorizer: Authorizer, user: UserInfo, verb: str, signer: str) -
             resource="signers",
             name=name,
         )
-        decision, _ = await authorizer.authorize(asked)
-        if decision is Decision.ALLOW:
+        if await allows(authorizer, asked):
             return True
     return False

@@ -14,7 +14,7 @@ from kapi.admission.certificates.requests import subject
 from kapi.admission.listers import Listers
 from kapi.admission.plugin import Attributes, refused
 from kapi.authorization import authorizer as authorization
-from kapi.authorization.authorizer import Authorizer, Decision
+from kapi.authorization.authorizer import Authorizer, allows
 from kapi.authorization.node import NODE_USER_PREFIX
 from kapi.authorization.node_references import MIRROR_POD, claim_name
 from kapi.errors import ApiError, quote
@@ -113,8 +113,7 @@ class NodeCredentials:
             resource=resource,
             name=name,
         )
-        decision, _ = await self._authorizer.authorize(asked)
-        return decision is Decision.ALLOW
+        return await allows(self._authorizer, asked)
 
     # -- certificates -----------------------------------------------------------------------------
 
