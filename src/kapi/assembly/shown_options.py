@@ -29,7 +29,7 @@ def bootstrap_settings(options: Options) -> fixed_objects.Settings:
             group_headers=options.requestheader_group_headers,
             extra_prefixes=options.requestheader_extra_headers_prefix,
         )
-    address = options.advertise_address or options.bind_address
+    address = options.reached_at
     if options.etcd_servers or options.endpoint_reconciler_type == "none":
         address = ""  # servers that share a store say by themselves that they live, or nobody does
     return fixed_objects.Settings(

@@ -103,7 +103,7 @@ def loops(
         out[f"etcd-probe-{at}"] = probe.run()
         if interval:
             out[f"compactor-{at}"] = _compact(store, clock, interval)
-    address = options.advertise_address or options.bind_address
+    address = options.reached_at
     if options.endpoint_reconciler_type == "lease" and address and is_reachable(address):
         port = options.secure_port
         out[ENDPOINTS_TASK] = _endpoints(ServerEndpoints(storage, objects, clock, address, port))

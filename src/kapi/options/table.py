@@ -299,6 +299,11 @@ class Options:
         return tuple(name for name in CONTROLLERS if chosen.get(name, every))
 
     @property
+    def reached_at(self) -> str:
+        """The address that others are told: what is advertised, else where the server listens."""
+        return self.advertise_address or self.bind_address
+
+    @property
     def gates(self) -> dict[str, bool]:
         """The state of every feature gate."""
         return features.resolve(self.feature_gates)

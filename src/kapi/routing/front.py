@@ -143,5 +143,4 @@ def _openapi(d: FrontDependencies) -> OpenApi:
 
 
 def _address(options: Options) -> str:
-    host = options.advertise_address or options.bind_address
-    return f"{host}:{options.secure_port}"
+    return f"{options.reached_at}:{options.secure_port}"
