@@ -130,6 +130,18 @@ async def _filled(c: Client, s: Sample, ns: str, *wanted: str) -> list[Json]:
 # -- create and get -------------------------------------------------------------------------------
 
 
+async def in_its_own_place(run: Running, sample: Sample, check: Check, number: int) -> None:
+    """Run a check where no other has left anything; `number` has not been used on this server."""
+    if not sample.namespaced:
+        await run.client.delete(sample.all())
+        await check(run, sample, "")
+        return
+    namespace = f"suite-{number}"
+    await run.client.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    await check(run, sample, namespace)
+    assert not run.client.crashes
+
+
 async def create_and_get(run: Running, s: Sample, ns: str) -> None:
     c = run.client
     answer = await c("POST", s.of(ns), s.make("one", labels={"a": "b"}))

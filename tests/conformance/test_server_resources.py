@@ -43,14 +43,7 @@ async def run() -> AsyncIterator[Running]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.plural)
 async def test_of_every_resource(run: Running, sample: Sample, check: Check) -> None:
-    if not sample.namespaced:
-        await run.client.delete(sample.all())
-        await check(run, sample, "")
-        return
-    namespace = f"suite-{next(_serial)}"
-    await run.client.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
-    await check(run, sample, namespace)
-    assert not run.client.crashes
+    await resource_suite.in_its_own_place(run, sample, check, next(_serial))
 
 
 async def test_watches_time_out() -> None:
