@@ -160,9 +160,11 @@ class Asked:
         await self.writer.drain()
 
     async def chunk(self, data: bytes) -> None:
-        """b"" ends the answer."""
+        """b"" ends the answer. Always lets others run: while TLS closes, a drain returns at once
+        and the writer does not know yet that it is closing."""
         self.writer.write(b"%x\r\n%b\r\n" % (len(data), data))
         await self.writer.drain()
+        await asyncio.sleep(0.001)
 
     async def switch(self, protocol: str, extra: str = "") -> None:
         """101: from now on reader and writer are the tunnel."""

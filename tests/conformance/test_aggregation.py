@@ -218,7 +218,7 @@ async def test_a_stop_ends_watches(tmp_path: Path) -> None:
         answer = await a.via.open("GET", WIDGETS + "?watch=true")
         a.run.server.drain()
         with pytest.raises(OutgoingError):
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(10):
                 await answer.chunk()
         answer.close()
 

@@ -235,7 +235,7 @@ async def test_a_stream_ends_with_its_client() -> None:
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await started.wait()
         writer.close()
-        await asyncio.wait_for(closed.wait(), 2)
+        await asyncio.wait_for(closed.wait(), 10)
         await asyncio.sleep(0)
         assert listener.connections == 0
 
@@ -429,12 +429,12 @@ async def test_drain_lets_answers_finish_and_closes_idle_connections(pki: Pki) -
         await entered.wait()
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(listener.drain(5))
-            assert await asyncio.wait_for(idle_reader.read(), 2) == b""
+            assert await asyncio.wait_for(idle_reader.read(), 10) == b""
             with pytest.raises(OSError, match=r"refused|Connect"):
                 await asyncio.open_connection("127.0.0.1", port, ssl=pki.client())
             assert not draining.done()
             release.set()
-            answer = await asyncio.wait_for(reader.read(), 2)
+            answer = await asyncio.wait_for(reader.read(), 10)
         assert answer.endswith(b"done")
         assert b"connection: close" in answer
         assert listener.connections == 0

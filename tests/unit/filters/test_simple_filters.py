@@ -199,7 +199,7 @@ async def test_requests_are_counted_until_their_last_byte() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     unwind(two)
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 10)
 
 
 async def test_a_draining_server_refuses() -> None:

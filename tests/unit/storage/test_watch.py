@@ -51,7 +51,7 @@ class Store:
 async def read(watch: Watch, upto: int) -> list[Sequence[Event]]:
     batches: list[Sequence[Event]] = []
     while not batches or batches[-1][-1].revision < upto:
-        batches.append(await asyncio.wait_for(anext(watch), 1))
+        batches.append(await asyncio.wait_for(anext(watch), 10))
     return batches
 
 
