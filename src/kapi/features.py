@@ -45,6 +45,7 @@ GATES: Mapping[str, Gate] = MappingProxyType(
             Gate("ConstrainedImpersonation", "BETA", True, effective=True),
             Gate("ContextualLogging", "BETA", True),
             Gate("CoordinatedLeaderElection", "BETA", False),
+            Gate("DRAResourceClaimGranularStatusAuthorization", "BETA", True, effective=True),
             Gate("DynamicResourceAllocation", "", True),
             Gate("InPlacePodVerticalScaling", "", True, effective=True),
             Gate("ListFromCacheSnapshot", "BETA", True),

@@ -10,6 +10,7 @@ from pathlib import Path
 from kapi import errors
 from kapi.admission import chain, order
 from kapi.admission.objects.device_admin_access import DeviceAdminAccess
+from kapi.authorization.claim_status import ClaimStatusAccess
 from kapi.authorization.escalation import RbacEscalation
 from kapi.authorization.param_access import ParamAccess
 from kapi.kinds import groups
@@ -81,7 +82,12 @@ def test_admission_plugins_are_documented_in_order() -> None:
     """With what each is made by, and which are on."""
     text = (DOCS / "semantics.md").read_text().partition("## Admission")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\w+)[^|]*\| (on|off)? ?\| ([^|]+) \|$", text, re.MULTILINE)
-    ours = {RbacEscalation.name, ParamAccess.name, DeviceAdminAccess.name}
+    ours = {
+        RbacEscalation.name,
+        ParamAccess.name,
+        DeviceAdminAccess.name,
+        ClaimStatusAccess.name,
+    }
     rows = [row for row in rows if row[0] != "plugin" and row[0] not in ours]
     assert [(name, on) for name, on, _ in rows] == [
         (place.name, "on" if place.on else "off") for place in order.ORDER

@@ -57,6 +57,7 @@ class Attributes:
     old: Json | None
     user: UserInfo
     dry_run: bool
+    patched: bool = False  # the request is a patch or an apply: its verb is patch
     options: Options | None = None  # None: a CONNECT, or the server's own doing
     warn: Callable[[str], None] = lambda text: None
     annotate: Callable[[str, str], None] = lambda key, value: None  # audit annotations

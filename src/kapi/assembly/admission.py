@@ -16,6 +16,8 @@ from kapi.assembly.identity import Authority
 from kapi.assembly.image_reviews import reviewer
 from kapi.assembly.policies import PolicyDependencies, policy_plugins
 from kapi.assembly.webhooks import WebhookDependencies, webhook_plugins
+from kapi.authorization.claim_status import GATE as CLAIM_STATUS
+from kapi.authorization.claim_status import ClaimStatusAccess
 from kapi.authorization.escalation import RbacEscalation
 from kapi.authorization.param_access import GROUP as POLICIES
 from kapi.authorization.param_access import ParamAccess
@@ -100,6 +102,7 @@ def build_admission(d: AdmissionDependencies) -> AdmissionChain:
                     lambda plural, name: d.lister(POLICIES, plural).get("", name),
                 ),
                 DeviceAdminAccess(d.objects.live),
+                *([ClaimStatusAccess(authorizer)] if d.options.gates[CLAIM_STATUS] else ()),
             ),
             given={**policies, **webhooks},
         )

@@ -103,6 +103,7 @@ def attributes(change: Change, proposed: Json, live: Json | None) -> Attributes:
         old=live,
         user=change.user,
         dry_run=change.options.dry_run,
+        patched=change.mode in ("patch", "apply"),
         options=change.options,
         warn=change.warn,
         annotate=change.annotate,

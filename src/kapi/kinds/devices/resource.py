@@ -39,7 +39,9 @@ class ResourceClaimStrategy(Plain):
         switched_off.drop_of_claim(obj.get("spec") or {}, (old or {}).get("spec") or {})
         if context.subresource == "status":
             status = obj.setdefault("status", {})
-            switched_off.drop_of_status(status, (old or {}).get("status") or {})
+            before = (old or {}).get("status") or {}
+            switched_off.drop_of_status(status, before)
+            statuses.drop_deallocated(status, before)
 
     def validate(self, obj: Json, old: Json | None, context: Context) -> list[FieldError]:
         out: list[FieldError] = []

@@ -21,6 +21,25 @@ CONDITIONS_MAX = 8  # of a device
 _SKIPPED, _UNSKIPPED = "NodePrepareResources", frozenset(("NodeUnprepareResources", "*"))
 
 
+def drop_deallocated(status: Json, before: Json) -> None:
+    """What drivers say of devices that the claim has no longer, in place."""
+    kept = [_id(result) for result in _results(status)]
+    gone = [found for found in map(_id, _results(before)) if found not in kept]
+    devices = status.get("devices")
+    if not gone or not devices:
+        return
+    left = [device for device in devices if _id(device) not in gone]
+    if left:
+        status["devices"] = left
+    else:
+        del status["devices"]
+
+
+def _results(status: Json) -> list[Json]:
+    found: list[Json] = ((status.get("allocation") or {}).get("devices") or {}).get("results") or []
+    return found
+
+
 def claim_status(obj: Json, old: Json) -> list[FieldError]:
     status, before = obj.get("status") or {}, old.get("status") or {}
     known = requests.request_names((obj.get("spec") or {}).get("devices") or {})
@@ -30,8 +49,7 @@ def claim_status(obj: Json, old: Json) -> list[FieldError]:
         for name in ("resource", "name", "uid"):
             if not consumer.get(name):
                 out.append(required(f"status.reservedFor[{i}].{name}"))
-    results = ((allocation or {}).get("devices") or {}).get("results") or ()
-    allocated = [_id(result) for result in results]
+    allocated = [_id(result) for result in _results(status)]
     for i, device in enumerate(status.get("devices") or ()):
         out += _device(device, f"status.devices[{i}]", allocated)
     if reserved and allocation is None:
