@@ -60,3 +60,24 @@ def spell(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts)
+
+
+def spell_whole(seconds: float) -> str:
+    """As Go's Duration.String: `1h0m0s`, `1m30s`, `500ms`, `1.5s`, `0s`."""
+    left = abs(round(seconds * 10**9))
+    sign = "-" if seconds < 0 else ""
+    if left == 0:
+        return "0s"
+    if left < 10**9:
+        unit = next(u for u in ("ms", "us", "ns") if left >= _UNITS[u])
+        return f"{sign}{_decimal(left, _UNITS[unit])}{'µs' if unit == 'us' else unit}"
+    minutes, left = divmod(left, _UNITS["m"])
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{sign}{head}{_decimal(left, 10**9)}s"
+
+
+def _decimal(count: int, unit: int) -> str:
+    whole, rest = divmod(count, unit)
+    digits = str(rest).zfill(len(str(unit)) - 1).rstrip("0")
+    return f"{whole}.{digits}" if rest else str(whole)

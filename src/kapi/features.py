@@ -40,6 +40,8 @@ GATES: Mapping[str, Gate] = MappingProxyType(
             Gate("AuthorizeNodeWithSelectors", "", True),
             Gate("AuthorizeWithSelectors", "", True),
             Gate("CBORServingAndStorage", "ALPHA", False, effective=True),
+            Gate("ComponentFlagz", "BETA", True, effective=True),
+            Gate("ComponentStatusz", "BETA", True, effective=True),
             Gate("ConcurrentWatchObjectDecode", "BETA", False),
             Gate("ConsistentListFromCache", "", True),
             Gate("ConstrainedImpersonation", "BETA", True, effective=True),

@@ -119,8 +119,13 @@ def setup(*, form: str = "text", verbosity: int = 0, stream: TextIO | None = Non
     """Send every log of this process to a stream (stderr). From verbosity (`--v`) 4 on, debug."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logging.getLogger().handlers[:] = [handler]
+    set_verbosity(verbosity)
+
+
+def set_verbosity(verbosity: int) -> None:
+    """What is logged from now on, in the whole process: the meaning of `--v`."""
     root = logging.getLogger()
-    root.handlers[:] = [handler]
     root.setLevel(logging.INFO if verbosity >= 1 else logging.WARNING)
     logging.getLogger("kapi").setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
     # The HTTP server logs what clients do wrong and failures that the edge has logged already.

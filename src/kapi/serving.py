@@ -29,8 +29,9 @@ from kapi.clock import Clock, Entropy, SystemClock
 from kapi.credentials import local as local_credentials
 from kapi.credentials.local import Credentials
 from kapi.edge.asgi import App
-from kapi.edge.listener import AddressInUse, BadAddress, Listener, bind
+from kapi.edge.listener import AddressInUse, BadAddress, Listener, bind, bind_unix
 from kapi.edge.tls import TlsFiles, server_context
+from kapi.handlers.documents import debugging
 from kapi.handlers.documents.version import version_info
 from kapi.metrics import Metrics
 from kapi.options import parser as option_parser
@@ -150,9 +151,12 @@ class _Process:
             tunnels=server.tunnels,
         )
         listener = Listener(app, self._clock, tls=tls, http2=self._options.http2)
+        debug: Listener | None = None
         try:
             port = sock.getsockname()[1]
             await listener.start(sock)
+            if self._options.debug_socket_path:
+                debug = await self._serve_debug(self._options.debug_socket_path)
             self._announce(port)
             gc.collect()
             gc.freeze()
@@ -165,8 +169,21 @@ class _Process:
             await listener.drain(self._options.request_timeout)
         finally:
             listener.stop_accepting()
+            if debug is not None:
+                await debug.drain(0)
             await server.stop()
         _log.info("stopped")
+
+    async def _serve_debug(self, path: str) -> Listener:
+        """Profiles and flags on a socket of this machine; who may open it needs no credentials."""
+        handler = debugging.on_socket(debugging.debug_paths(self._clock, command_line=True))
+        try:
+            sock = bind_unix(path)
+        except BadAddress as error:
+            raise CannotServe(f"--debug-socket-path: {error}") from error
+        listener = Listener(App(handler, self._clock), self._clock, tls=None)
+        await listener.start(sock)
+        return listener
 
     def _announce(self, port: int) -> None:
         options = self._options

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kapi import durations, features
+from kapi.assembly.shown_options import flag_values
 from kapi.credentials import certificates
 from kapi.options import flags
 from kapi.options.flags import PortRange
@@ -59,6 +60,23 @@ def test_data_directory(
 ) -> None:
     monkeypatch.setattr("sys.platform", platform)
     assert parse([], env).data_dir == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "name", "want"),
+    [
+        (["--request-timeout=90s"], "request-timeout", "1m30s"),
+        (["--request-timeout=1h"], "request-timeout", "1h0m0s"),
+        (["--request-timeout=1.5ms"], "request-timeout", "1.5ms"),
+        (["--authorization-mode=Node,RBAC"], "authorization-mode", "[Node,RBAC]"),
+        (["--feature-gates=WatchList=true,AllAlpha=false"], "feature-gates",
+         "AllAlpha=false,WatchList=true"),
+        ([], "profiling", "true"),
+        ([], "service-node-port-range", "30000-32767"),
+    ],
+)  # fmt: skip
+def test_flags_are_told_as_pflag_prints_them(argv: list[str], name: str, want: str) -> None:
+    assert flag_values(parse(argv, ENV))[name] == want
 
 
 def test_syntax() -> None:

@@ -13,7 +13,7 @@ from kapi.assembly import identity
 from kapi.controllers import fixed_objects
 from kapi.handlers.documents.openid import openid_paths
 from kapi.messages import Handler
-from kapi.options.table import Options
+from kapi.options.table import FLAGS, Options
 
 
 def bootstrap_settings(options: Options) -> fixed_objects.Settings:
@@ -39,6 +39,14 @@ def bootstrap_settings(options: Options) -> fixed_objects.Settings:
         client_ca=Path(client_ca).read_text() if client_ca else "",
         request_header=proxy,
     )
+
+
+def flag_values(options: Options) -> Mapping[str, str]:
+    """Every flag as on the command line, without dashes, with its value as pflag prints it."""
+    return {
+        name.replace("_", "-"): flag.kind.print(getattr(options, name))
+        for name, flag in FLAGS.items()
+    }
 
 
 def openid(options: Options, who: identity.Identity) -> Mapping[str, Handler]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 
@@ -61,6 +62,20 @@ def bind(address: str, port: int) -> socket.socket:
     return sock
 
 
+def bind_unix(path: str) -> socket.socket:
+    """A bound socket of this machine, in place of what has the path. Raises BadAddress."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        sock.bind(path)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise BadAddress(f"cannot listen on {path}: {error.strerror or error}") from error
+    return sock
+
+
 def host_port(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
@@ -96,6 +111,9 @@ class Listener:
         state = self._state
         state.default_headers()
         tls = self._tls
+        if sock.family == socket.AF_UNIX:
+            self._server = await loop.create_unix_server(lambda: self._protocol(loop), sock=sock)
+            return
         self._server = await loop.create_server(
             lambda: self._protocol(loop),
             sock=sock,

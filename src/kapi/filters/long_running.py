@@ -12,4 +12,6 @@ _SUBRESOURCES = frozenset(("attach", "exec", "proxy", "log", "portforward"))
 def is_long_running(info: RequestInfo) -> bool:
     if info.verb in _VERBS:
         return True
-    return info.subresource in _SUBRESOURCES if info.is_resource else False
+    if info.is_resource:
+        return info.subresource in _SUBRESOURCES
+    return info.path.startswith("/debug/pprof/")  # a profile takes as long as it is told to

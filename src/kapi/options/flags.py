@@ -28,6 +28,16 @@ class Kind:
     is_bool: bool = False
     reads: str = ""  # what a file must hold: certificate, key, ca, csv, yaml or file
 
+    def print(self, value: Any) -> str:
+        """As pflag prints what a flag holds: lists in brackets, durations down to the second."""
+        if self.parse is durations.parse:
+            return durations.spell_whole(value)
+        if isinstance(value, tuple):
+            return f"[{self.show(value)}]"
+        if isinstance(value, Mapping):
+            return self.show(dict(sorted(value.items())))
+        return self.show(value)
+
 
 def _bool(text: str) -> bool:
     if text in ("1", "t", "T", "true", "TRUE", "True"):

@@ -284,7 +284,11 @@ class Options:
     audit_webhook_config_file: str = _file(flags.YAML, "Where audit events go.", later=True)
     v: int = _int(0, "Log verbosity; from 4 on, debug messages.", at_least(0))
     logging_format: str = _string("text", "Form of logs.", one_of("text", "json"))
-    profiling: bool = _bool(True, "Serve /debug/pprof.", later=True)
+    profiling: bool = _bool(True, "Serve /debug/pprof and /debug/flags.")
+    contention_profiling: bool = _bool(False,
+        "No effect: nobody here waits for locks, the profile of them is empty.", later=True)
+    debug_socket_path: str = _flag("", flags.DIRECTORY,
+        "Unix socket that serves /debug/pprof and /debug/flags to whoever may open it.")
 
     # fmt: on
     given: frozenset[str] = frozenset()

@@ -5,7 +5,7 @@ Called by `server.py` once, when registry, identity and admission are there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from kapi.assembly.aggregation import Aggregation
 from kapi.assembly.core import Core
 from kapi.assembly.measures import MeasuredAuthenticator, MeasuredAuthorizer
 from kapi.assembly.outside import Outside
-from kapi.assembly.shown_options import openid
+from kapi.assembly.shown_options import flag_values, openid
 from kapi.cacher.cacher import Cacher
 from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
@@ -21,6 +21,8 @@ from kapi.codec.negotiate import offered
 from kapi.filters.wait_group import WaitGroup
 from kapi.flowcontrol.flow_schema import Classifier
 from kapi.handlers.aside import Aside
+from kapi.handlers.documents import zpages
+from kapi.handlers.documents.debugging import debug_paths
 from kapi.handlers.documents.discovery import Discovery
 from kapi.handlers.documents.health import Check, Health
 from kapi.handlers.documents.openapi import OpenApi
@@ -90,7 +92,9 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
             openapi=_openapi(d),
             health=_health(d),
             metrics=d.metrics.render,
-            others=openid(options, who),
+            others={**openid(options, who), **_flagz(d)},
+            debug=debug_paths(clock) if options.profiling else None,
+            of_paths=_statusz(d),
         )
     )
     mux = Mux(
@@ -121,6 +125,22 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
         ),
     )
     return handler, mux
+
+
+def _flagz(d: FrontDependencies) -> dict[str, Handler]:
+    if not d.options.gates["ComponentFlagz"]:
+        return {}
+    cbor = offered(d.options.gates).cbor
+    return {"/flagz": zpages.flagz(flag_values(d.options), d.entropy, cbor=cbor)}
+
+
+def _statusz(
+    d: FrontDependencies,
+) -> dict[str, Callable[[Callable[[], Iterable[str]]], Handler]]:
+    if not d.options.gates["ComponentStatusz"]:
+        return {}
+    cbor = offered(d.options.gates).cbor
+    return {"/statusz": partial(zpages.statusz, d.clock, d.entropy, cbor=cbor)}
 
 
 def _health(d: FrontDependencies) -> Health:

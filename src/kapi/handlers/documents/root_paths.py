@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kapi.handlers.documents import version
 from kapi.handlers.documents.answers import plain_not_found, raw_json
+from kapi.handlers.documents.debugging import DebugPaths
 from kapi.handlers.documents.discovery import Discovery
 from kapi.handlers.documents.health import Health
 from kapi.handlers.documents.openapi import OpenApi
@@ -27,13 +28,19 @@ class RootPaths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What there is to serve. `metrics` renders content type and text; `others` are exact paths."""
+    """What there is to serve. `metrics` renders content type and text; `others` are exact paths,
+    `debug` those that `/` does not list."""
 
     discovery: Discovery
     openapi: OpenApi
     health: Health
     metrics: Callable[[], tuple[str, bytes]]
     others: Mapping[str, Handler] = field(default_factory=dict)
+    debug: DebugPaths | None = None
+    # Pages that are made of the paths that `/` lists, which they are among.
+    of_paths: Mapping[str, Callable[[Callable[[], Iterable[str]]], Handler]] = field(
+        default_factory=dict
+    )
 
 
 def root_paths(served: Served) -> RootPaths:
@@ -48,14 +55,19 @@ def root_paths(served: Served) -> RootPaths:
         **served.health.paths(),
         **served.others,
     }
+    for path, make in served.of_paths.items():
+        listed[path] = make(lambda: listed)
     index = _index(listed, served.discovery)
+    debug = served.debug or DebugPaths({}, {})
     prefixes = {
         "/api/": served.discovery.handle,
         "/apis/": served.discovery.handle,
         "/openapi/v3/": served.openapi.handle_v3,
         "/version/": version.handle,
+        **debug.prefixes,
     }
     exact = {
+        **debug.exact,
         **listed,
         "/": index,
         "/index.html": index,
