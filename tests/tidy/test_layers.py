@@ -12,7 +12,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "errors clock features",
-        "messages log durations metric_specs",
+        "messages log durations metric_specs gonet",
         "metrics",
         "edge options.flags outgoing",
         "options.table",
@@ -161,7 +161,7 @@ def test_no_two_modules_need_each_other() -> None:
 
 
 def test_the_edge_knows_messages_and_little_more() -> None:
-    allowed = {"edge", "messages", "errors", "clock", "log", "metrics"}
+    allowed = {"edge", "messages", "errors", "gonet", "clock", "log", "metrics"}
     for module in package():
         if module.part == "edge":
             assert parts_imported(module) <= allowed, module.shown

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, quote, urlsplit
 
 from kapi.cel.declarations import Library
 from kapi.cel.values import EvalError
 from kapi.errors import quote as quoted
+from kapi.gonet import addresses, urls
 from kapi.schema import formats
 
 TABLE = """
@@ -50,9 +50,9 @@ class Url:
     __slots__ = ("parts", "text")
     cel_type: ClassVar[str] = "kubernetes.URL"
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.parts = urlsplit(text)
+    def __init__(self, parts: urls.Url) -> None:
+        self.parts = parts
+        self.text = str(parts)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Url) and self.text == other.text
@@ -65,34 +65,11 @@ _is_url = formats.CHECKS["uri"]
 
 
 def _url(text: str) -> Url:
-    if not _is_url(text):
-        trouble = "empty url" if not text else "invalid URI for request"
-        detail = f"parse {quoted(text)}: {trouble}"
-        raise EvalError(f"URL parse error during conversion from string: {detail}")
-    return Url(text)
-
-
-def _host(url: Url) -> str:
-    return url.parts.netloc.rpartition("@")[2]
-
-
-def _hostname(url: Url) -> str:
-    host = _host(url)
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
-
-
-def _port(url: Url) -> str:
-    return _host(url).rpartition("]")[2].partition(":")[2]
-
-
-def _path(url: Url) -> str:
-    return quote(url.parts.path, safe="/%:@!$&'()*+,;=-._~[]")
-
-
-def _query(url: Url) -> dict[str, list[str]]:
-    return parse_qs(url.parts.query, keep_blank_values=True)
+    try:
+        urls.parse_request_uri(text)  # must be absolute; takes no notice of a fragment
+        return Url(urls.parse(text))
+    except urls.UrlError as e:
+        raise EvalError(f"URL parse error during conversion from string: {e}") from None
 
 
 # -- addresses ------------------------------------------------------------------------------------
@@ -133,29 +110,16 @@ class Cidr:
 def _parsed(text: str) -> Address | str:
     """An address, or why there is none."""
     head = f"IP Address {quoted(text)} parse error during conversion from string: "
-    if "%" in text and ":" in text:
-        return f"IP address {quoted(text)} with zone value is not allowed"
     try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return f"{head}ParseAddr({quoted(text)}): {_trouble(text)}"
+        addresses.version_of(text)
+    except addresses.AddressError as e:
+        return f"{head}{e}"
+    if "%" in text:
+        return f"IP address {quoted(text)} with zone value is not allowed"
+    address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return f"IPv4-mapped IPv6 address {quoted(text)} is not allowed"
     return address
-
-
-def _trouble(text: str) -> str:
-    """Why netip takes no address of a text, for the usual mistakes."""
-    if ":" in text or "." not in text:
-        return "unable to parse IP" if ":" not in text else "each colon-separated field is wrong"
-    fields = text.split(".")
-    if not all(f.isdigit() for f in fields):
-        return "unexpected character" if all(fields) else "IPv4 field must have at least one digit"
-    if any(len(f) > 1 and f[0] == "0" for f in fields):
-        return "IPv4 field has octet with leading zero"
-    if any(int(f[:4]) > 255 for f in fields):
-        return "IPv4 field has value >255"
-    return "IPv4 address too short" if len(fields) < 4 else "IPv4 address too long"
 
 
 def _ip(text: str) -> Ip:
@@ -188,19 +152,28 @@ def _global_unicast(ip: Ip) -> bool:
 
 
 def _cidr_of(text: str) -> Cidr | str:
-    head = "network address parse error during conversion from string: "
+    """A block, or why there is none."""
+    head = (
+        "network address parse error during conversion from string: "
+        f"netip.ParsePrefix({quoted(text)}): "
+    )
     address_text, slash, bits = text.rpartition("/")
     if not slash:
-        return f"{head}netip.ParsePrefix({quoted(text)}): no '/'"
-    found = _parsed(address_text)
-    if isinstance(found, str):
-        return head + found if "ParseAddr" in found else found
-    width = found.max_prefixlen
+        return f"{head}no '/'"
+    try:
+        addresses.version_of(address_text)
+    except addresses.AddressError as e:
+        return f"{head}{e}"
+    if "%" in address_text:
+        return f"{head}IPv6 zones cannot be present in a prefix"
+    address = ipaddress.ip_address(address_text)
     if not (bits.isdigit() and bits.isascii()) or (len(bits) > 1 and bits[0] == "0"):
-        return f"{head}netip.ParsePrefix({quoted(text)}): bad bits after slash: {quoted(bits)}"
-    if len(bits) > 3 or int(bits) > width:
-        return f"{head}netip.ParsePrefix({quoted(text)}): prefix length out of range"
-    return Cidr(found, int(bits))
+        return f"{head}bad bits after slash: {quoted(bits)}"
+    if len(bits) > 3 or int(bits) > address.max_prefixlen:
+        return f"{head}prefix length out of range"
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return f"IPv4-mapped IPv6 address {quoted(text)} is not allowed"
+    return Cidr(address, int(bits))
 
 
 def _cidr(text: str) -> Cidr:
@@ -223,11 +196,11 @@ def library() -> Library:
         "string_to_url": _url,
         "is_url_string": _is_url,
         "url_get_scheme": lambda url: url.parts.scheme,
-        "url_get_host": _host,
-        "url_get_hostname": _hostname,
-        "url_get_port": _port,
-        "url_get_escaped_path": _path,
-        "url_get_query": _query,
+        "url_get_host": lambda url: url.parts.host,
+        "url_get_hostname": lambda url: url.parts.hostname,
+        "url_get_port": lambda url: url.parts.port,
+        "url_get_escaped_path": lambda url: url.parts.escaped_path,
+        "url_get_query": lambda url: urls.query_values(url.parts.query),
         "string_to_ip": _ip,
         "cidr_ip": lambda cidr: Ip(cidr.address),
         "is_ip": _is_ip,

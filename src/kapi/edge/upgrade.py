@@ -14,10 +14,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from kapi.edge.asgi_form import Receive, Send, reply_headers
 from kapi.edge.bodies import close_body
+from kapi.gonet.urls import UrlError, parse_request_uri
 from kapi.messages import Request, Response, ResponseBody
 
 CLOSE_NORMAL = 1000
@@ -64,10 +64,10 @@ def _valid_origin(origin: str) -> bool:
     if not origin or origin == "null":
         return False
     try:
-        parts = urlsplit(origin)
-    except ValueError:
+        parse_request_uri(origin)
+    except UrlError:
         return False
-    return bool(parts.scheme) or origin.startswith("/")
+    return True
 
 
 async def _messages(request: Request, response: Response, receive: Receive, send: Send) -> int:

@@ -12,11 +12,11 @@ import base64
 import binascii
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
 from kapi.errors import quote
+from kapi.gonet.urls import Url, UrlError, parse
 from kapi.outgoing import words
 from kapi.outgoing.client import Call, Client, Fetched
 from kapi.outgoing.dial import Endpoint
@@ -31,6 +31,7 @@ BUNDLES_MAX = 1024  # CA bundles remembered in readable form
 SHOWN_BYTES_MAX = 2048  # of an error page
 USER_AGENT = "kube-apiserver-admission"
 DEFAULT_PORT = 443
+PORT_MAX = 65535
 _HEADERS = (
     ("User-Agent", USER_AGENT),
     ("Accept", "application/json, */*"),
@@ -52,9 +53,21 @@ def address(config: Json, timeout_s: int) -> str:
     """Where a clientConfig leads, as messages show it."""
     service = config.get("service")
     if service is None:
-        base = str(config.get("url", ""))
-        return f"{base if urlsplit(base).path else base + '/'}?timeout={timeout_s}s"
+        text = str(config.get("url", ""))
+        try:
+            url = parse(text)
+        except UrlError:
+            return text
+        base = str(url)
+        return f"{base if url.path else base + '/'}?timeout={timeout_s}s"
     return f"https://{_authority(service)}{_path(service)}?timeout={timeout_s}s"
+
+
+def _url(config: Json) -> Url:
+    try:
+        return parse(str(config.get("url", "")))
+    except UrlError as e:
+        raise OutgoingError(str(e)) from None
 
 
 def _authority(service: Json) -> str:
@@ -103,13 +116,12 @@ class HookClient:
     def _call(self, config: Json, body: bytes, timeout_s: int) -> Call:
         service = config.get("service")
         if service is None:
-            parts = urlsplit(str(config.get("url", "")))
-            try:
-                port = parts.port or DEFAULT_PORT
-            except ValueError as e:
-                raise OutgoingError(f"invalid port: {e}") from e
-            endpoint = Endpoint(parts.hostname or "", port, Tls(self._bundle(config)))
-            host, path = parts.netloc, parts.path or "/"
+            url = _url(config)
+            port = int(url.port or DEFAULT_PORT)
+            if port > PORT_MAX:
+                raise OutgoingError(f"dial tcp: address {port}: invalid port")
+            endpoint = Endpoint(url.hostname, port, Tls(self._bundle(config)))
+            host, path = url.host, url.escaped_path or "/"
         else:
             name, namespace = service["name"], service["namespace"]
             where = self._resolve(namespace, name, service.get("port") or DEFAULT_PORT)

@@ -11,8 +11,8 @@ import ipaddress
 import re
 from collections.abc import Callable
 from datetime import date
-from urllib.parse import urlsplit
 
+from kapi.gonet.urls import UrlError, parse_request_uri
 from kapi.schema.scalars import parse_duration
 
 # Formats of numbers; these say which numbers fit.
@@ -53,7 +53,6 @@ _LABEL = r"[^\W_](?:[-\w]*[^\W_])?"
 _HOSTNAME = re.compile(rf"(?:{_LABEL}(?:\.(?!\d*\Z){_LABEL})+|[^\W_]-?[^\W_]*)\Z")
 _ADDRESS = re.compile(r"[^\s<>@,;:\"()\[\]\\]+@[^\s<>@,;:\"()\[\]\\]+\Z")
 _NAMED_ADDRESS = re.compile(r"[^<>@]*<([^<>]+)>\s*\Z")
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _DNS_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 
 
@@ -83,20 +82,11 @@ def _duration(text: str) -> bool:
 
 def _uri(text: str) -> bool:
     """What Go's url.ParseRequestURI takes: an absolute URI or an absolute path."""
-    if not text or _CONTROL.search(text) or re.search(r"%(?![0-9a-fA-F]{2})", text):
-        return False
-    if text.startswith("/"):
-        return True
-    scheme, colon, rest = text.partition(":")
-    if not colon or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*\Z", scheme):
-        return False
-    if not rest.startswith("/"):
-        return True
     try:
-        port = urlsplit(text).netloc.rpartition("]")[2].rpartition("@")[2].partition(":")[2]
-    except ValueError:
+        parse_request_uri(text)
+    except UrlError:
         return False
-    return not port or port.isdigit()
+    return True
 
 
 def _hostname(text: str) -> bool:

@@ -7,9 +7,9 @@ https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/custom-reso
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from kapi.errors import FieldError, invalid_value, quote, required
+from kapi.gonet.urls import Url, UrlError, parse_request_uri
 
 Json = dict[str, Any]
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
@@ -91,10 +91,10 @@ def _state(definition: Json) -> tuple[str, str]:
     if text.startswith("unapproved"):
         return "Unapproved", f"not approved: {quote(text)}"
     try:
-        url = urlsplit(text)
-    except ValueError:
-        url = urlsplit("")
-    if url.scheme and url.netloc:
+        url = parse_request_uri(text)
+    except UrlError:
+        url = Url()
+    if url.scheme and url.host:
         return "Approved", f"approved in {text}"
     either = 'with either a URL or a reason starting with "unapproved"'
     return "Invalid", f"{must} {either}, {_PULL}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from kapi.errors import (
     FieldError,
@@ -18,6 +17,7 @@ from kapi.errors import (
     required,
     too_many,
 )
+from kapi.gonet.urls import UrlError, parse
 from kapi.kinds.shared import checks
 from kapi.registry import names
 
@@ -128,19 +128,18 @@ def client_config(config: Json, path: str) -> list[FieldError]:
 
 def webhook_url(url: str, path: str) -> list[FieldError]:
     try:
-        parts = urlsplit(url)
-    except ValueError as e:
+        parts = parse(url)
+    except UrlError as e:
         return [required(path, f"url must be a valid URL: {e}{_URL_FORM}")]
     out: list[FieldError] = []
     if parts.scheme != "https":
         words = f"'https' is the only allowed URL scheme{_URL_FORM}"
         out.append(invalid_value(path, parts.scheme, words))
-    user, _, host = parts.netloc.rpartition("@")
-    if not host:
-        out.append(invalid_value(path, host, f"host must be specified{_URL_FORM}"))
-    if user:
+    if not parts.host:
+        out.append(invalid_value(path, "", f"host must be specified{_URL_FORM}"))
+    if parts.user is not None:
         words = "user information is not permitted in the URL"
-        out.append(invalid_value(path, user, words))
+        out.append(invalid_value(path, parts.user, words))
     if parts.fragment:
         words = "fragments are not permitted in the URL"
         out.append(invalid_value(path, parts.fragment, words))
@@ -152,10 +151,11 @@ def webhook_url(url: str, path: str) -> list[FieldError]:
 
 def service_reference(service: Json, path: str) -> list[FieldError]:
     out: list[FieldError] = []
-    if not service.get("name"):
-        out.append(required(f"{path}.name"))
+    # The real server takes one for the other.
     if not service.get("namespace"):
-        out.append(required(f"{path}.name"))  # under this name in the real server, too
+        out.append(required(f"{path}.name"))
+    if not service.get("name"):
+        out.append(required(f"{path}.namespace"))
     port = service.get("port", 443)
     if not 1 <= port <= 65535:
         out.append(invalid_value(f"{path}.port", port, f"port is not valid: {checks.PORT}"))
