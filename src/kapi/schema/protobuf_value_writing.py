@@ -102,7 +102,16 @@ def _behind(content: Callable[[Any], bytes]) -> Callable[[int], Write]:
 _SECONDS, _NANOS = header(1, VARINT), header(2, VARINT)
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+def _kept(content: Callable[[Any], bytes]) -> Callable[[Any], str]:
+    """The same as a text of bytes (Latin-1), which is kept."""
+    return lru_cache(maxsize=TEXTS_KEPT)(lambda value: content(value).decode("latin-1"))
+
+
+def _kept_bytes(kept: Callable[[Any], str]) -> Callable[[Any], bytes]:
+    return lambda value: kept(value).encode("latin-1")
+
+
+@_kept
 def _time(text: str | None) -> bytes:
     if not text:
         return b"\0"  # the zero time
@@ -113,17 +122,22 @@ def _time(text: str | None) -> bytes:
 _ONE, _TWO, _THREE = (header(n, BYTES) for n in (1, 2, 3))
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+@_kept
 def _quantity(text: str) -> bytes:
     return sized(_ONE + sized(text.encode()))
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+@_kept
 def _duration(text: str) -> bytes:
     return sized(header(1, VARINT) + encoded(parse_duration(text) & UINT64))
 
 
 _NAME = _string(3)
+
+
+def _int_or_string_text(value: int | str) -> str:
+    plain = value.__class__ is int or value.__class__ is str
+    return _plain_port(value) if plain else _int_or_string(value).decode("latin-1")
 
 
 def _int_or_string(value: int | str) -> bytes:
@@ -132,6 +146,9 @@ def _int_or_string(value: int | str) -> bytes:
         return sized(b"\x08\x01\x10" + encoded(number & UINT64) + _NAME(value))
     name = value.text if isinstance(value, PortNumber) else ""
     return sized(b"\x08\x00\x10" + encoded(value & UINT64) + _NAME(name))
+
+
+_plain_port = _kept(_int_or_string)
 
 
 def _raw(value: Any) -> bytes:
@@ -154,12 +171,20 @@ def _base64(value: str) -> bytes:
 
 SPECIAL: Mapping[str, Callable[[int], Write]] = {
     "byte": _behind(_base64),
-    "date-time": _behind(_time),
-    "micro-time": _behind(_time),
-    "duration": _behind(_duration),
-    "quantity": _behind(_quantity),
+    "date-time": _behind(_kept_bytes(_time)),
+    "micro-time": _behind(_kept_bytes(_time)),
+    "duration": _behind(_kept_bytes(_duration)),
+    "quantity": _behind(_kept_bytes(_quantity)),
     "int-or-string": _behind(_int_or_string),
     "raw": _behind(_raw),
+}
+# What stands behind the tag of the same, as a text of bytes.
+SPECIAL_TEXTS: Mapping[str, Callable[[Any], str]] = {
+    "date-time": _time,
+    "micro-time": _time,
+    "duration": _duration,
+    "quantity": _quantity,
+    "int-or-string": _int_or_string_text,
 }
 # By Go type, where the text of raw JSON is not that of a set of fields.
 RAW_TYPES: Mapping[str, Callable[[int], Write]] = {

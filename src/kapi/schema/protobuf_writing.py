@@ -6,8 +6,9 @@ of their numbers and maps in that of their keys; what is no pointer in Go is alw
 absent field has bytes of its own, made once; absent pointers, lists and maps have none.
 
 An object is a list of slots, one per field, copied from one that has nothing set. An inlined
-message (`Property.inline`) is a run of slots that is closed into one when all are filled. Called by
-`handlers/forms.py` and whoever makes small answers; `protobuf_value_writing.py` has the values.
+message (`Property.inline`) is a run of slots that is closed into one when all are filled. For
+objects that come often functions are written that do the same faster (`protobuf_shapes.py`). Called
+by `handlers/forms.py` and whoever makes small answers; `protobuf_value_writing.py` has the values.
 """
 
 from __future__ import annotations
@@ -16,21 +17,39 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kapi.codec.protobuf_format import BYTES, header, headers, sized
-from kapi.schema.protobuf_value_writing import RAW_TYPES, SPECIAL, plain, union_fields
+from kapi.schema import protobuf_shapes as shapes
+from kapi.schema.protobuf_shapes import Field, Run
+from kapi.schema.protobuf_value_writing import (
+    RAW_TYPES,
+    SPECIAL,
+    SPECIAL_TEXTS,
+    plain,
+    union_fields,
+)
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]
 # A value becomes its field: tag, length where there is one, content.
 Write = Callable[[Any], bytes]
-# Slots from, slots up to, the tag: an inlined message, when those within it are closed.
-Run = tuple[int, int, bytes]
+
+# Objects of a shape before a function is written for it; shapes that are remembered of a schema;
+# and all that functions are written for, some 4 KB each. Past a bound everything is written as is.
+SHAPE_AFTER = 16
+SHAPES_MAX = 64
+FUNCTIONS_MAX = 4096
 
 
 class Writers:
     """Compiled writers by schema identity. One instance per server."""
 
-    def __init__(self) -> None:
+    def __init__(self, shape_after: int = SHAPE_AFTER) -> None:
         self._layouts: dict[int, tuple[Schema, _Layout]] = {}
+        self._shapes = _Shapes(shape_after)
+
+    @property
+    def functions(self) -> int:
+        """How many were written."""
+        return self._shapes.functions
 
     def write(self, schema: Schema, obj: Json) -> bytes:
         """The message of an object. Unknown fields are left out."""
@@ -40,7 +59,7 @@ class Writers:
         found = self._layouts.get(id(schema))
         if found is not None:
             return found[1]
-        layout = _Layout()
+        layout = _Layout(self._shapes)
         self._layouts[id(schema)] = (schema, layout)  # before its fields: a type may contain itself
         self._fill(layout, schema)
         return layout
@@ -53,9 +72,10 @@ class Writers:
             absent = b"" if p.pointer else self._zero(p.number, p.schema, p)
             # A pointer to the zero time is null in JSON, too, where it is given.
             null = write(None) if p.schema.format in _TIMES else absent
-            layout.fields[p.name] = (slot, write, null)
+            layout.fields[p.name] = Field(slot, write, null, *self._fast(p))
             layout.absent.append(absent)
         layout.runs = _runs([_place(p)[:-1] for p in properties])
+        layout.whole = True
 
     def _field(self, number: int, schema: Schema, p: Property | None, owner: Schema) -> Write:
         """The writer of a field; `p` where it is a field of an object, not of a list or a map."""
@@ -71,6 +91,33 @@ class Writers:
         if schema.type == "array":
             return self._list(number, schema, owner, wrapped=not _is_list(schema, p))
         return plain(number, schema)
+
+    def _fast(self, p: Property) -> tuple[int, int, shapes.Text | None]:
+        """What a function for a shape makes of a field: kind, number and text of `Field`."""
+        schema, number = p.schema, p.number
+        other: shapes.Text | None = None
+        if schema.format in SPECIAL:
+            other = self._fast_special(number, schema)
+        elif schema.type in _KINDS:
+            return _KINDS[schema.type], number, None
+        elif schema.type == "object":
+            return shapes.MESSAGE, number, self._layout(schema).text
+        elif schema.values is not None and schema.type == "map":
+            item: shapes.Text | None = shapes.item_text if _is_text(schema.values) else None
+            if schema.values.format in SPECIAL:
+                item = self._fast_special(2, schema.values)
+            other = shapes.entries(number, item) if item is not None else None
+        elif schema.items is not None and _is_list(schema, p):
+            items = schema.items
+            if items.type == "object" and items.format not in SPECIAL:
+                other = shapes.each(number, self._layout(items).text)
+            elif _is_text(items):
+                other = shapes.each(number, shapes.ascii_text)
+        return shapes.OTHER, number, other
+
+    def _fast_special(self, number: int, schema: Schema) -> shapes.Text | None:
+        content = SPECIAL_TEXTS.get(schema.format)
+        return None if content is None else shapes.tagged(number, content)
 
     def _message(self, number: int, schema: Schema) -> Write:
         heads, tag, layout = headers(number), header(number, BYTES), self._layout(schema)
@@ -137,23 +184,68 @@ class Writers:
         return self._field(number, schema, p, schema)(_ZEROS.get(schema.format or schema.type))
 
 
+class _Shapes:
+    """How many functions there are, and when to write one. One for all layouts of a server."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.functions = 0
+
+
 class _Layout:
-    """What an object is made of: the slot and the writer of each field and what null writes, and
-    what stands in a slot whose field is absent."""
+    """What an object is made of: its fields, and what stands in a slot whose field is absent."""
 
-    __slots__ = ("absent", "fields", "runs")
+    __slots__ = ("_seen", "_shapes", "_written", "absent", "fields", "runs", "text", "whole")
 
-    def __init__(self) -> None:
-        self.fields: dict[str, tuple[int, Write, bytes]] = {}
+    def __init__(self, shapes_: _Shapes) -> None:
+        self.fields: dict[str, Field] = {}
         self.absent: list[bytes] = []
         self.runs: Sequence[Run] = ()
+        self.whole = False  # until all fields are there: a type that contains itself is used before
+        self._shapes = shapes_
+        self._seen: dict[tuple[str, ...], int] = {}  # how often, until there is a function
+        self._written: dict[tuple[str, ...], shapes.Text] = {}
+        self.text = self._text()
 
     def write(self, obj: Json) -> bytes:
+        return self.text(obj).encode("latin-1")
+
+    def _text(self) -> shapes.Text:
+        """The writer of a message as a text of bytes."""
+        written = self._written.get
+
+        def text(obj: Json) -> str:
+            function = written(tuple(obj)) or self._learnt(tuple(obj))
+            if function is not None:
+                try:
+                    return function(obj)
+                except shapes.UNEXPECTED:
+                    pass
+            return self._by_slots(obj).decode("latin-1")
+
+        return text
+
+    def _learnt(self, names: tuple[str, ...]) -> shapes.Text | None:
+        """Count an object; the function for its shape once it came often."""
+        count = self._seen.get(names, 0)
+        if count < self._shapes.after or not self.whole:
+            if count or len(self._seen) + len(self._written) < SHAPES_MAX:
+                self._seen[names] = count + 1
+            return None
+        if self._shapes.functions >= FUNCTIONS_MAX:
+            return None
+        self._shapes.functions += 1
+        function = shapes.function_for(names, self.fields, self.absent, self.runs)
+        self._seen.pop(names, None)
+        self._written[names] = function
+        return function
+
+    def _by_slots(self, obj: Json) -> bytes:
         slots = self.absent.copy()
         fields = self.fields
         for name, value in obj.items():
             if name in fields:
-                slot, write, null = fields[name]
+                slot, write, null, *_ = fields[name]
                 slots[slot] = null if value is None else write(value)
         for start, stop, tag in self.runs:
             slots[start:stop] = (tag + sized(b"".join(slots[start:stop])),)
@@ -182,12 +274,17 @@ def _runs(ways: Sequence[tuple[int, ...]]) -> list[Run]:
     return out
 
 
+def _is_text(schema: Schema | None) -> bool:
+    return schema is not None and schema.type == "string" and schema.format not in SPECIAL
+
+
 def _is_list(schema: Schema, p: Property | None) -> bool:
     """Whether a field is there once per item. A named list is not, but is a message of its own."""
     return schema.go_type.startswith("[]") or (p is not None and p.repeated)
 
 
 _STRING = Schema("string")
+_KINDS = {"string": shapes.TEXT, "integer": shapes.INTEGER, "boolean": shapes.BOOLEAN}
 _TIMES = ("date-time", "micro-time")
 # By format, else by type: the value that a Go field has when it was never set.
 _ZEROS: Json = {

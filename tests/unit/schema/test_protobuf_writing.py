@@ -14,6 +14,7 @@ from made_objects import CATALOG, SCHEMAS, TYPES, kinds, made
 from spoiled_bytes import spoiled
 
 from kapi.codec.protobuf_format import ProtobufError
+from kapi.schema import protobuf_writing
 from kapi.schema.decoding import Decoders
 from kapi.schema.protobuf_kinds import SmallKinds
 from kapi.schema.protobuf_reading import Readers
@@ -23,8 +24,8 @@ from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
 DECODERS, SETTLERS = Decoders(), Settlers()
-READERS, WRITERS = Readers(DECODERS, straight_after=0), Writers()
-SLOW = Readers(DECODERS, straight_after=1 << 30)
+READERS, WRITERS = Readers(DECODERS, straight_after=0), Writers(shape_after=0)
+SLOW, SLOTS = Readers(DECODERS, straight_after=1 << 30), Writers(shape_after=1 << 30)
 CORE = "io.k8s.api.core.v1."
 
 EXAMPLES = settings(
@@ -45,6 +46,7 @@ def test_there_and_back(name: str, random: Random) -> None:
     assert not unknown
     SETTLERS.settle(schema, obj)
     message = WRITERS.write(schema, obj)
+    assert SLOTS.write(schema, obj) == message
     back = READERS.read(schema, message)
     assert orjson.dumps(back) == orjson.dumps(obj)  # the order of the fields, too
     assert orjson.dumps(SLOW.read(schema, message)) == orjson.dumps(obj)
@@ -80,7 +82,7 @@ def test_a_spoiled_message_is_read_the_same_both_ways(name: str, random: Random)
         found = [read_or_refused(readers, schema, raw) for readers in (READERS, SLOW)]
         assert orjson.dumps(found[0]) == orjson.dumps(found[1]), raw
         if isinstance(found[0], dict):
-            WRITERS.write(schema, found[0])
+            assert WRITERS.write(schema, found[0]) == SLOTS.write(schema, found[0])
 
 
 def read_or_refused(readers: Readers, schema: Schema, raw: bytes) -> Json | str:
@@ -228,3 +230,51 @@ def test_small_kinds_are_those_of_the_tables() -> None:
         obj = made(schema, random)
         assert WRITERS.write(other, obj) == WRITERS.write(schema, obj)
     assert small.get("Pod") is None
+
+
+ODD_PODS: list[Json] = [
+    {"hostname": "é"},
+    {"hostname": "a" * 200},
+    {"hostname": None},
+    {"hostNetwork": None, "enableServiceLinks": None},
+    {"enableServiceLinks": False, "hostNetwork": True},
+    {"priority": -1, "activeDeadlineSeconds": 1 << 40},
+    {"priority": None, "terminationGracePeriodSeconds": 0},
+    {"nodeSelector": {"b": "é", "a": None, "é": ""}},
+    {"nodeSelector": {"b": "x" * 200, "y" * 300: "1"}},
+    {"nodeSelector": None, "containers": None, "securityContext": None},
+    {"containers": [None, {"name": "a", "args": ["b", None, "é", "x" * 200]}]},
+    {"containers": [{"name": "a", "resources": {"limits": {"cpu": None, "é": "1"}}}]},
+    {"volumes": [{"name": "v", "hostPath": None}, {"name": "w", "emptyDir": {"medium": "é"}}]},
+    {"activeDeadlineSeconds": 1, "nobody knows": {"a": 1}, "hostname": "b"},
+]
+
+
+@pytest.mark.parametrize("spec", ODD_PODS)
+def test_what_a_function_for_a_shape_does_not_expect_is_written_by_the_tables(spec: Json) -> None:
+    schema = TYPES.schema(CORE + "PodSpec")
+    often = Writers(shape_after=1)
+    assert {often.write(schema, spec) for _ in range(3)} == {SLOTS.write(schema, spec)}
+    assert often.functions > 0
+
+
+def test_functions_are_for_shapes_that_come_often_and_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schema = TYPES.schema(CORE + "PodSpec")
+    names = [name for name, p in schema.properties.items() if p.schema.type == "string"]
+    monkeypatch.setattr(protobuf_writing, "SHAPES_MAX", 5)
+    writers = Writers(shape_after=2)
+    for name in names:
+        writers.write(schema, {name: "a"})
+    before = writers.functions  # for what absent fields write
+    assert len(names) > 5
+    for name in names * 3:
+        assert writers.write(schema, {name: "b"}) == SLOTS.write(schema, {name: "b"})
+    assert writers.functions == before + 5
+    monkeypatch.setattr(protobuf_writing, "FUNCTIONS_MAX", writers.functions + 1)
+    other = TYPES.schema(CORE + "EnvVar")
+    for _ in range(4):
+        for name in ("name", "value"):
+            assert writers.write(other, {name: "a"}) == SLOTS.write(other, {name: "a"})
+    assert writers.functions == before + 6
