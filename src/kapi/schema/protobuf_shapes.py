@@ -3,20 +3,23 @@
 The shape of an object is the names of its fields, in their order; what people and controllers write
 shows few. For each that comes often a function is written that takes the values apart and puts
 tags, lengths and contents together in one step; what absent fields write stands between them. For
-a message of a text and a number, and a text that is absent:
+a message of a text, and a number that is absent:
 
     def write(obj):
-        v0, v1, = obj.values()
-        if not v0.isascii():
-            raise ValueError
-        n0 = len(v0)
-        return f"{k1[n0] if n0 < 128 else far(k1, n0)}{v0}{k2[v1] if …}\\x1a\\x00"
+        v0, = obj.values()
+        if v0 is None:
+            h0, v0 = k1, ""
+        else:
+            if not v0.isascii():
+                v0 = odd(v0)
+            n = len(v0)
+            h0 = k2[n] if n < 128 else far(k2, n)
+        return f"{h0}{v0}\\x10\\x00"
 
 A message is put together as a text whose characters are its bytes (Latin-1): a text that is all
-ASCII, as nearly all are, stands in it as it is. Whatever is not as expected (a null, another text)
-raises one of UNEXPECTED; then `protobuf_writing.py`, which alone calls this, writes the object by
-its tables, with the same outcome. The source is made of those tables; nothing of an object stands
-in it. Writing and compiling a function takes less than a millisecond.
+ASCII, as nearly all are, stands in it as it is. Called by `protobuf_writing.py` alone, whose tables
+the source is made of, and which writes the same by the tables; nothing of an object stands in the
+source. Writing and compiling a function takes less than a millisecond.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from kapi.codec.protobuf_format import BYTES, encoded, header
+from kapi.codec.protobuf_format import BYTES, encoded, header, text_bytes
 
 Json = dict[str, Any]
 # What is written for a value, as a text of bytes.
@@ -35,9 +38,6 @@ Run = tuple[int, int, bytes]
 
 # How a field is written: as a text, a whole number, a boolean, a message, or anything else.
 TEXT, INTEGER, BOOLEAN, MESSAGE, OTHER = range(5)
-
-# What a function raises where an object is not as expected.
-UNEXPECTED = (AttributeError, TypeError, ValueError)
 
 
 class Field(NamedTuple):
@@ -49,6 +49,7 @@ class Field(NamedTuple):
     kind: int = OTHER
     number: int = 0
     # The content of a message, or all that another field writes; None: what `write` gives.
+    # Is not asked about null.
     text: Text | None = None
 
 
@@ -75,7 +76,7 @@ class _Function:
     """The lines of a function, and what each slot gives: a piece of an f-string."""
 
     def __init__(self, absent: Iterable[bytes]) -> None:
-        self._known: dict[str, Any] = {"far": _far}
+        self._known: dict[str, Any] = {"far": far, "odd": odd}
         self._lines = ["def write(obj):"]
         self._slots = ["".join(f"\\x{byte:02x}" for byte in data) for data in absent]
 
@@ -88,9 +89,10 @@ class _Function:
 
     def close(self, start: int, stop: int, tag: bytes) -> None:
         """Make slots one message."""
-        name = self._of(None)
+        name, head = self._of(None), self._of(None)
         self.line(f'{name} = f"{"".join(self._slots[start:stop])}"')
-        self._slots[start:stop] = (self._behind_its_length(name, _heads(tag)),)
+        self._measure(name, head, heads_of(tag))
+        self._slots[start:stop] = (f"{{{head}}}{{{name}}}",)
 
     def made(self) -> Text:
         self.line(f'return f"{"".join(self._slots)}"')
@@ -104,30 +106,36 @@ class _Function:
         self._known[name] = value
         return name
 
-    def _behind_its_length(self, name: str, heads: Sequence[str]) -> str:
-        """What is in a variable, as the content of a field."""
-        size, head = self._of(None), self._of(heads)
-        self.line(f"{size} = len({name})")
-        return f"{{{head}[{size}] if {size} < 128 else far({head}, {size})}}{{{name}}}"
+    def _measure(self, name: str, head: str, heads: Sequence[str], indent: str = "") -> None:
+        """Make the head of what is in a variable."""
+        known = self._of(heads)
+        self.line(f"{indent}n = len({name})")
+        self.line(f"{indent}{head} = {known}[n] if n < 128 else far({known}, n)")
 
     def _piece(self, value: str, field: Field) -> str:
-        write, null = field.write, field.null
-        if field.kind == TEXT:
-            self.line(f"if not {value}.isascii():")
-            self.line("    raise ValueError")
-            return self._behind_its_length(value, _heads(header(field.number, BYTES)))
+        write, null = field.write, self._of(latin(field.null))
         if field.kind == INTEGER:
             small = self._of(tuple(latin(write(n)) for n in range(128)))
             large = self._of(as_text(write))
-            return f"{{{small}[{value}] if 0 <= {value} < 128 else {large}({value})}}"
+            number = f"{small}[{value}] if 0 <= {value} < 128 else {large}({value})"
+            return f"{{{null} if {value} is None else {number}}}"
         if field.kind == BOOLEAN:
-            yes, no, none = (self._of(latin(x)) for x in (write(True), write(False), null))
-            return f"{{{yes} if {value} else {none} if {value} is None else {no}}}"
-        text = self._of(field.text or as_text(lambda x: null if x is None else write(x)))
-        if field.kind == MESSAGE:
-            self.line(f"{value} = {text}({value})")
-            return self._behind_its_length(value, _heads(header(field.number, BYTES)))
-        return f"{{{text}({value})}}"
+            yes, no = (self._of(latin(write(x))) for x in (True, False))
+            return f"{{{yes} if {value} else {null} if {value} is None else {no}}}"
+        text = self._of(field.text or as_text(write))
+        if field.kind == OTHER:
+            return f"{{{null} if {value} is None else {text}({value})}}"
+        head = self._of(None)
+        self.line(f"if {value} is None:")
+        self.line(f'    {head}, {value} = {null}, ""')
+        self.line("else:")
+        if field.kind == TEXT:
+            self.line(f"    if not {value}.isascii():")
+            self.line(f"        {value} = odd({value})")
+        else:
+            self.line(f"    {value} = {text}({value})")
+        self._measure(value, head, heads_of(header(field.number, BYTES)), "    ")
+        return f"{{{head}}}{{{value}}}"
 
 
 # -- texts of bytes -------------------------------------------------------------------------------
@@ -141,53 +149,52 @@ def as_text(write: Callable[[Any], bytes]) -> Text:
     return lambda value: write(value).decode("latin-1")
 
 
-def each(number: int, item: Text) -> Text:
-    """A list: a field for each item, whose content is given."""
-    heads = _heads(header(number, BYTES))
+def odd(value: str) -> str:
+    """Any text, as a text of bytes."""
+    return latin(text_bytes(value, value.encode()))
+
+
+def plain_text(value: str) -> str:
+    return value if value.isascii() else odd(value)
+
+
+def each(number: int, item: Text, null: bytes) -> Text:
+    """A list: a field for each item, whose content is given; `null` is all that null writes."""
+    heads, nothing = heads_of(header(number, BYTES)), latin(null)
 
     def text(value: list[Any]) -> str:
         out = []
         for x in value:
+            if x is None:
+                out.append(nothing)
+                continue
             content = item(x)
             size = len(content)
-            out.append(f"{heads[size] if size < 128 else _far(heads, size)}{content}")
+            out.append(f"{heads[size] if size < 128 else far(heads, size)}{content}")
         return "".join(out)
 
     return text
 
 
-def ascii_text(value: str) -> str:
-    """A text that may stand as it is."""
-    if not value.isascii():
-        raise ValueError
-    return value
-
-
-def entries(number: int, item: Text) -> Text:
-    """A map: a small message per entry, in the order of the keys; `item` gives all of its value."""
-    heads = _heads(header(number, BYTES))
-    keys = _heads(header(1, BYTES))
+def entries(number: int, item: Text, null: bytes) -> Text:
+    """A map: a small message per entry, in the order of the keys. `item` gives all that its value
+    writes, `null` is what null does."""
+    heads, keys, nothing = heads_of(header(number, BYTES)), heads_of(header(1, BYTES)), latin(null)
 
     def text(value: Json) -> str:
         out = []
         for name in value if len(value) < 2 else sorted(value):
+            x = value[name]
+            content = nothing if x is None else item(x)
             if not name.isascii():
-                raise ValueError
+                name = odd(name)
             size = len(name)
-            entry = f"{keys[size] if size < 128 else _far(keys, size)}{name}{item(value[name])}"
+            entry = f"{keys[size] if size < 128 else far(keys, size)}{name}{content}"
             size = len(entry)
-            out.append(f"{heads[size] if size < 128 else _far(heads, size)}{entry}")
+            out.append(f"{heads[size] if size < 128 else far(heads, size)}{entry}")
         return "".join(out)
 
     return text
-
-
-def item_text(value: str) -> str:
-    """A text, as the value of an entry."""
-    if not value.isascii():
-        raise ValueError
-    size = len(value)
-    return f"{_ITEMS[size] if size < 128 else _far(_ITEMS, size)}{value}"
 
 
 def tagged(number: int, content: Text) -> Text:
@@ -196,15 +203,23 @@ def tagged(number: int, content: Text) -> Text:
     return lambda value: tag + content(value)
 
 
+def item_text(value: str) -> str:
+    """A text, as the value of an entry."""
+    if not value.isascii():
+        value = odd(value)
+    size = len(value)
+    return f"{_ITEMS[size] if size < 128 else far(_ITEMS, size)}{value}"
+
+
 @cache  # by the tags of fields, which are few
-def _heads(tag: bytes) -> tuple[str, ...]:
+def heads_of(tag: bytes) -> tuple[str, ...]:
     """A tag with each length of one byte."""
     return tuple(latin(tag + bytes((size,))) for size in range(128))
 
 
-_ITEMS = _heads(header(2, BYTES))
-
-
-def _far(heads: Sequence[str], size: int) -> str:
+def far(heads: Sequence[str], size: int) -> str:
     """A tag with a longer length."""
     return heads[0][:-1] + latin(encoded(size))
+
+
+_ITEMS = heads_of(header(2, BYTES))

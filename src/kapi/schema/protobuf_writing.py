@@ -106,13 +106,15 @@ class Writers:
             item: shapes.Text | None = shapes.item_text if _is_text(schema.values) else None
             if schema.values.format in SPECIAL:
                 item = self._fast_special(2, schema.values)
-            other = shapes.entries(number, item) if item is not None else None
+            if item is not None:
+                other = shapes.entries(number, item, self._zero(2, schema.values, None))
         elif schema.items is not None and _is_list(schema, p):
             items = schema.items
+            item = shapes.plain_text if _is_text(items) else None
             if items.type == "object" and items.format not in SPECIAL:
-                other = shapes.each(number, self._layout(items).text)
-            elif _is_text(items):
-                other = shapes.each(number, shapes.ascii_text)
+                item = self._layout(items).text
+            if item is not None:
+                other = shapes.each(number, item, self._zero(number, items, None))
         return shapes.OTHER, number, other
 
     def _fast_special(self, number: int, schema: Schema) -> shapes.Text | None:
@@ -216,12 +218,7 @@ class _Layout:
 
         def text(obj: Json) -> str:
             function = written(tuple(obj)) or self._learnt(tuple(obj))
-            if function is not None:
-                try:
-                    return function(obj)
-                except shapes.UNEXPECTED:
-                    pass
-            return self._by_slots(obj).decode("latin-1")
+            return function(obj) if function is not None else shapes.latin(self._by_slots(obj))
 
         return text
 

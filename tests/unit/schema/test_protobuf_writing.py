@@ -278,3 +278,13 @@ def test_functions_are_for_shapes_that_come_often_and_bounded(
         for name in ("name", "value"):
             assert writers.write(other, {name: "a"}) == SLOTS.write(other, {name: "a"})
     assert writers.functions == before + 6
+
+
+def test_each_value_is_written_once_however_odd_and_deep() -> None:
+    """Were a part written again for each level around it, this would never end."""
+    schema, obj = TYPES.schema(SCHEMAS), dict[str, Any](description="é")
+    for _ in range(100):
+        obj = {"not": obj, "description": "é", "id": None, "maxLength": None}
+    message = WRITERS.write(schema, obj)
+    assert message == SLOTS.write(schema, obj)
+    assert message.count("é".encode()) == 101
