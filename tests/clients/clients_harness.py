@@ -21,9 +21,9 @@ from typing import IO, Any
 
 import orjson
 
-READY_SECONDS = 15.0
-STOP_SECONDS = 10.0
-COMMAND_SECONDS = 15.0
+READY_SECONDS = 30.0
+STOP_SECONDS = 20.0
+COMMAND_SECONDS = 30.0
 LOG_SHOWN_CHARS = 4000
 _FAILURE = re.compile(r"\S+Z (ERROR|CRITICAL)\b")
 Json = dict[str, Any]

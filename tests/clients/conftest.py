@@ -13,6 +13,7 @@ import pytest
 from clients_harness import Serving, Terminal, serving
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "kubectl.py"
+TEST_SECONDS = 90
 _FOUND = pytest.StashKey[Path | str]()
 
 
@@ -23,6 +24,13 @@ def _script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Many processes start in these tests: on a busy machine one may take a second or two."""
+    for item in items:
+        if item.get_closest_marker("client") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

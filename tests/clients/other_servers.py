@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from other_server import Asked, http, scripted
 from spdy_kubelet import spdy_kubelet
 
-START_SECONDS = 10.0
+START_SECONDS = 20.0
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pytest
 from clients_harness import serving
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND_SECONDS = 15
+COMMAND_SECONDS = 30
 pytestmark = [pytest.mark.client, pytest.mark.timeout(90)]
 
 # What differs from one run to the next.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from clients_harness import Terminal
 
-pytestmark = [pytest.mark.client, pytest.mark.timeout(40)]
+pytestmark = [pytest.mark.client, pytest.mark.timeout(90)]
 
 CHART = Path(__file__).parent / "chart"
 KINDS = (

@@ -18,11 +18,11 @@ from clients_harness import Serving
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-pytestmark = [pytest.mark.client, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.client, pytest.mark.timeout(120)]
 
 OPERATORS = Path(__file__).parent
 FINALIZER = "example.com/mirror"
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def running(server: Serving, namespace: str, directory: Path, file: str) -> Iter
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            code = process.wait(10)
+            code = process.wait(20)
         finally:
             process.kill()
     told = log.read_text()

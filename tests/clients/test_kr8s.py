@@ -55,7 +55,7 @@ async def test_the_life_of_an_object(api: Any, namespace: str) -> None:
     found = [item.name async for item in listed]
     assert found == ["a"]
     await settings.delete()
-    await settings.wait("delete", timeout=5)
+    await settings.wait("delete", timeout=20)
     with pytest.raises(kr8s.NotFoundError):
         await ConfigMap.get("a", namespace=namespace, api=api)
 
@@ -77,7 +77,7 @@ async def test_workloads(api: Any, namespace: str) -> None:
     counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 3)
     status = {"status": {**counts, "observedGeneration": made.metadata.generation}}
     await made.patch(status, subresource="status")
-    await asyncio.wait_for(scaled, 10)
+    await asyncio.wait_for(scaled, 20)
     assert await made.ready()
     pod = await Pod(
         {
@@ -120,11 +120,11 @@ async def test_a_watch(api: Any, namespace: str) -> None:
     watching = asyncio.create_task(follow())
     settings = await ConfigMap(config_map("a", namespace), api=api)
     await settings.create()
-    await asyncio.wait_for(until(1), 10)
+    await asyncio.wait_for(until(1), 20)
     await settings.patch({"data": {"x": "1"}})
-    await asyncio.wait_for(until(2), 10)
+    await asyncio.wait_for(until(2), 20)
     await settings.delete()
-    await asyncio.wait_for(watching, 10)
+    await asyncio.wait_for(watching, 20)
     assert seen == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
 
 

@@ -243,7 +243,7 @@ def test_rollouts_without_controllers(terminal: Terminal) -> None:
     status = f'{{"status":{{{counts},"observedGeneration":{generation}}}}}'
     says("patch deployment app --subresource=status --type=merge -p", status)
     assert spec_of(terminal, "deployment/app", path) == generation
-    assert says("rollout status deployment/app --timeout=5s") == (
+    assert says("rollout status deployment/app --timeout=20s") == (
         'deployment "app" successfully rolled out\n'
     )
     assert steady(says("get deployment app")) == (

@@ -23,7 +23,7 @@ from wardle import FRONT_PROXY, GROUP, VERSION, Wardle
 pytestmark = pytest.mark.client
 
 Json = dict[str, Any]
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 20.0
 NODE = "node-1"
 
 
@@ -120,7 +120,7 @@ def test_an_aggregated_server_is_used_like_any_other(shell: Terminal, around: Ar
         },
     }
     apply(shell, *service(around, "wardle", around.wardle_port), api_service)
-    shell.says(f"wait --for=condition=Available apiservice/{VERSION}.{GROUP} --timeout=10s")
+    shell.says(f"wait --for=condition=Available apiservice/{VERSION}.{GROUP} --timeout=20s")
     table = shell.says(f"get apiservices {VERSION}.{GROUP}").splitlines()
     assert re.fullmatch(rf"{VERSION}\.{GROUP} +default/wardle +True +\d+s", table[1]), table
     end = time.monotonic() + WAIT_SECONDS

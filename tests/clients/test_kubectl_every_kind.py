@@ -18,7 +18,7 @@ import full_manifests
 import pytest
 from clients_harness import Said, Terminal, serving
 
-pytestmark = [pytest.mark.client, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.client, pytest.mark.timeout(120)]
 Json = dict[str, Any]
 SPACE = "everything"
 WARNING = "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\n"

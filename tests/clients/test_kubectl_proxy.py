@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine"),
 ]
 
-CURL_SECONDS = 10.0
+CURL_SECONDS = 20.0
 CONFIG_MAP = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {a: '1'}\n"
 
 

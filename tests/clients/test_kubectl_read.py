@@ -191,7 +191,7 @@ def test_watches(terminal: Terminal) -> None:
         assert line == "pod/web"
     waiting = ["kubectl", "wait", "--for=jsonpath={.spec.replicas}=3", "deployment/web"]
     says("create deployment web --image=a")
-    with terminal.background(*waiting, "--timeout=10s") as wait:
+    with terminal.background(*waiting, "--timeout=20s") as wait:
         says("scale deployment web --replicas=3")
         assert line_of(wait.stdout) == "deployment.apps/web condition met"
 
@@ -202,7 +202,7 @@ def test_waits(terminal: Terminal) -> None:
     assert said == "error: timed out waiting for the condition on deployments/web\n"
     status = '{"status":{"conditions":[{"type":"Available","status":"True"}]}}'
     terminal.says("patch deployment web --subresource=status --type=merge -p", status)
-    said = terminal.says("wait --for=condition=Available deployment/web --timeout=5s")
+    said = terminal.says("wait --for=condition=Available deployment/web --timeout=20s")
     assert said == "deployment.apps/web condition met\n"
     assert terminal.says("wait --for=delete pod/nope --timeout=1s") == ""
 

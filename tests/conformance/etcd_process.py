@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-START_S = 15.0
+START_S = 30.0
 # Flags that a restored member needs, too.
 _OF_A_MEMBER = ("--name=", "--data-dir=", "--initial-cluster=", "--initial-advertise-peer-urls=")
 REQUEST_BYTES_MAX = 33_554_432
@@ -125,7 +125,7 @@ class Etcd:
         if self.process is not None:
             self.process.terminate()
             try:
-                self.process.wait(5)
+                self.process.wait(15)
             except subprocess.TimeoutExpired:
                 self.kill()
             self.process = None

@@ -14,6 +14,7 @@ from server_harness import EVENT_WAIT_S, Answer, Running, eventually, running
 Json = dict[str, Any]
 CA = "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n"
 GROUP = "example.com"
+TURNS = 200  # far more than a controller needs for all that waits
 
 
 @asynccontextmanager
@@ -148,7 +149,12 @@ async def names(run: Running, path: str) -> list[str]:
 
 
 async def idle(run: Running) -> None:
-    """The controllers have seen everything and nothing more comes of it."""
+    """The controllers have seen everything and nothing more comes of it.
+
+    On a store in memory nothing waits but for turns of the loop, so turns are what is counted.
+    """
     for _ in range(3):
         await run.caught_up()
-        await asyncio.sleep(0.02)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)

@@ -28,7 +28,9 @@ async def watching_from_now(run: Running, s: Sample, ns: str) -> None:
     async with c.watch(f"{s.of(ns)}?watch=1&resourceVersion={start}") as w:
         wanted = await _write_some(run, s, ns)
         assert await w.take(4) == wanted
-        assert await w.quiet()
+        await c.post(s.of(ns), s.make("next"))
+        assert await w.take(1) == [("ADDED", "next")], "nothing else came"
+        await c.delete(s.at(ns, "next"))
     async with c.watch(f"{s.of(ns)}?watch=1") as w:
         event = await w.next()
         assert event is not None
@@ -51,11 +53,12 @@ async def watching_resumes_anywhere(run: Running, s: Sample, ns: str) -> None:
             obj = event["object"]
             seen.append((version_of(obj), event["type"], obj["metadata"]["name"]))
     assert [v for v, _, _ in seen] == sorted({v for v, _, _ in seen}), "versions only grow"
-    for at, (version, _, _) in enumerate(seen):
+    for at, (version, _, _) in enumerate(list(seen)):
         async with c.watch(f"{s.of(ns)}?watch=1&resourceVersion={version}") as w:
+            made = await c.post(s.of(ns), s.make(f"next{at}"))
+            seen.append((version_of(made), "ADDED", f"next{at}"))
             wanted = [(kind, name) for _, kind, name in seen[at + 1 :]]
-            assert await w.take(len(wanted)) == wanted
-            assert await w.quiet()
+            assert await w.take(len(wanted)) == wanted, "and nothing twice"
 
 
 async def watching_tells_whole_objects(run: Running, s: Sample, ns: str) -> None:
@@ -123,8 +126,9 @@ async def selected(run: Running, s: Sample, ns: str) -> None:
         wanted = [("ADDED", "a"), *[("MODIFIED", "a")] * 3, ("DELETED", "a")]
         assert await by_name.take(5) == wanted
         assert await everywhere.take(5) == wanted
+        await c.post(s.of(ns), s.make("a", labels={"on": "yes"}))
         for w in (by_label, by_name, everywhere):
-            assert await w.quiet()
+            assert await w.take(1) == [("ADDED", "a")], "nothing else came"
 
 
 async def several_watches_see_the_same(run: Running, s: Sample, ns: str) -> None:

@@ -36,7 +36,6 @@ USERS = {
 }
 CRASH_WORDS = "the server failed; its log says why"
 EVENT_WAIT_S = 10.0  # how long a test waits for an event that must come, on a busy machine
-QUIET_S = 0.02  # how long a test waits for an event that must not come
 SEED = 4711
 
 JSON_PATCH = "application/json-patch+json"
@@ -119,13 +118,6 @@ class Watch:
             assert event is not None, f"the watch ended after {found}"
             found.append((event["type"], event["object"]["metadata"].get("name", "")))
         return found
-
-    async def quiet(self) -> bool:
-        """Whether nothing comes."""
-        try:
-            return await self.next(QUIET_S) is None
-        except TimeoutError:
-            return True
 
     async def ended(self) -> bool:
         """Whether it ends, after whatever still comes."""

@@ -16,8 +16,8 @@ from typing import Any
 
 Json = dict[str, Any]
 TOKEN = "admin-token"
-START_WAIT_S = 15.0
-ANSWER_WAIT_S = 10.0
+START_WAIT_S = 30.0
+ANSWER_WAIT_S = 20.0
 
 
 class Process:

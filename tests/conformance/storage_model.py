@@ -203,7 +203,7 @@ class StorageModel(RuleBasedStateMachine):
             last = max(expected, default=0)
             try:
                 while watcher.position(name) < last:
-                    batch = await asyncio.wait_for(anext(watcher.streams[name]), 5)
+                    batch = await asyncio.wait_for(anext(watcher.streams[name]), 10)
                     watcher.batches[name].append(batch)
             except StorageError as error:
                 return outcome_of(error)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from kapi.storage.interface import (
@@ -24,18 +22,6 @@ async def collect(watch: AsyncIterator[Sequence[Event]], upto: int) -> list[Sequ
         if batch[-1].revision >= upto:
             break
     return batches
-
-
-async def silent(watch: AsyncIterator[Sequence[Event]]) -> bool:
-    """Whether the watch has nothing to give now."""
-    step = asyncio.ensure_future(anext(watch))
-    await asyncio.sleep(0.02)
-    if step.done():
-        return False
-    step.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await step
-    return True
 
 
 class Writes:

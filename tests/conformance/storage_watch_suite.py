@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from storage_story import LEASE, POD, Writes, collect, silent
+from storage_story import LEASE, POD, Writes, collect
 from validators import check_watch, flat, resumable
 
 from kapi.storage import watch as watch_module
@@ -31,7 +31,8 @@ class WatchSuite:
         check_watch(
             await collect(pods, last), writes.history, prefix="/registry/pods/", after=1, upto=last
         )
-        assert await silent(watch)
+        mark = await writes.create(POD, b"3")
+        check_watch(await collect(watch, mark), writes.history, prefix="", after=last, upto=mark)
 
     async def test_a_watch_replays_history(self, storage: Storage) -> None:
         writes = Writes(storage)

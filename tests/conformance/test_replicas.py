@@ -64,8 +64,8 @@ async def test_watches_go_on_with_the_other(two: list[Running]) -> None:
     await first.post(MAPS, config_map("b"))
     await second.delete(f"{MAPS}/a")
     async with second.watch(f"{MAPS}?watch=1&resourceVersion={version}") as watch:
-        assert await watch.take(2) == [("ADDED", "b"), ("DELETED", "a")]
-        assert await watch.quiet()
+        await first.post(MAPS, config_map("c"))
+        assert await watch.take(3) == [("ADDED", "b"), ("DELETED", "a"), ("ADDED", "c")]
 
 
 async def test_pages_go_on_with_the_other(two: list[Running]) -> None:

@@ -52,7 +52,8 @@ async def test_watches_time_out() -> None:
         path = f"{CONFIG_MAP.of('default')}?watch=1&resourceVersion=1&timeoutSeconds=10"
         async with run.client.watch(path) as w:
             await clock.advance(9)
-            assert await w.quiet()
+            await run.client.post(CONFIG_MAP.of("default"), CONFIG_MAP.make("one"))
+            assert await w.take(1) == [("ADDED", "one")]
             await clock.advance(2)
             assert await w.ended()
 
@@ -128,7 +129,9 @@ async def test_servers_side_by_side_share_nothing() -> None:
             await two.client.post(path, {"metadata": {"name": "mine"}})
             found = [("ADDED", name) for name in names(await two.client.get(path))]
             assert await w.take(len(found)) == found
-            assert await w.quiet()
+            await one.caught_up()
+            await two.client.post(path, {"metadata": {"name": "last"}})
+            assert await w.take(1) == [("ADDED", "last")]
         uids = [
             (await run.client.get("/api/v1/namespaces/default"))["metadata"]["uid"]
             for run in (one, two)

@@ -90,10 +90,12 @@ class Slow(MemoryStorage):
         super().__init__()
         self.answer = asyncio.Event()
         self.answer.set()
+        self.asked = asyncio.Event()
         self.lost = False
 
     async def _late(self, key: str) -> None:
         if "/services/" in key:
+            self.asked.set()
             await self.answer.wait()
             if self.lost:
                 raise Unavailable("the answer is lost")
@@ -128,9 +130,12 @@ async def test_a_request_that_is_given_up_frees_nothing_that_is_stored() -> None
 
 async def given_up(client: Client, store: Slow, method: str, path: str, body: Any = None) -> int:
     """The status of a request whose deadline passes while the store works."""
+    store.asked.clear()
     async with asyncio.TaskGroup() as group:
-        asked = group.create_task(client(method, f"{path}?timeout=50ms", body))
-        await asyncio.sleep(0.1)
+        asked = group.create_task(client(method, f"{path}?timeout=500ms", body))
+        async with asyncio.timeout(10):
+            await store.asked.wait()  # made in time, and not answered before the time is over
+        await asyncio.sleep(0.5)
         store.answer.set()
         return (await asked).status
 

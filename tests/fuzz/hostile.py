@@ -25,8 +25,9 @@ def check(answer: Answer, what: object) -> None:
         assert b"InternalError" not in answer.body, told
         return
     assert answer.status < 500 or answer.status == 503, told
-    if answer.status == 503:  # what needs a kubelet or an endpoint that is not there
-        assert answer.message.startswith(("no endpoints", "error trying to reach")), told
+    if answer.status == 503:  # what needs a kubelet, a port or an endpoint that is not there
+        nobody = ("no endpoints", "no service port", "error trying to reach")
+        assert answer.message.startswith(nobody), told
     if answer.status >= 400 and answer.body.startswith(b'{"kind":"Status"'):
         assert answer.json["code"] == answer.status, told
 

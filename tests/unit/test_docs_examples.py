@@ -14,7 +14,7 @@ EXAMPLE = re.compile(
     r"^```python\n(.*?)^```\n\nIt prints:\n\n```\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
 DOCUMENTS = [p for p in sorted(ROOT.glob("docs/*.md")) if "```python" in p.read_text()]
-PROGRAM_SECONDS = 15
+PROGRAM_SECONDS = 30
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

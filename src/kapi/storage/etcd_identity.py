@@ -4,6 +4,9 @@ etcd tells nobody that it was rolled back: it only starts at an older revision, 
 from there on. Three things show it. Its revision is lower than one that was seen. The id of its
 cluster is another one (a restored cluster may have the old id, so that is not enough). Or the last
 write that was seen is not in its history, which also holds when others have written past it since.
+A write is seen on the watch, or made by ourselves. One that was made while the watch was not open
+may be in the history of an etcd that nobody has looked at yet: it is asked for, too, but takes the
+place of what was seen before only when the watch is open again.
 
 Asked whenever the watch is opened anew (`etcd_watch.py`), and with each answer about the newest
 revision (`etcd_newest.py`). A backup that was restored with `--bump-revision --mark-compacted`
@@ -13,12 +16,29 @@ needs none of this: to whoever watches, it looks as if history had been compacte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kapi.storage import etcd_messages as messages
 from kapi.storage.etcd_client import COMPACTED, FUTURE, EtcdClient, EtcdRefused
 from kapi.storage.etcd_keys import KeySpace
 from kapi.storage.etcd_messages import Change, Header
 from kapi.storage.interface import Event
+
+Seen = tuple[bytes | str, int]  # a key, here as a text if it is one of ours, and a revision
+
+
+@dataclass(slots=True)
+class Writes:
+    """The last write that must be in history, and the last removal if that came later."""
+
+    put: Seen | None = None
+    removed: Seen | None = None
+
+    def note(self, key: bytes | str, revision: int, *, removed: bool) -> None:
+        if removed:
+            self.removed = (key, revision)
+        else:
+            self.put, self.removed = (key, revision), None
 
 
 class Identity:
@@ -29,32 +49,32 @@ class Identity:
         self._client = client
         self._space = space
         self.cluster = header.cluster
-        # A write that was seen: its key, here as a text if it is one of ours, and its revision.
-        self._last: tuple[bytes | str, int] | None = None
-        self._claimed: tuple[bytes | str, int] | None = None
+        self._last = Writes()
+        self._claimed = Writes()
 
     def seen(self, changes: Sequence[Change]) -> None:
-        """Of these writes, which came on the watch, one is remembered."""
+        """Of these writes, which came on the watch, the last ones are remembered."""
+        last: Change | None = None
         for change in reversed(changes):
+            last = last or change
             if change.type == messages.PUT:
-                self._last = (change.kv.key, change.kv.mod_revision)
-                return
+                self._last.note(change.kv.key, change.kv.mod_revision, removed=False)
+                break
+        if last is not None and last.type != messages.PUT:
+            self._last.note(last.kv.key, last.kv.mod_revision, removed=True)
 
     def wrote(self, event: Event, *, known: bool) -> None:
-        """The same for a write of ours. What was written while the watch was not open, so perhaps
-        to an etcd that nobody has looked at yet, does not vouch for it: that counts later.
-        """
-        if event.type == "delete":
-            return
-        if known:
-            self._last = (event.key, event.revision)
-        else:
-            self._claimed = (event.key, event.revision)
+        """The same for a write of ours; `known`: the watch was open."""
+        writes = self._last if known else self._claimed
+        writes.note(event.key, event.revision, removed=event.type == "delete")
 
     def confirm(self) -> None:
         """It was looked at, and the watch is open."""
-        if self._claimed is not None:
-            self._last, self._claimed = self._claimed, None
+        claimed, self._claimed = self._claimed, Writes()
+        if claimed.put is not None:
+            self._last = claimed
+        elif claimed.removed is not None:
+            self._last.removed = claimed.removed
 
     def judge(self, header: Header, floor: int) -> str:
         """Why an answer is another etcd's; "" if it is not.
@@ -73,14 +93,18 @@ class Identity:
             await self._client.read("KV/Range", messages.range_request(b"\0"))
         )
         reason = self.judge(header, floor)
-        if not reason and self._last is not None:
-            key, revision = self._last
-            outer = self._space.outer(key) if isinstance(key, str) else key
-            assert outer is not None, "it was written"
-            reason = await self._has_not(outer, revision)
+        for writes in (self._last, self._claimed):
+            if not reason and writes.put is not None:
+                reason = await self._lacks(writes.put, removed=False)
+            if not reason and writes.removed is not None:
+                reason = await self._lacks(writes.removed, removed=True)
         return reason, header
 
-    async def _has_not(self, key: bytes, revision: int) -> str:
+    async def _lacks(self, seen: Seen, *, removed: bool) -> str:
+        """Why its history is not that in which this was seen; "" if it may be."""
+        name, revision = seen
+        key = self._space.outer(name) if isinstance(name, str) else name
+        assert key is not None, "it was written"
         request = messages.range_request(key, revision=revision, keys_only=True)
         try:
             found = messages.range_answer(await self._client.read("KV/Range", request)).kvs
@@ -89,7 +113,11 @@ class Identity:
                 return ""  # nobody can know; the watch cannot go on either
             if not error.text.startswith(FUTURE):
                 raise
-            found = ()
+            return f"its history does not reach {revision}, which was seen"
+        if removed:
+            if not found:
+                return ""
+            return f"its history has {key.decode(errors='replace')} at {revision}, where it went"
         if found and found[0].mod_revision == revision:
             return ""
         return f"its history has no write of {key.decode(errors='replace')} at {revision}"
@@ -97,4 +125,4 @@ class Identity:
     def accept(self, header: Header) -> None:
         """Know this one from now on."""
         self.cluster = header.cluster
-        self._last = self._claimed = None
+        self._last, self._claimed = Writes(), Writes()

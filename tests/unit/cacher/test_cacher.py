@@ -127,7 +127,7 @@ async def test_a_resource_comes_and_goes_while_running() -> None:
         cache = w.cacher.register(THINGS)
         assert not cache.loaded.is_set()
         await w.put(THINGS, "a", "u")
-        await asyncio.wait_for(cache.loaded.wait(), 5)
+        await asyncio.wait_for(cache.loaded.wait(), 10)
         assert [i.name for i in cache.list()] == ["t", "u"]
         # What the list had already is no event.
         assert len(cache.history) == len(cache.history.after(cache.history.since, 99))
@@ -174,7 +174,7 @@ async def test_a_new_form_of_a_resource_keeps_its_cache_but_not_with_another_lay
         fresh = w.cacher.register(other)
         assert fresh is not cache
         assert await watcher.batch() == []
-        await asyncio.wait_for(fresh.loaded.wait(), 5)
+        await asyncio.wait_for(fresh.loaded.wait(), 10)
 
 
 async def test_an_unavailable_store_is_waited_for_and_nothing_is_missed() -> None:

@@ -37,7 +37,9 @@ async def ask_http2(port: int, context: ssl.SSLContext) -> tuple[dict[bytes, byt
     headers: dict[bytes, bytes] = {}
     body = b""
     while True:
-        for event in conn.receive_data(await asyncio.wait_for(reader.read(65536), 5)):
+        data = await asyncio.wait_for(reader.read(65536), 10)
+        assert data, "the server closed"
+        for event in conn.receive_data(data):
             if isinstance(event, h2.events.ResponseReceived):
                 headers = {bytes(k): bytes(v) for k, v in event.headers or []}
             elif isinstance(event, h2.events.DataReceived):
@@ -73,7 +75,7 @@ async def test_http2_and_http1_on_one_port(tmp_path: Path) -> None:
     client.set_alpn_protocols(["http/1.1"])
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
     writer.write(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 10)
     assert answer.endswith(b"GET /x 1.1 ['CN=me'] ")
     writer.close()
     await listener.drain(1)

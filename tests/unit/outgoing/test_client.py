@@ -38,7 +38,7 @@ async def test_a_request_goes_out_as_it_was_given(client: Client) -> None:
     async with scripted(http(echo)) as other:
         headers = [("X-Mixed-Case", "ä"), ("accept", "a/b")]
         asked = call(other.port, "POST", "/a%2Fb?x=%20", headers=headers, body=b"data")
-        fetched = await client.fetch(asked, timeout_s=5, limit=1000)
+        fetched = await client.fetch(asked, timeout_s=10, limit=1000)
     assert fetched.body.decode() == (
         f"POST /a%2Fb?x=%20\nHost: 127.0.0.1:{other.port}\nX-Mixed-Case: ä\naccept: a/b\n"
         "Content-Length: 4\n\ndata"
@@ -49,9 +49,9 @@ async def test_a_request_goes_out_as_it_was_given(client: Client) -> None:
 async def test_connections_are_kept_and_shared(client: Client) -> None:
     async with scripted(http(echo)) as other:
         for _ in range(5):
-            await client.fetch(call(other.port, host="a.b.svc"), timeout_s=5, limit=1000)
+            await client.fetch(call(other.port, host="a.b.svc"), timeout_s=10, limit=1000)
         assert (other.connections, client.connections) == (1, 1)
-        several = (client.fetch(call(other.port), timeout_s=5, limit=1000) for _ in range(4))
+        several = (client.fetch(call(other.port), timeout_s=10, limit=1000) for _ in range(4))
         await asyncio.gather(*several)
         assert other.connections == 4
 
@@ -126,7 +126,7 @@ async def test_every_form_of_answer(client: Client, reply: bytes, method: str, b
         writer.write(reply)
 
     async with scripted(script) as other:
-        fetched = await client.fetch(call(other.port, method), timeout_s=5, limit=100)
+        fetched = await client.fetch(call(other.port, method), timeout_s=10, limit=100)
     assert fetched.body == body
     assert not any(name == "x" for name, _ in fetched.headers)
 
@@ -154,7 +154,7 @@ async def test_broken_answers(client: Client, reply: bytes, text: str) -> None:
 
     async with scripted(script) as other:
         with pytest.raises(OutgoingError) as caught:
-            await client.fetch(call(other.port, "POST"), timeout_s=5, limit=100)
+            await client.fetch(call(other.port, "POST"), timeout_s=10, limit=100)
     assert text in str(caught.value)
 
 
@@ -167,7 +167,7 @@ async def test_what_is_asked_for_unasked_ends_the_connection(client: Client) -> 
 
     async with scripted(script) as other:
         for _ in range(2):
-            fetched = await client.fetch(call(other.port), timeout_s=5, limit=100)
+            fetched = await client.fetch(call(other.port), timeout_s=10, limit=100)
             assert fetched.body == b"a"
         assert other.connections == 2
 
@@ -183,7 +183,7 @@ async def test_limits_and_deadlines(client: Client) -> None:
 
     async with scripted(http(endless)) as other:
         with pytest.raises(AnswerTooLarge):
-            await client.fetch(call(other.port), timeout_s=5, limit=100_000)
+            await client.fetch(call(other.port), timeout_s=10, limit=100_000)
         assert client.connections == 0
     async with scripted(http(silent)) as other:
         with pytest.raises(DeadlineExceeded) as caught:
@@ -223,11 +223,11 @@ async def test_a_kept_connection_that_was_closed_is_replaced_where_that_is_safe(
 
     async with scripted(once) as other:
         for _ in range(3):
-            fetched = await client.fetch(call(other.port), timeout_s=5, limit=100)
+            fetched = await client.fetch(call(other.port), timeout_s=10, limit=100)
             assert fetched.body == b"a"
         assert other.connections == 3
         with pytest.raises(ConnectionLost):
-            await client.fetch(call(other.port, "POST"), timeout_s=5, limit=100)
+            await client.fetch(call(other.port, "POST"), timeout_s=10, limit=100)
 
 
 async def test_failures_read_as_in_go(client: Client) -> None:
@@ -277,7 +277,7 @@ async def test_addresses_that_must_not_be_called(client: Client) -> None:
 
 async def test_a_closed_client_sends_nothing(client: Client) -> None:
     async with scripted(http(echo)) as other:
-        await client.fetch(call(other.port), timeout_s=5, limit=1000)
+        await client.fetch(call(other.port), timeout_s=10, limit=1000)
         await client.close()
         assert client.connections == 0
         with pytest.raises(OutgoingError):

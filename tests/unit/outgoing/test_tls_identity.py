@@ -41,7 +41,7 @@ def call(port: int, tls: Tls) -> Call:
 
 
 async def fetch(client: Client, port: int, tls: Tls) -> bytes:
-    return (await client.fetch(call(port, tls), timeout_s=5, limit=100)).body
+    return (await client.fetch(call(port, tls), timeout_s=10, limit=100)).body
 
 
 async def failure(client: Client, port: int, tls: Tls) -> str:

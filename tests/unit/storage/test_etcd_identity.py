@@ -32,12 +32,16 @@ class Etcd:
     def __init__(self, cluster: int = OURS, revision: int = 10) -> None:
         self.cluster, self.revision = cluster, revision
         self.written = 0
+        self.removed = True
         self.refusal = ""
         self.asked: list[bytes] = []
 
     async def read(self, method: str, request: bytes, **more: Any) -> bytes:
         self.asked.append(request)
         head = message(1, number(1, self.cluster) + number(2, 7) + number(3, self.revision))
+        if b"/removed" in request:
+            kept = message(2, message(1, b"/removed") + number(3, 3))
+            return head + kept * (not self.removed)
         if b"/key" not in request:
             return head
         if self.refusal:
@@ -50,8 +54,8 @@ class Etcd:
 def known(etcd: Any, *, written: int = 9) -> Identity:
     identity = Identity(etcd, KeySpace("/registry"), Header(OURS, 5))
     put = KeyValue(b"/key", b"", 1, written, 1, 0)
-    gone = KeyValue(b"/gone", b"", 0, written + 1, 0, 0)
-    identity.seen([Change(messages.PUT, put, None), Change(messages.DELETE, gone, None)])
+    gone = KeyValue(b"/gone", b"", 0, written - 1, 0, 0)
+    identity.seen([Change(messages.DELETE, gone, None), Change(messages.PUT, put, None)])
     return identity
 
 
@@ -90,7 +94,8 @@ async def test_what_history_tells(written: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "reason"), [(COMPACTED, ""), (FUTURE, "its history has no write of /key at 9")]
+    ("refusal", "reason"),
+    [(COMPACTED, ""), (FUTURE, "its history does not reach 9, which was seen")],
 )
 async def test_a_revision_that_cannot_be_read(refusal: str, reason: str) -> None:
     etcd = Etcd(revision=99)
@@ -114,13 +119,38 @@ async def test_a_write_to_whom_nobody_has_looked_at_yet() -> None:
     assert reason == "its history has no write of /key at 9"
     identity.accept(found)
     assert (await identity.differs(10))[0] == ""
+    identity = Identity(etcd, KeySpace("/registry"), Header(OURS, 5))  # type: ignore[arg-type]
+    identity.wrote(OURS_TOO, known=False)
+    etcd.written = 12
+    assert (await identity.differs(10))[0] == ""
+    etcd.written = 9  # another one came in its place before the watch was open
+    assert "pods/d/key at 12" in (await identity.differs(10))[0]
+    identity.confirm()
+    assert "pods/d/key at 12" in (await identity.differs(10))[0]
+
+
+@pytest.mark.parametrize("way", ["watched", "written", "claimed", "confirmed"])
+async def test_what_was_removed(way: str) -> None:
+    etcd = Etcd(revision=99)
     etcd.written = 9
     identity = known(etcd)
-    identity.wrote(OURS_TOO, known=False)
+    if way == "watched":
+        gone = KeyValue(b"/removed", b"", 0, 10, 0, 0)
+        identity.seen([Change(messages.DELETE, gone, None)])
+    else:
+        event = Event("delete", "/registry/pods/d/removed", b"", 10, None)
+        identity.wrote(event, known=way == "written")
+    if way == "confirmed":
+        identity.confirm()
     assert (await identity.differs(10))[0] == ""
+    etcd.removed = False
+    assert "removed at 10, where it went" in (await identity.differs(10))[0]
+    etcd.removed, etcd.written = True, 8
+    assert "no write of /key at 9" in (await identity.differs(10))[0]
+    identity.confirm()  # what is written later says more
+    etcd.written, etcd.removed = 9, False
+    identity.seen([Change(messages.PUT, KeyValue(b"/key", b"", 1, 9, 1, 0), None)])
     assert (await identity.differs(10))[0] == ""
-    identity.confirm()
-    assert "at 12" in (await identity.differs(10))[0]
 
 
 async def test_another_refusal_is_passed_on() -> None:

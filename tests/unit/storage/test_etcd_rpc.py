@@ -89,7 +89,7 @@ async def _running() -> AsyncIterator[tuple[Service, Channel]]:
     await service.start()
     channel = Channel("127.0.0.1", service.port, None)
     try:
-        await channel.connect(5)
+        await channel.connect(10)
         yield service, channel
     finally:
         await channel.close()
@@ -186,14 +186,14 @@ async def test_a_server_that_goes_away_fails_its_calls_and_may_come_back() -> No
         with pytest.raises(ConnectionRefusedError):
             await channel.connect(1)
         await service.start()
-        await channel.connect(5)
+        await channel.connect(10)
         assert await _call(channel, "Echo", b"back") == b"back"
 
 
 async def test_callers_share_one_attempt_to_connect() -> None:
     async with _running() as (service, _):
         channel = Channel("127.0.0.1", service.port, None)
-        await asyncio.gather(*(channel.connect(5) for _ in range(5)))
+        await asyncio.gather(*(channel.connect(10) for _ in range(5)))
         assert await _call(channel, "Echo", b"x") == b"x"
         await channel.close()
         assert not channel.up
@@ -250,7 +250,7 @@ async def test_who_does_not_speak_http2_is_no_server() -> None:
     async with server:
         channel = Channel("127.0.0.1", server.sockets[0].getsockname()[1], None)
         with pytest.raises(OSError, match="does not speak HTTP/2"):
-            await channel.connect(5)
+            await channel.connect(10)
         await channel.close()
 
 
@@ -284,7 +284,7 @@ async def test_a_call_that_was_never_sent_was_not_looked_at() -> None:
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listener:
         channel = Channel("127.0.0.1", listener.sockets[0].getsockname()[1], None)
-        await channel.connect(5)
+        await channel.connect(10)
         calls = [_call(channel, "Echo", b"x", timeout=0.1) for _ in range(2)]
         sent, unsent = await asyncio.gather(*calls, return_exceptions=True)
         assert isinstance(sent, RpcError)
@@ -332,7 +332,7 @@ async def test_odd_answers_are_errors() -> None:
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listener:
         channel = Channel("127.0.0.1", listener.sockets[0].getsockname()[1], None)
-        await channel.connect(5)
+        await channel.connect(10)
         for odd in ODD:
             with pytest.raises(RpcError) as caught:
                 await _call(channel, "Echo", b"x")

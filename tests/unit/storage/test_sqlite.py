@@ -7,7 +7,6 @@ import os
 import sqlite3
 import stat
 import threading
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -271,8 +270,11 @@ async def test_a_write_on_top_of_one_that_the_loop_has_not_seen(
     watch = storage.watch("", after_revision=2)
     first = asyncio.ensure_future(storage.update(POD, b"3", expected_revision=2))
     second = asyncio.ensure_future(storage.update(POD, b"4", expected_revision=3))
+    written = threading.Event()
+    last = asyncio.ensure_future(storage.call_in_writer(lambda _: written.set()))
     await asyncio.sleep(0)
-    time.sleep(0.1)  # noqa: ASYNC251 the loop stands still, the writer does not
+    assert written.wait(10)  # the loop stands still, the writer does not
+    await last
     assert [await first, await second] == [3, 4]
     events = [*await anext(watch)]
     assert [e.previous for e in events] == [Record(POD, b"2", 2, 2), Record(POD, b"3", 3, 2)]
@@ -284,9 +286,13 @@ async def test_nothing_is_shown_before_its_event(
     await storage.create(POD, b"2")
     monkeypatch.setattr(storage, "_recent", Recent(0))
     deliver = storage._writer._deliver
+    held: list[Batch] = []
 
     def late(batch: Batch) -> None:
-        asyncio.get_running_loop().call_later(0.1 if batch.events else 0, deliver, batch)
+        if batch.events:
+            held.append(batch)
+        else:
+            deliver(batch)
 
     monkeypatch.setattr(storage._writer, "_deliver", late)
     for read in (storage.get(POD), storage.list("")):
@@ -294,9 +300,15 @@ async def test_nothing_is_shown_before_its_event(
         writing = asyncio.ensure_future(
             storage.update(POD, b"x", expected_revision=await storage.current_revision())
         )
-        await asyncio.sleep(0.02)  # in the file now, but not told yet
+        async with asyncio.timeout(10):
+            while not held:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)  # until it is in the file; it is not told yet
+            reading = asyncio.ensure_future(read)
+            while not storage._delivered:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)  # until it was read there
         assert await storage.current_revision() == before
-        found = await read
+        deliver(held.pop())
+        found = await reading
         record = found.records[0] if isinstance(found, ListResult) else found
         assert record is not None
         assert record.revision == before + 1
