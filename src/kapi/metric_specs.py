@@ -19,6 +19,8 @@ POLICY_BUCKETS = (0.0000005, 0.001, 0.01, 0.1, 1)
 CONVERSION_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 45, 60)
 WAIT_BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3)
 LEASE_BUCKETS = (10, 50, 100, 500, 1000, 2500, 5000)
+MATCH_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25)
+WEBHOOK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ATTEMPT_BUCKETS = tuple(0.001 * 2**i for i in range(15))
 
 _RESOURCE = ("verb", "group", "version", "resource", "subresource", "scope", "component")
@@ -136,6 +138,36 @@ SPECS = {
               "Requests that were authorized: allowed, denied, no-opinion or error."),
         _spec("authorization_duration_seconds", "histogram", "result",
               "Time that authorization took.", ATTEMPT_BUCKETS),
+        _spec("apiserver_authorization_decisions_total", "counter", "decision name type",
+              "Requests that an authorizer allowed or denied."),
+        _spec("apiserver_authorization_webhook_evaluations_total", "counter", "name result",
+              "Calls of authorization webhooks: success, canceled, timeout or error."),
+        _spec("apiserver_authorization_webhook_duration_seconds", "histogram", "name result",
+              "Time that a call of an authorization webhook took.", WEBHOOK_BUCKETS),
+        _spec("apiserver_authorization_webhook_evaluations_fail_open_total", "counter",
+              "name result", "Failures of authorization webhooks that count as no opinion."),
+        _spec("apiserver_authorization_match_condition_evaluation_errors_total", "counter",
+              "name type", "Match conditions of authorization webhooks that failed."),
+        _spec("apiserver_authorization_match_condition_exclusions_total", "counter", "name type",
+              "Requests that a match condition kept from an authorization webhook."),
+        _spec("apiserver_authorization_match_condition_evaluation_seconds", "histogram",
+              "name type", "Time that match conditions of an authorization webhook took.",
+              MATCH_BUCKETS),
+        *(
+            spec
+            for subsystem in ("authentication", "authorization")
+            for spec in (
+                _spec(f"apiserver_{subsystem}_config_controller_automatic_reloads_total",
+                      "counter", "apiserver_id_hash status",
+                      f"Reloads of the {subsystem} configuration: success or failure."),
+                _spec(f"apiserver_{subsystem}_config_controller_automatic_reload_last_timestamp"
+                      "_seconds", "gauge", "apiserver_id_hash status",
+                      f"When the {subsystem} configuration was last reloaded."),
+                _spec(f"apiserver_{subsystem}_config_controller_last_config_info", "gauge",
+                      "apiserver_id_hash hash",
+                      f"1, with the hash of the {subsystem} configuration in force."),
+            )
+        ),
         _spec("kubernetes_build_info", "gauge",
               "major minor git_version git_commit git_tree_state build_date go_version compiler"
               " platform",

@@ -14,6 +14,7 @@ from kapi.apiextensions.conversion import Converter
 from kapi.assembly import identity, service_ranges
 from kapi.assembly.admission import AdmissionDependencies, build_admission
 from kapi.assembly.aggregation import Aggregation, build_aggregation
+from kapi.assembly.authority import AuthorityDependencies, build_authority
 from kapi.assembly.core import Core
 from kapi.assembly.custom_kinds import build_definitions, surroundings
 from kapi.assembly.measures import watch_parts
@@ -158,6 +159,7 @@ class Server:
                 aggregation=aggregation,
                 allocation=core.allocation,
                 probes=probes,
+                files=[f for f in (core.authority.file,) if f is not None],
                 draining=lambda: self.requests.draining,
             )
         )
@@ -168,9 +170,18 @@ class Server:
         meta = catalog.types.schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
         versions = Versions(Decoders(), Defaulters(), tuple(meta.properties))
         fields = FieldManager(versions.decoders)
-        authority = identity.build_authority(options, self._lister)
         listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
         assert self._outside is not None, "the outside comes first"
+        authority = build_authority(
+            AuthorityDependencies(
+                options=options,
+                lister=self._lister,
+                client=self._outside.client,
+                clock=clock,
+                entropy=entropy,
+                metrics=self.metrics,
+            )
+        )
         objects = LateObjects(options.housekeeping, self._lister("", "resourcequotas").list)
         who = identity.build_identity(
             options, clock, entropy, listers, objects.live, objects.label_secret

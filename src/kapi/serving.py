@@ -128,6 +128,7 @@ class _Process:
         self._stop = asyncio.Event()
 
     async def serve(self, sock: socket.socket, tls: ssl.SSLContext) -> None:
+        from kapi.assembly.reloading import ConfigurationFileError
         from kapi.server import Server
 
         loop = asyncio.get_running_loop()
@@ -137,7 +138,13 @@ class _Process:
         try:
             server = Server(self._options, self._clock, Entropy())
             await server.start()
-        except (StorageError, TokenFileError, KeyFileError, OSError) as error:
+        except (
+            StorageError,
+            TokenFileError,
+            KeyFileError,
+            ConfigurationFileError,
+            OSError,
+        ) as error:
             sock.close()
             raise CannotServe(str(error)) from error
         gates = self._options.gates

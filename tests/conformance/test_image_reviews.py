@@ -78,7 +78,9 @@ async def test_images_are_reviewed(tmp_path: Path) -> None:
         ({"server": "ftp://x"}, {}, "server: must be a URL"),
         ({"server": "https://x", "certificate-authority": "gone"}, {}, "no such file"),
         ({"server": "https://x", "certificate-authority-data": "!"}, {}, "illegal base64 data"),
-        ({"server": "https://x"}, {"client-key-data": "eA=="}, "client-key-data: must be a file"),
+        ({"server": "https://x"}, {"client-key-data": "eA=="}, "client-key-data: holds no PEM"),
+        ({"server": "https://x"}, {"client-certificate": "gone"}, "no such file"),
+        ({"server": "https://x"}, {"tokenFile": "gone"}, "no such file"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, cluster: Json, user: Json, words: str) -> None:

@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "admission authorization authentication flowcontrol",
         "registry",
         "filters handlers controllers kinds",
-        "apiextensions aggregator options.files",
+        "apiextensions aggregator options.access options.files",
         "credentials housekeeping options.parser",
         "assembly",
         "background routing",
@@ -56,7 +56,8 @@ ROOMS: Mapping[str, tuple[frozenset[str], ...]] = {
         (
             "assembly",
             (
-                "identity image_reviews measures outside service_ranges",
+                "reloading",
+                "authority identity image_reviews measures outside service_ranges",
                 "custom_kinds policies shown_options stored_forms webhooks",
                 "admission aggregation stores",
                 "core",

@@ -1,7 +1,7 @@
 """A server named by a kubeconfig file: where it is, whom to trust, and who we are.
 
 For webhooks that are configured by such a file. Only what a server needs of it is read: the current
-context's cluster and user, with a certificate of ours as files, or a token.
+context's cluster and user, with a certificate of ours, a token, or a password.
 https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from kapi.codec import yaml_format
 from kapi.outgoing.dial import Endpoint
+from kapi.outgoing.reviews import Server
 from kapi.outgoing.tls import Tls
 
 Json = dict[str, Any]
@@ -24,17 +24,6 @@ _PORTS = {"https": 443, "http": 80}
 
 class KubeconfigError(ValueError):
     """What is wrong with the file, in one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """`url`: as messages show it; `path`: with its query, for the request line."""
-
-    url: str
-    path: str
-    host: str
-    endpoint: Endpoint
-    headers: tuple[tuple[str, str], ...]
 
 
 def load(path: str) -> Server:
@@ -60,8 +49,7 @@ def load(path: str) -> Server:
     folder = Path(path).parent
     tls = _tls(folder, cluster, user) if parts.scheme == "https" else None
     port = parts.port or _PORTS[parts.scheme]
-    token = user.get("token", "")
-    headers = (("Authorization", f"Bearer {token}"),) if token else ()
+    headers = _credentials(folder, user)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Server(url, target, parts.netloc, Endpoint(parts.hostname, port, tls), headers)
 
@@ -74,16 +62,33 @@ def _named(document: Json, field: str, key: str, name: str) -> Json:
     return {}
 
 
+def _credentials(folder: Path, user: Json) -> tuple[tuple[str, str], ...]:
+    """The header that says who we are. A file wins over the token beside it, as in client-go."""
+    token = user.get("token", "")
+    if user.get("tokenFile"):
+        token = _text(folder / user["tokenFile"]).strip()
+    if token:
+        return (("Authorization", f"Bearer {token}"),)
+    if user.get("username"):
+        pair = f"{user['username']}:{user.get('password', '')}".encode()
+        return (("Authorization", f"Basic {base64.b64encode(pair).decode()}"),)
+    return ()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", "") or str(error)
+        raise KubeconfigError(f"{path}: {reason.lower()}") from error
+
+
 def _tls(folder: Path, cluster: Json, user: Json) -> Tls:
     ca = None
     if cluster.get("certificate-authority-data"):
         ca = _decoded(cluster["certificate-authority-data"]).decode("ascii", "replace")
     elif cluster.get("certificate-authority"):
-        where = folder / cluster["certificate-authority"]
-        try:
-            ca = where.read_text()
-        except OSError as error:
-            raise KubeconfigError(f"{where}: {(error.strerror or str(error)).lower()}") from error
+        ca = _text(folder / cluster["certificate-authority"])
     return Tls(
         ca,
         server_name=cluster.get("tls-server-name", ""),
@@ -95,8 +100,16 @@ def _tls(folder: Path, cluster: Json, user: Json) -> Tls:
 
 def _file(folder: Path, user: Json, field: str) -> str:
     if user.get(f"{field}-data"):
-        raise KubeconfigError(f"users: {field}-data: must be a file: {field}")
-    return str(folder / user[field]) if user.get(field) else ""
+        text = _decoded(user[f"{field}-data"]).decode("ascii", "replace")
+        if not text.startswith("-----BEGIN"):
+            raise KubeconfigError(f"users: {field}-data: holds no PEM")
+        return text
+    if not user.get(field):
+        return ""
+    path = folder / user[field]
+    if not path.is_file():
+        raise KubeconfigError(f"{path}: no such file or directory")
+    return str(path)
 
 
 def _decoded(text: str) -> bytes:

@@ -12,7 +12,7 @@ from kapi.admission import configuration
 from kapi.admission.chain import PluginDependencies, default_plugins
 from kapi.admission.objects.device_admin_access import DeviceAdminAccess
 from kapi.admission.plugin import AdmissionChain
-from kapi.assembly.identity import Authority
+from kapi.assembly.authority import Authority
 from kapi.assembly.image_reviews import reviewer
 from kapi.assembly.policies import PolicyDependencies, policy_plugins
 from kapi.assembly.webhooks import WebhookDependencies, webhook_plugins

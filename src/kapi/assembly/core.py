@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from kapi.admission.plugin import AdmissionChain
 from kapi.admission.quotas.gate import QuotaGate
 from kapi.assembly import identity
+from kapi.assembly.authority import Authority
 from kapi.kinds.catalog import Catalog
 from kapi.managedfields.manager import FieldManager
 from kapi.registry.allocation.allocate import ServiceAllocation
@@ -39,5 +40,5 @@ class Core:
     allocation: ServiceAllocation | SharedAllocation
     quota_gate: QuotaGate | None
     who: identity.Identity
-    authority: identity.Authority
+    authority: Authority
     restore_addresses: Callable[[], Awaitable[None]]

@@ -1,12 +1,11 @@
-"""Who asks, and what they may: the authenticators and authorizers that the options ask for, in
-the real order.
+"""Who asks: the authenticators that the options ask for, in the real order.
 
 Called by `server.py` once.
 https://kubernetes.io/docs/reference/access-authn-authz/authentication/"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,16 +36,8 @@ from kapi.authentication.service_account_keys import (
 from kapi.authentication.token_cache import TokenCache
 from kapi.authentication.token_use import Label, TokenUse
 from kapi.authentication.x509 import CertificateAuthority, ClientCertificate
-from kapi.authorization import authorizer as authorizers
-from kapi.authorization.always import AlwaysAllow, AlwaysDeny, PrivilegedGroups
-from kapi.authorization.authorizer import Authorizer, RuleResolver
-from kapi.authorization.node import NodeAuthorizer
-from kapi.authorization.rbac import GROUP as RBAC
-from kapi.authorization.rbac import Lister, Rbac
-from kapi.authorization.rbac_rules import Rule
-from kapi.cacher.lister import Lister as CacheLister
+from kapi.authorization.rbac import Lister
 from kapi.clock import Clock, Entropy
-from kapi.controllers import fixed_objects
 from kapi.options.table import Options
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -62,13 +53,6 @@ class Identity:
     keys: KeySet
     bound_objects: Objects
     proxy_headers: HeaderNames
-
-
-@dataclass(frozen=True, slots=True)
-class Authority:
-    authorizer: Authorizer
-    rules: RuleResolver
-    rbac: Rbac
 
 
 def issuers(options: Options) -> tuple[str, ...]:
@@ -142,39 +126,3 @@ def _proxy_headers(options: Options) -> HeaderNames:
         groups=options.requestheader_group_headers or standard.groups,
         extra_prefixes=options.requestheader_extra_headers_prefix or standard.extra_prefixes,
     ).lowered()
-
-
-def build_authority(options: Options, lister: Callable[[str, str], CacheLister]) -> Authority:
-    """`lister` by group and plural."""
-    rbac = Rbac(
-        roles=lister(RBAC, "roles"),
-        cluster_roles=lister(RBAC, "clusterroles"),
-        role_bindings=lister(RBAC, "rolebindings"),
-        cluster_role_bindings=lister(RBAC, "clusterrolebindings"),
-    )
-    members: list[Authorizer] = [PrivilegedGroups()]
-    resolvers: list[RuleResolver] = []
-    for mode in options.authorization_mode:
-        match mode:
-            case "RBAC":
-                members.append(rbac)
-                resolvers.append(rbac)
-            case "Node":
-                node = NodeAuthorizer(lister("", "pods"), lister, _node_rules())
-                members.append(node)
-                resolvers.append(node)
-            case "AlwaysAllow":
-                members.append(AlwaysAllow())
-                resolvers.append(AlwaysAllow())
-            case "AlwaysDeny":
-                members.append(AlwaysDeny())
-                resolvers.append(AlwaysDeny())
-            case _:
-                raise ValueError(f"authorization mode {mode} is not there yet")
-    return Authority(authorizers.union(members), authorizers.rules_union(resolvers), rbac)
-
-
-def _node_rules() -> list[Rule]:
-    """What every node may do: the rules of the role system:node as it comes with the release."""
-    roles = fixed_objects.load()["clusterroles"]
-    return next(r["rules"] for r in roles if r["metadata"]["name"] == "system:node")

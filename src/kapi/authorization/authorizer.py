@@ -8,12 +8,13 @@ https://kubernetes.io/docs/reference/access-authn-authz/authorization/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import zip_longest
 from typing import Any, Protocol
 
-from kapi.errors import ApiError, forbidden, quote
+from kapi.errors import ApiError, forbidden, internal_error, quote
 from kapi.messages import UserInfo
 
 Json = dict[str, Any]
@@ -43,9 +44,24 @@ class Attributes:
     label_selector: str = ""
 
 
+class Undecided(ApiError):
+    """Nobody allowed it, and somebody who was asked failed. Where nobody catches it, a 500.
+
+    `decision`: Deny where the failure says so, else no opinion. `why`: the reasons of the others.
+    """
+
+    def __init__(self, decision: Decision, failures: Sequence[str], why: str = "") -> None:
+        self.failure = aggregate(failures)
+        plain = internal_error(self.failure)
+        super().__init__(plain.code, plain.reason, plain.message, details=plain.details)
+        self.decision = decision
+        self.failures = tuple(failures)
+        self.why = why
+
+
 class Authorizer(Protocol):
     async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
-        """The decision and its reason (may be empty)."""
+        """The decision and its reason (may be empty). Raises Undecided."""
 
 
 @dataclass(slots=True)
@@ -63,30 +79,56 @@ class RuleResolver(Protocol):
         """For SelfSubjectRulesReview: what would be allowed, without asking about one thing."""
 
 
+# Told of each opinion of one authorizer.
+Tally = Callable[[Decision], None]
+
+
 class _Union:
-    def __init__(self, members: tuple[Authorizer, ...]) -> None:
-        self._members = members
+    def __init__(self, members: Iterable[tuple[Authorizer, Tally | None]]) -> None:
+        self._members = tuple(members)
 
     async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
         reasons: list[str] = []
-        for member in self._members:
-            decision, reason = await member.authorize(attributes)
+        failures: list[str] = []
+        for member, tally in self._members:
+            try:
+                decision, reason = await member.authorize(attributes)
+            except Undecided as e:
+                if e.decision is Decision.DENY:
+                    if tally is not None:
+                        tally(e.decision)
+                    raise
+                failures.extend(e.failures)
+                decision, reason = e.decision, e.why
             if decision is not Decision.NO_OPINION:
+                if tally is not None:
+                    tally(decision)
                 return decision, reason
             if reason:
                 reasons.append(reason)
+        if failures:
+            raise Undecided(Decision.NO_OPINION, failures, "\n".join(reasons))
         return Decision.NO_OPINION, "\n".join(reasons)
+
+
+async def decide(authorizer: Authorizer, attributes: Attributes) -> tuple[Decision, str, str]:
+    """The decision, its reason, and what failed on the way ("" if nothing did)."""
+    try:
+        decision, reason = await authorizer.authorize(attributes)
+    except Undecided as e:
+        return e.decision, e.why, e.failure
+    return decision, reason, ""
 
 
 async def allows(authorizer: Authorizer, attributes: Attributes) -> bool:
     """Whether it may be, where nobody hears why not."""
-    decision, _ = await authorizer.authorize(attributes)
+    decision, _, _ = await decide(authorizer, attributes)
     return decision is Decision.ALLOW
 
 
-def union(members: Iterable[Authorizer]) -> Authorizer:
-    """Ask each in turn; the first opinion wins."""
-    return _Union(tuple(members))
+def union(members: Iterable[Authorizer], tallies: Iterable[Tally | None] = ()) -> Authorizer:
+    """Ask each in turn; the first opinion wins. `tallies`: one for each member, or none at all."""
+    return _Union(zip_longest(members, tallies))
 
 
 class _RulesUnion:

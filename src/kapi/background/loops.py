@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kapi.admission.quotas.gate import QuotaGate
 from kapi.apiextensions.definitions import Definitions
 from kapi.assembly.aggregation import Aggregation
+from kapi.assembly.reloading import ReloadedFile
 from kapi.assembly.shown_options import bootstrap_settings
 from kapi.background import replicas
 from kapi.cacher.cacher import Cacher
@@ -66,6 +67,7 @@ class Dependencies:
     aggregation: Aggregation
     allocation: ServiceAllocation | SharedAllocation
     probes: Sequence[Probe]
+    files: Sequence[ReloadedFile]  # configuration that may change while the server runs
     draining: Callable[[], bool]
 
     def resource(self, group: str, plural: str) -> ResourceType:
@@ -102,6 +104,8 @@ async def start(d: Dependencies) -> list[asyncio.Task[None]]:
     loops |= _shared(d) if isinstance(d.allocation, SharedAllocation) else _alone(d)
     if d.options.housekeeping:
         loops |= _housekeeping(d)
+    for file in d.files:
+        loops[f"reload {file.path}"] = file.run()
     loop = asyncio.get_running_loop()
     return [loop.create_task(run, name=name) for name, run in loops.items()]
 

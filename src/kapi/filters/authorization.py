@@ -5,18 +5,24 @@
 
 from __future__ import annotations
 
-from kapi.authorization.authorizer import Attributes, Authorizer, Decision, refusal
+from kapi.authorization.authorizer import Attributes, Authorizer, Decision, Undecided, refusal
+from kapi.filters.request_info import internal_server_error
 from kapi.messages import Handler, Request, Response, UserInfo
 
 DECISION = "authorization.k8s.io/decision"  # audit annotations
 REASON = "authorization.k8s.io/reason"
+FAILED = "internal error"  # as a reason
 
 
 def with_authorization(handler: Handler, authorizer: Authorizer) -> Handler:
     async def filtered(request: Request) -> Response:
         asked = attributes(request)
-        decision, reason = await authorizer.authorize(asked)
         annotations = request.audit.annotations
+        try:
+            decision, reason = await authorizer.authorize(asked)
+        except Undecided as failed:
+            annotations[REASON] = FAILED
+            return internal_server_error(request, failed.failure)
         if decision is Decision.ALLOW:
             annotations[DECISION] = "allow"
             annotations[REASON] = reason

@@ -20,7 +20,7 @@ from kapi.authentication.authenticator import (
     MASTERS_GROUP,
     UNAUTHENTICATED_GROUP,
 )
-from kapi.authorization.authorizer import Attributes, Authorizer, Decision, allows, refusal
+from kapi.authorization.authorizer import Attributes, Authorizer, Decision, allows, decide, refusal
 from kapi.errors import ApiError, bad_request, quote
 from kapi.filters.authorization import attributes
 from kapi.messages import Handler, Headers, Request, Response, UserInfo
@@ -177,7 +177,7 @@ class _Mode:
         return await allows(self._authorizer, asked)
 
     async def _check(self, asked: Attributes) -> None:
-        decision, reason = await self._authorizer.authorize(asked)
+        decision, reason, _ = await decide(self._authorizer, asked)
         if decision is not Decision.ALLOW:
             raise refusal(asked, reason)
 

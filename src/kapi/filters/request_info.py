@@ -37,7 +37,9 @@ def with_request_info(handler: Handler) -> Handler:
         try:
             request.info = parse(request.method, request.path, request.query)
         except UnclearPath:
-            return _internal_error(request)
+            uri = _uri(request)
+            problem = f"unable to determine kind and namespace from url, {uri}"
+            return internal_server_error(request, f"failed to create RequestInfo: {problem}")
         return await handler(request)
 
     return filtered
@@ -127,15 +129,16 @@ def _is_int64(text: str) -> bool:
     return _INT64.fullmatch(text) is not None and -(2**63) <= int(text) < 2**63
 
 
-def _internal_error(request: Request) -> Response:
-    uri = request.raw_path + (f"?{request.query.text}" if request.query.text else "")
-    text = (
-        f'Internal Server Error: "{uri}": failed to create RequestInfo: '
-        f"unable to determine kind and namespace from url, {uri}\n"
-    )
+def internal_server_error(request: Request, problem: str) -> Response:
+    """The 500 of a filter: plain text, no Status."""
+    text = f'Internal Server Error: "{_uri(request)}": {problem}\n'
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     headers = [
         ("Content-Type", "text/plain; charset=utf-8"),
         ("X-Content-Type-Options", "nosniff"),
     ]
     return Response(500, headers, text.encode("utf-8", "replace"))
+
+
+def _uri(request: Request) -> str:
+    return request.raw_path + (f"?{request.query.text}" if request.query.text else "")

@@ -13,6 +13,7 @@ from typing import Any
 
 from kapi import features
 from kapi.admission import order
+from kapi.options import access
 from kapi.options import files as flag_files
 from kapi.options.table import CONTROLLERS, DEFAULTS, FLAGS, Flag, Options
 from kapi.storage import overrides
@@ -161,11 +162,10 @@ def _check(options: Options) -> None:
     problem = order.check(options.enable_admission_plugins, options.disable_admission_plugins)
     if problem:
         raise UsageError(problem)
-    for mode in ("ABAC", "Webhook"):
-        if mode in options.authorization_mode:
-            raise UsageError(f"--authorization-mode: {mode} is not there yet")
-    if len(set(options.authorization_mode)) < len(options.authorization_mode):
-        raise UsageError("--authorization-mode: has a mode more than once")
+    try:
+        access.check(options)
+    except access.AccessProblem as error:
+        raise UsageError(str(error)) from error
     _check_overrides(options)
     if options.egress_selector_config_file:
         raise UsageError("--egress-selector-config-file: calls cannot be sent through a proxy")

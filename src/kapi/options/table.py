@@ -215,9 +215,17 @@ class Options:
     authorization_mode: tuple[str, ...] = _list(("RBAC",),
         "Who is asked whether a request may be, in order. The real server's default is "
         "AlwaysAllow.", one_of(*AUTHORIZATION_MODES))
-    authorization_config: str = _file(flags.YAML, "Authorizers, in order.", later=True)
+    authorization_config: str = _file(flags.YAML,
+        "AuthorizationConfiguration: who is asked, in order; read again when it changes. Instead "
+        "of --authorization-mode and --authorization-webhook-*.")
     authorization_webhook_config_file: str = _file(flags.YAML,
-        "Access review elsewhere.", later=True)
+        "kubeconfig of the server that the mode Webhook asks.")
+    authorization_webhook_version: str = _string("v1beta1",
+        "Version of SubjectAccessReview that the webhook is sent.", one_of("v1", "v1beta1"))
+    authorization_webhook_cache_authorized_ttl: float = _duration(300,
+        "How long the webhook's permissions are remembered.")
+    authorization_webhook_cache_unauthorized_ttl: float = _duration(30,
+        "How long the webhook's other answers are remembered.")
     enable_admission_plugins: tuple[str, ...] = _list((),
         "Admission plugins beside those that are on by default.")
     disable_admission_plugins: tuple[str, ...] = _list((),

@@ -96,7 +96,7 @@ class HookClient:
         except OutgoingError as e:
             raise HookError(words.url_error("POST", address(config, timeout_s), e)) from None
         if not 200 <= fetched.status <= 206:
-            raise _refused(fetched)
+            raise refused(fetched)
         if not fetched.body:
             kind = fetched.header("content-type")
             raise HookError(
@@ -172,7 +172,7 @@ _BY_CODE = {
 }
 
 
-def _refused(fetched: Fetched) -> HookError:
+def refused(fetched: Fetched) -> HookError:
     """A status that is no success: the webhook's own Status, if it sent one, else what client-go
     makes of the code.
     """

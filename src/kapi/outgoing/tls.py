@@ -13,8 +13,9 @@ import contextlib
 import ipaddress
 import os
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kapi.clock import rfc3339
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 CONTEXTS_MAX = 1024  # of as many servers that are called with different identities; a few KB each
+_PEM = "-----BEGIN"
 EXPLAIN_SECONDS = 2.0  # for reading a refused certificate
 _BAD_BUNDLE = "unable to load root certificates: unable to parse bytes as PEM block"
 
@@ -32,13 +34,13 @@ _BAD_BUNDLE = "unable to load root certificates: unable to parse bytes as PEM bl
 @dataclass(frozen=True, slots=True)
 class Tls:
     """`ca`: PEM, or None for those of the system. `server_name`: instead of the host dialled, for
-    SNI and verification. `certificate` and `key`: PEM files of ours.
+    SNI and verification. `certificate` and `key`: PEM files of ours, or the PEM itself.
     """
 
     ca: str | None = None
     server_name: str = ""
     certificate: str = ""
-    key: str = ""
+    key: str = field(default="", repr=False)
     insecure: bool = False
 
 
@@ -50,7 +52,8 @@ class Contexts:
 
     def of(self, tls: Tls) -> ssl.SSLContext:
         """Raises OutgoingError for a bundle or key pair that cannot be used."""
-        stamp = tuple(_changed(path) for path in (tls.certificate, tls.key) if path)
+        files = (t for t in (tls.certificate, tls.key) if t and not t.startswith(_PEM))
+        stamp = tuple(map(_changed, files))
         known = self._made.get(tls)
         if known is not None and known[0] == stamp:
             return known[1]
@@ -84,11 +87,31 @@ def _context(tls: Tls) -> ssl.SSLContext:
         except (ssl.SSLError, ValueError, TypeError) as error:
             raise OutgoingError(_BAD_BUNDLE) from error
     if tls.certificate:
-        try:
-            context.load_cert_chain(tls.certificate, tls.key or None)
-        except (OSError, ssl.SSLError) as error:
-            raise OutgoingError(f"tls: cannot use {tls.certificate}: {error}") from error
+        _load_pair(context, tls)
     return context
+
+
+def _load_pair(context: ssl.SSLContext, tls: Tls) -> None:
+    with contextlib.ExitStack() as stack:
+        paths = [stack.enter_context(_as_file(text)) for text in (tls.certificate, tls.key) if text]
+        try:
+            context.load_cert_chain(paths[0], paths[1] if len(paths) > 1 else None)
+        except (OSError, ssl.SSLError) as error:
+            raise OutgoingError(f"tls: cannot use {paths[0]}: {error}") from error
+
+
+@contextlib.contextmanager
+def _as_file(text: str) -> Iterator[str]:
+    """The path of a pair's half; PEM becomes a file, readable by us alone, for as long as needed,
+    because Python's `ssl` reads nothing else.
+    """
+    if not text.startswith(_PEM):
+        yield text
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="kapi-", suffix=".pem") as file:
+        file.write(text)
+        file.flush()
+        yield file.name
 
 
 async def refusal(

@@ -9,7 +9,8 @@ from typing import Any
 
 from kapi import errors
 from kapi.admission.plugin import AdmissionChain
-from kapi.assembly.identity import Authority, Identity
+from kapi.assembly.authority import Authority
+from kapi.assembly.identity import Identity
 from kapi.assembly.outside import Outside
 from kapi.authorization.authorizer import Decision, refusal
 from kapi.clock import Clock, Entropy

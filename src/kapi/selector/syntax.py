@@ -39,6 +39,16 @@ def _too_long(limit: int) -> str:
     return f"must be no more than {limit} bytes"
 
 
+def subdomain_complaints(text: str) -> list[str]:
+    """What is wrong with a DNS subdomain of RFC 1123; nothing if it is one."""
+    out: list[str] = []
+    if len(text.encode()) > PREFIX_MAX_BYTES:
+        out.append(_too_long(PREFIX_MAX_BYTES))
+    if not _SUBDOMAIN_RE.match(text):
+        out.append(_PREFIX_SHAPE)
+    return out
+
+
 def key_complaints(key: str) -> list[str]:
     """What is wrong with a label key; nothing if it is one."""
     prefix, slash, name = key.rpartition("/")

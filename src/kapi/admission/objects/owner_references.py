@@ -52,9 +52,12 @@ class OwnerReferencesPermissionEnforcement:
             subresource=a.subresource,
             name=a.name,
         )
-        decision, reason = await self._authorizer.authorize(asked)
+        decision, reason, failure = await authorization.decide(self._authorizer, asked)
         if decision is not Decision.ALLOW:
-            text = f"cannot set an ownerRef on a resource you can't delete: {reason}, <nil>"
+            text = (
+                "cannot set an ownerRef on a resource you can't delete: "
+                f"{reason}, {failure or '<nil>'}"
+            )
             raise refused(a, text)
 
     async def _may_hold(self, a: Attributes, owner: Json) -> None:
@@ -80,11 +83,11 @@ class OwnerReferencesPermissionEnforcement:
                 subresource="finalizers",
                 name=owner.get("name", ""),
             )
-            decision, reason = await self._authorizer.authorize(asked)
+            decision, reason, failure = await authorization.decide(self._authorizer, asked)
             if decision is not Decision.ALLOW:
                 text = (
                     "cannot set blockOwnerDeletion if an ownerReference refers to a resource you "
-                    f"can't set finalizers on: {reason}, <nil>"
+                    f"can't set finalizers on: {reason}, {failure or '<nil>'}"
                 )
                 raise refused(a, text)
 

@@ -79,8 +79,8 @@ class Asker:
             field_selector=q.field_selector,
             label_selector=q.label_selector,
         )
-        decision, reason = await self._authorizer.authorize(asked)
-        self.answers.known[q] = Answer(decision is access.Decision.ALLOW, reason)
+        decision, reason, failure = await access.decide(self._authorizer, asked)
+        self.answers.known[q] = Answer(decision is access.Decision.ALLOW, reason, failure)
 
 
 def service_account(namespace: str, name: str) -> UserInfo:

@@ -18,6 +18,7 @@ from kapi.authorization.authorizer import (
     Decision,
     RuleResolver,
     aggregate,
+    decide,
 )
 from kapi.errors import ApiError, FieldError, GoText
 from kapi.messages import Request, UserInfo
@@ -123,14 +124,14 @@ class _Reviews:
 
     async def _answer(self, obj: Json, user: UserInfo) -> Json:
         attributes, ignored = _attributes(obj["spec"], user)
-        decision, reason = await self._authorizer.authorize(attributes)
+        decision, reason, failure = await decide(self._authorizer, attributes)
         status: Json = {"allowed": decision is Decision.ALLOW}
         if decision is Decision.DENY:
             status["denied"] = True
         if reason:
             status["reason"] = reason
-        if ignored:
-            status["evaluationError"] = "; ".join(ignored)
+        if problems := [failure, *ignored] if failure else ignored:
+            status["evaluationError"] = "; ".join(problems)
         return {**obj, "status": status}
 
 

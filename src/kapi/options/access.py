@@ -1,0 +1,72 @@
+"""Checks of the flags about who may come and what they may do, and of the files behind them.
+
+Called by `parser.py`. The files are read again by `assembly/`; here what is wrong costs one line at
+the start.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kapi.options.table import DEFAULTS, Options
+
+_CONFIG = "--authorization-config"
+_WEBHOOK = "Webhook"
+
+
+class AccessProblem(ValueError):
+    """The flags do not fit together, or a file of theirs cannot be used; the text is one line."""
+
+
+def check(options: Options) -> None:
+    """Raises AccessProblem."""
+    if options.authorization_config:
+        _check_authorization_file(options)
+        return
+    modes = options.authorization_mode
+    if not modes:
+        raise AccessProblem("at least one authorization-mode must be passed")
+    if "ABAC" in modes:
+        raise AccessProblem("--authorization-mode: ABAC is not there yet")
+    if len(set(modes)) < len(modes):
+        listed = " ".join(f'"{m}"' for m in modes)
+        raise AccessProblem(f"authorization-mode [{listed}] has mode specified more than once")
+    file = options.authorization_webhook_config_file
+    if _WEBHOOK in modes and not file:
+        raise AccessProblem("authorization-mode Webhook's authorization config file not passed")
+    if file and _WEBHOOK not in modes:
+        words = "cannot specify --authorization-webhook-config-file without mode Webhook"
+        raise AccessProblem(words)
+    if file:
+        _check_kubeconfig("--authorization-webhook-config-file", file)
+
+
+def _check_authorization_file(options: Options) -> None:
+    from kapi.authorization import configuration
+
+    other = [
+        name
+        for name in DEFAULTS
+        if name == "authorization_mode" or name.startswith("authorization_webhook_")
+    ]
+    if not options.given.isdisjoint(other):
+        raise AccessProblem(
+            f"{_CONFIG} can not be specified when --authorization-mode or "
+            "--authorization-webhook-* flags are defined"
+        )
+    try:
+        entries = configuration.parse(Path(options.authorization_config).read_bytes())
+    except (configuration.ConfigurationError, OSError) as error:
+        raise AccessProblem(f"{_CONFIG}: {error}") from error
+    for entry in entries:
+        if entry.webhook is not None:
+            _check_kubeconfig(f"{_CONFIG}: {entry.name}", entry.webhook.kubeconfig)
+
+
+def _check_kubeconfig(flag: str, path: str) -> None:
+    from kapi.admission import kubeconfig
+
+    try:
+        kubeconfig.load(path)
+    except kubeconfig.KubeconfigError as error:
+        raise AccessProblem(f"{flag}: {error}") from error
