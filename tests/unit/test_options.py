@@ -128,7 +128,7 @@ def test_syntax() -> None:
         (["--feature-gates=ConsistentListFromCache=false"], "feature is locked to true"),
         (["--authorization-mode=Nope"], "must be of AlwaysAllow"),
         (["--authorization-mode=RBAC,RBAC"], "more than once"),
-        (["--authorization-mode=Webhook"], "Webhook is not there yet"),
+        (["--authorization-mode=Webhook"], "Webhook's authorization config file not passed"),
         (["--enable-admission-plugins=Nope"], 'enable-admission-plugins plugin "Nope" is unknown'),
         (["--disable-admission-plugins=x"], 'disable-admission-plugins plugin "x" is unknown'),
         (

@@ -1,0 +1,70 @@
+"""Flags about who may come and what they may do: what goes together, and the files behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kapi.options.parser import UsageError, parse
+
+KUBECONFIG = "clusters: [{name: c, cluster: {server: 'https://hook'}}]"
+HOOK = """\
+apiVersion: apiserver.config.k8s.io/v1
+kind: AuthorizationConfiguration
+authorizers:
+- type: Webhook
+  name: w
+  webhook:
+    timeout: 1s
+    subjectAccessReviewVersion: v1
+    failurePolicy: Deny
+    connectionInfo: {type: KubeConfigFile, kubeConfigFile: FILE}
+"""
+
+
+def problem(*argv: str) -> str:
+    with pytest.raises(UsageError) as raised:
+        parse(argv, {"HOME": "/home/x"})
+    return str(raised.value)
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> str:
+    (tmp_path / "k").write_text(KUBECONFIG)
+    return str(tmp_path / "k")
+
+
+def test_the_mode_and_its_file(kubeconfig: str) -> None:
+    flag = f"--authorization-webhook-config-file={kubeconfig}"
+    options = parse(["--authorization-mode=Webhook,RBAC", flag], {"HOME": "/"})
+    assert options.authorization_webhook_version == "v1beta1"
+    assert problem(flag) == (
+        "cannot specify --authorization-webhook-config-file without mode Webhook"
+    )
+    assert problem("--authorization-mode=RBAC,RBAC") == (
+        'authorization-mode ["RBAC" "RBAC"] has mode specified more than once'
+    )
+    assert problem("--authorization-mode=") == "at least one authorization-mode must be passed"
+
+
+def test_a_kubeconfig_without_a_server(tmp_path: Path) -> None:
+    (tmp_path / "k").write_text("{}")
+    flag = f"--authorization-webhook-config-file={tmp_path / 'k'}"
+    assert problem("--authorization-mode=Webhook", flag).endswith("server: must be a URL")
+
+
+def test_a_configuration_file(tmp_path: Path, kubeconfig: str) -> None:
+    file = tmp_path / "c"
+    flag = f"--authorization-config={file}"
+    file.write_text(HOOK.replace("FILE", kubeconfig))
+    parse([flag], {"HOME": "/"})
+    for other in ("--authorization-mode=RBAC", "--authorization-webhook-version=v1"):
+        assert problem(flag, other).startswith(
+            "--authorization-config can not be specified when --authorization-mode or "
+        )
+    file.write_text(HOOK.replace("1s", "1m"))
+    assert problem(flag).startswith("--authorization-config: [authorizers[0].timeout: Invalid")
+    (tmp_path / "k").write_text("{}")
+    file.write_text(HOOK.replace("FILE", kubeconfig))
+    assert problem(flag).startswith(f"--authorization-config: w: {kubeconfig}: clusters: server")
