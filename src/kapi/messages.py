@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
@@ -168,11 +168,27 @@ class UserInfo:
 
 @dataclass(slots=True)
 class AuditFacts:
-    """What audit knows of a request; annotations are added by whoever decides something."""
+    """What audit knows of a request; annotations are added by whoever decides something.
+
+    `level`: how much is to be told, the number of an audit level; 0: nothing, and nobody needs to
+    note anything. From 1 on handlers note what the request is about, from 2 on also its object,
+    at 3 how the answer is made as JSON, where it is none (`handlers/notes.py`).
+    """
 
     id: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
     impersonator: UserInfo | None = None  # who really asks, when impersonation chose another user
+    constraint: str = ""  # the verb that allowed a constrained impersonation
+    level: int = 0
+    omit_managed_fields: bool = False
+    noted: dict[str, str] = field(default_factory=dict)  # name, namespace … of the object sent
+    object: bytes = b""  # the object of the request, as JSON
+    status: Mapping[str, Any] | None = None  # the Status that is the answer
+    answer: Callable[[], Awaitable[Response]] | None = None  # the answer as plain JSON
+
+    def annotate(self, key: str, value: str) -> None:
+        """What was said first stays."""
+        self.annotations.setdefault(key, value)
 
 
 ExitCallback = Callable[[], None]

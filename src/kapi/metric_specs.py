@@ -168,6 +168,14 @@ SPECS = {
                       f"1, with the hash of the {subsystem} configuration in force."),
             )
         ),
+        _spec("apiserver_audit_event_total", "counter", "",
+              "Audit events made and given to the backends."),
+        _spec("apiserver_audit_error_total", "counter", "plugin",
+              "Audit events that were lost: by the log, the webhook, full queues or truncation."),
+        _spec("apiserver_audit_level_total", "counter", "level",
+              "Requests by the level at which the policy audits them."),
+        _spec("apiserver_audit_requests_rejected_total", "counter", "",
+              "Requests refused since their audit event could not be kept."),
         _spec("kubernetes_build_info", "gauge",
               "major minor git_version git_commit git_tree_state build_date go_version compiler"
               " platform",

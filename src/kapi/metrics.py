@@ -172,6 +172,9 @@ class Metrics:
         self.authentication_duration = self.histogram("authentication_duration_seconds")
         self.authorization_attempts = self.metric("authorization_attempts_total")
         self.authorization_duration = self.histogram("authorization_duration_seconds")
+        # Shown from the start, as by the real server.
+        self.metric("apiserver_audit_event_total").cell()
+        self.metric("apiserver_audit_requests_rejected_total").cell()
         self.build_info = self.metric("kubernetes_build_info")
         self.feature_enabled = self.metric("kubernetes_feature_enabled")
 

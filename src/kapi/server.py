@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from kapi import errors
 from kapi.apiextensions.conversion import Converter
@@ -51,6 +52,9 @@ from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
 from kapi.storage.interface import Storage
 
+if TYPE_CHECKING:
+    from kapi.audit.auditor import Auditor
+
 # How long a start waits until the cache has what it wrote, in seconds.
 SETTLE_S = 3.0
 
@@ -81,6 +85,7 @@ class Server:
         self._storage: Storage | None = None
         self.cacher: Cacher | None = None
         self._outside: Outside | None = None
+        self._auditor: Auditor | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped: asyncio.Future[None] | None = None
 
@@ -129,6 +134,8 @@ class Server:
             self.options, self.clock, outside, self._aside, self._lister, core.in_process
         )
         probes = replicas.probes_of(storage, self.options, self.clock)
+        if self.options.audited:
+            self._auditor = self._build_auditor(outside)
         front = self._front(core, cacher, outside, aggregation, replicas.checks(probes))
         self.handler, self._mux = build_front(front)
         fixed, settings = fixed_objects.load(), bootstrap_settings(self.options)
@@ -230,6 +237,13 @@ class Server:
             lambda: allocation.restore_objects(services.list(), ips.list()),
         )  # fmt: skip
 
+    def _build_auditor(self, outside: Outside) -> Auditor | None:
+        from kapi.assembly.audit import build_audit  # most servers have no audit
+
+        return build_audit(
+            self.options, self.clock, self.entropy, self.metrics, outside.client, self._aside.run
+        )
+
     def _front(
         self,
         core: Core,
@@ -253,6 +267,7 @@ class Server:
             lister=self._lister,
             store_checks=store_checks,
             stopping=lambda: self.stopping,
+            auditor=self._auditor,
         )
 
     def begin_shutdown(self) -> None:
@@ -287,6 +302,8 @@ class Server:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._auditor is not None:
+            await self._auditor.close()
         if self._outside is not None:
             await self._outside.client.close()
         if self.cacher is not None:

@@ -21,6 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "cacher",
         "admission authorization authentication flowcontrol",
         "registry",
+        "audit",
         "filters handlers controllers kinds",
         "apiextensions aggregator options.access options.files",
         "credentials housekeeping options.parser",
@@ -57,7 +58,7 @@ ROOMS: Mapping[str, tuple[frozenset[str], ...]] = {
             "assembly",
             (
                 "reloading",
-                "authority identity image_reviews measures outside service_ranges",
+                "audit authority identity image_reviews measures outside service_ranges",
                 "custom_kinds policies shown_options stored_forms webhooks",
                 "admission aggregation stores",
                 "core",

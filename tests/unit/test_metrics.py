@@ -45,8 +45,11 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return sum(found) if found else None
 
 
-# Metrics that the real server shows only once a webhook or a policy was used: not among the facts.
-_EXTENSIONS = ("_webhook_", "_match_condition_", "_admission_policy_")
+# Metrics that the real server shows only once a webhook, a policy or audit was used: not among the
+# facts.
+_EXTENSIONS = (
+    "_webhook_", "_match_condition_", "_admission_policy_", "_audit_error_", "_audit_level_",
+)  # fmt: skip
 ONCE_USED = frozenset(name for name in SPECS if any(word in name for word in _EXTENSIONS))
 
 

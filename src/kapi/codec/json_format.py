@@ -33,6 +33,7 @@ __all__ = [
     "JsonNumber",
     "JsonObject",
     "JsonSyntaxError",
+    "as_go",
     "check_depth",
     "dumps",
     "dumps_kept",
@@ -120,9 +121,9 @@ def _any_duplicates(value: Any) -> bool:
 def dumps(value: Any) -> bytes:
     """Compact JSON in the order of the dicts. Raises TypeError for keys that are no strings."""
     try:
-        return _as_go(orjson.dumps(value, default=spelled.plain, option=_SUBCLASSES))
+        return as_go(orjson.dumps(value, default=spelled.plain, option=_SUBCLASSES))
     except orjson.JSONEncodeError as error:
-        return _as_go(_dump_odd(value, error, indent=0))
+        return as_go(_dump_odd(value, error, indent=0))
 
 
 def dumps_kept(value: Any) -> bytes:
@@ -134,18 +135,18 @@ def dumps_kept(value: Any) -> bytes:
         return spelled.plain(x)
 
     try:
-        out = _as_go(orjson.dumps(value, default=see, option=_SUBCLASSES))
+        out = as_go(orjson.dumps(value, default=see, option=_SUBCLASSES))
     except orjson.JSONEncodeError as error:
-        return _as_go(_dump_odd(value, error, indent=0))
+        return as_go(_dump_odd(value, error, indent=0))
     return out + spelled.rest(value) if odd else out
 
 
 def dumps_sorted(value: Any) -> bytes:
     """As `dumps`, with the keys of all objects in byte order."""
     try:
-        return _as_go(orjson.dumps(value, default=spelled.plain, option=_SUBCLASSES | _SORTED))
+        return as_go(orjson.dumps(value, default=spelled.plain, option=_SUBCLASSES | _SORTED))
     except orjson.JSONEncodeError as error:
-        return _as_go(_dump_odd(_sorted(value), error, indent=0))
+        return as_go(_dump_odd(_sorted(value), error, indent=0))
 
 
 def _sorted(value: Any) -> Any:
@@ -158,9 +159,9 @@ def dumps_pretty(value: Any) -> bytes:
     """Indented by two spaces, without a newline at the end."""
     try:
         option = _SUBCLASSES | orjson.OPT_INDENT_2
-        return _as_go(orjson.dumps(value, default=spelled.plain, option=option))
+        return as_go(orjson.dumps(value, default=spelled.plain, option=option))
     except orjson.JSONEncodeError as error:
-        return _as_go(_dump_odd(value, error, indent=2))
+        return as_go(_dump_odd(value, error, indent=2))
 
 
 def _dump_odd(value: Any, error: orjson.JSONEncodeError, *, indent: int) -> bytes:
@@ -170,7 +171,8 @@ def _dump_odd(value: Any, error: orjson.JSONEncodeError, *, indent: int) -> byte
     raise error
 
 
-def _as_go(out: bytes) -> bytes:
+def as_go(out: bytes) -> bytes:
+    """JSON text with the characters escaped that Go escapes."""
     if b"<" in out:
         out = out.replace(b"<", b"\\u003c")
     if b">" in out:

@@ -1,35 +1,28 @@
-"""Audit ids, and the hook points of audit: a backend is called at each stage of a request.
+"""Audit: the id of a request, and the events at the stages of its life.
 
 `with_audit_id` stands near the outside and queues the id on `request.reply_headers`, so that every
-answer carries it. `with_audit` is made to stand after authentication, `with_failed_authentication`
-around that, for the requests that never get a user; both are absent from the chain as long as there
-is no backend.
+answer carries it. `with_audit` stands behind authentication; `with_refusals_audited` around it and
+the deadline, for the requests that never get a user. Both are absent as long as nothing is audited.
 https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/
 """
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Protocol
+import asyncio
+from typing import TYPE_CHECKING
 
 from kapi import log
 from kapi.clock import Entropy
 from kapi.errors import ApiError
+from kapi.filters.long_running import is_long_running
+from kapi.filters.request_info import internal_server_error
+from kapi.filters.timeout import too_late
 from kapi.messages import AuditFacts, Handler, Request, Response
 
+if TYPE_CHECKING:
+    from kapi.audit.auditor import Auditor
+
 HEADER = "Audit-Id"
-
-
-class Stage(Enum):
-    REQUEST_RECEIVED = "RequestReceived"
-    RESPONSE_STARTED = "ResponseStarted"  # the head of a long-running answer is out
-    RESPONSE_COMPLETE = "ResponseComplete"
-    PANIC = "Panic"
-
-
-class Backend(Protocol):
-    def process(self, stage: Stage, request: Request, status: int) -> None:
-        """Take note; never blocks, never raises. `status` is 0 before there is one."""
 
 
 def with_audit_id(handler: Handler, entropy: Entropy) -> Handler:
@@ -45,37 +38,44 @@ def with_audit_id(handler: Handler, entropy: Entropy) -> Handler:
     return filtered
 
 
-def with_audit(handler: Handler, backend: Backend) -> Handler:
+def with_audit(handler: Handler, auditor: Auditor) -> Handler:
+    """Events of a request whose user is known."""
+
     async def filtered(request: Request) -> Response:
-        backend.process(Stage.REQUEST_RECEIVED, request, 0)
+        audited = auditor.begin(request)
+        if audited is None:
+            return await handler(request)
+        if not await audited.received():
+            return internal_server_error(request, "failed to store audit event")
+        long_running = is_long_running(request.info)
         try:
             response = await handler(request)
+            await audited.answered(response, long_running=long_running)
         except ApiError as e:
-            backend.process(Stage.RESPONSE_COMPLETE, request, e.code)
+            await audited.failed(e, long_running=long_running)
             raise
-        except Exception:
-            backend.process(Stage.PANIC, request, 500)
+        except asyncio.CancelledError:  # past its deadline, or the client is gone
+            audited.cut_off(too_late(request.info))
             raise
-        status = response.status
-        if request.info.verb in ("watch", "proxy") or response.upgrade is not None:
-            backend.process(Stage.RESPONSE_STARTED, request, status)
-        request.exit.append(lambda: backend.process(Stage.RESPONSE_COMPLETE, request, status))
+        except Exception as e:
+            await audited.panicked(e)
+            raise
         return response
 
     return filtered
 
 
-def with_failed_authentication(handler: Handler, backend: Backend) -> Handler:
-    """Around authentication: a 401 from it is an event, too. What has a user is left to
-    `with_audit`.
+def with_refusals_audited(handler: Handler, auditor: Auditor) -> Handler:
+    """Around all that refuses before there is a user: credentials that do not hold, a deadline
+    that is none.
     """
 
     async def filtered(request: Request) -> Response:
         try:
             return await handler(request)
         except ApiError as e:
-            if request.user is None:
-                backend.process(Stage.RESPONSE_STARTED, request, e.code)
+            if request.user is None and (audited := auditor.begin(request)) is not None:
+                await audited.refused_early(e)
             raise
 
     return filtered

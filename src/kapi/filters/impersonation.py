@@ -51,7 +51,9 @@ def with_impersonation(
             [item for item in request.headers.items if not _is_impersonation(item[0])]
         )
         request.audit.impersonator = request.user
-        request.user = await _impersonate(modes, wanted, attributes(request))
+        request.user, request.audit.constraint = await _impersonate(
+            modes, wanted, attributes(request)
+        )
         return await handler(request)
 
     return filtered
@@ -103,6 +105,7 @@ class _Mode:
         self.applies = applies
         self._verb = f"impersonate:{name}" if name else "impersonate"
         self._group = AUTHENTICATION_GROUP if name else ""
+        self.constraint = self._verb if name else ""
 
     async def impersonate(self, wanted: UserInfo, asked: Attributes) -> UserInfo:
         """The user to be. Raises ApiError 403."""
@@ -212,13 +215,16 @@ def _plain(authorizer: Authorizer) -> _Mode:
     return _Mode(authorizer, "", lambda wanted, requestor: True)
 
 
-async def _impersonate(modes: tuple[_Mode, ...], wanted: UserInfo, asked: Attributes) -> UserInfo:
+async def _impersonate(
+    modes: tuple[_Mode, ...], wanted: UserInfo, asked: Attributes
+) -> tuple[UserInfo, str]:
+    """The user to be, and the verb of the narrower kind that allowed it. Raises ApiError 403."""
     first: ApiError | None = None
     for mode in modes:
         if not mode.applies(wanted, asked.user):
             continue
         try:
-            return await mode.impersonate(wanted, asked)
+            return await mode.impersonate(wanted, asked), mode.constraint
         except ApiError as e:
             first = first or e
     assert first is not None, "the last mode applies to everyone"

@@ -11,7 +11,7 @@ import asyncio
 from kapi import durations, errors
 from kapi.clock import Clock
 from kapi.filters.long_running import is_long_running
-from kapi.messages import Handler, Request, Response
+from kapi.messages import Handler, Request, RequestInfo, Response
 from kapi.metrics import Metrics
 
 _READING = frozenset(("get", "list"))
@@ -40,10 +40,14 @@ def with_timeout(
             if not deadline.expired():
                 raise
             metrics.terminated(request, 504)
-            late = _READ_LATE if request.info.verb in _READING else _WRITE_LATE
-            raise errors.timeout(late) from None
+            raise too_late(request.info) from None
 
     return filtered
+
+
+def too_late(info: RequestInfo) -> errors.ApiError:
+    """504 for a request that could not be answered in its time."""
+    return errors.timeout(_READ_LATE if info.verb in _READING else _WRITE_LATE)
 
 
 def _wanted(text: str, maximum: float) -> float:

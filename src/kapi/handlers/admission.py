@@ -81,7 +81,7 @@ def _attributes(
         dry_run=options is not None and options.dry_run,
         options=options,
         warn=request.warn,
-        annotate=request.audit.annotations.__setitem__,
+        annotate=request.audit.annotate,
     )
 
 

@@ -12,6 +12,7 @@ from kapi.clock import Clock, rfc3339
 from kapi.errors import ApiError
 from kapi.handlers.admission import SubresourceAdmission
 from kapi.handlers.decode import Decoder, read_body
+from kapi.handlers.notes import note_object
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.messages import Request, Response
@@ -58,6 +59,8 @@ class BindingHandler:
             field_validation=options.field_validation,
             warn=request.warn,
         )
+        if request.audit.level:
+            note_object(request, binding)
         name = (binding.get("metadata") or {}).get("name", "")
         if name != target.name:
             raise errors.bad_request("name in URL does not match name in Binding object")
@@ -101,7 +104,7 @@ class BindingHandler:
                 subresource="binding",
                 unmanaged=True,
                 warn=request.warn,
-                annotate=request.audit.annotations.__setitem__,
+                annotate=request.audit.annotate,
                 admitted=True,
             )
         )

@@ -4,12 +4,14 @@ without a store answer here too."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from kapi import errors
 from kapi.clock import Clock, rfc3339
 from kapi.handlers.admission import SubresourceAdmission
 from kapi.handlers.decode import Decoder, Rules, read_body
+from kapi.handlers.notes import note_object
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.managedfields.manager import FieldManager
@@ -64,6 +66,8 @@ class CreateHandler:
             return obj
 
         obj = complete(*await self._decoder.read(*body, **rules))
+        if request.audit.level:
+            note_object(request, obj, partial(self._versions.text, schema))
         answer = self._virtual.get((resource.group, resource.plural))
         if answer is not None:
             self._own(request, version.kind, schema, obj, options, "")
@@ -91,7 +95,7 @@ class CreateHandler:
             user=request.user,
             manager=manager_name(request, options.field_manager),
             warn=request.warn,
-            annotate=request.audit.annotations.__setitem__,
+            annotate=request.audit.annotate,
             body=lambda: self._decoder.undecoded(data, request.headers.get("content-type")),
         )
         written = await self._writer.commit(change)
@@ -115,6 +119,8 @@ class CreateHandler:
             warn=request.warn,
         )
         self._versions.defaulters.default(schema, obj)
+        if request.audit.level:
+            note_object(request, obj, partial(self._versions.text, schema))
         self._own(request, subresource.kind, schema, obj, options, subresource.name)
         await self._admission.create(request, target, subresource.kind, obj, options)
         answered = await answer(request, target, obj, options)

@@ -16,6 +16,7 @@ from kapi.errors import ApiError
 from kapi.handlers.body_kinds import UNREADABLE_KIND, kind_of
 from kapi.handlers.body_words import not_registered
 from kapi.handlers.decode import Decoder, parse, read_body
+from kapi.handlers.notes import note_object
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target
 from kapi.handlers.update import Authorize
@@ -64,7 +65,7 @@ class DeleteHandler:
                 options=options,
                 user=request.user,
                 warn=request.warn,
-                annotate=request.audit.annotations.__setitem__,
+                annotate=request.audit.annotate,
             )
         )
         # 202: still there, and its dependents were to go with it.
@@ -90,7 +91,10 @@ class DeleteHandler:
         if not data:
             return delete_options(request.query, None)
         content_type = request.headers.get("content-type")
-        return delete_options(request.query, self._body(data, content_type, request))
+        body = self._body(data, content_type, request)
+        if request.audit.level:
+            note_object(request, _headed(body))
+        return delete_options(request.query, body)
 
     def _body(self, data: bytes, content_type: str, request: Request) -> Json:
         form = content_format(content_type, self._decoder.offer)
@@ -120,9 +124,16 @@ class DeleteHandler:
             kind, raw = self._decoder.opened(data, gvk)
             if kind.kind != "DeleteOptions":
                 raise errors.bad_request(not_registered(kind))
-            return self._decoder.message(raw, self._schema())
+            return {**self._decoder.message(raw, self._schema()), "apiVersion": kind.api_version}
         except ProtobufError as e:
             raise errors.bad_request(str(e)) from None
+
+
+def _headed(options: Json) -> Json:
+    """As it is told of: with a kind, and a version even if none was sent."""
+    version = options.get("apiVersion") or f"{META_GROUP}/v1"
+    head = {"kind": "DeleteOptions", "apiVersion": version}
+    return head | {k: v for k, v in options.items() if k not in head}
 
 
 def success(target: Target, obj: Json) -> Json:

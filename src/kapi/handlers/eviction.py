@@ -16,6 +16,7 @@ from kapi.errors import ApiError
 from kapi.handlers.admission import SubresourceAdmission
 from kapi.handlers.binding import created
 from kapi.handlers.decode import Decoder, read_body
+from kapi.handlers.notes import note_object
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.messages import Query, Request, Response
@@ -86,6 +87,8 @@ class EvictionHandler:
             field_validation=options.field_validation,
             warn=request.warn,
         )
+        if request.audit.level:
+            note_object(request, eviction)
         if (eviction.get("metadata") or {}).get("name", "") != target.name:
             raise errors.bad_request("name in URL does not match name in Eviction object")
         await self._admission.create(request, target, expected, eviction, options)

@@ -18,6 +18,7 @@ from kapi.codec.negotiate import Patch, PatchFormat, patch_format
 from kapi.errors import ApiError
 from kapi.handlers.decode import Decoder, Document, parse, read_body, yaml_complaints
 from kapi.handlers.json_patch_words import as_written, complaints
+from kapi.handlers.notes import note_patch
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.handlers.update import Authorize
@@ -63,6 +64,8 @@ class PatchHandler:
         data = await read_body(request)
         options = write_options(request.query, "PatchOptions", patch_type=form)
         patch = await self._decoder.aside.run(len(data), lambda: parse_patch(data, asked))
+        if request.audit.level:
+            note_patch(request, data, asked, patch.value)
         if form == "apply" and options.field_validation not in ("Strict", "Ignore"):
             for complaint in patch.complaints:
                 request.warn(complaint)
@@ -102,7 +105,7 @@ class PatchHandler:
             subresource=target.subresource_name,
             may_create=form == "apply" and not target.subresource,
             warn=request.warn,
-            annotate=request.audit.annotations.__setitem__,
+            annotate=request.audit.annotate,
             body=lambda: orjson.loads(results[-1]) if results else None,
             authorize_create=lambda: self._authorize(request, target, "create"),
         )

@@ -17,6 +17,7 @@ from kapi.clock import Clock
 from kapi.codec import json_format, negotiate, yaml_format
 from kapi.codec.negotiate import PLAIN, Accepted, Offer
 from kapi.handlers.forms import Form, Forms, list_metadata
+from kapi.handlers.notes import note_answer
 from kapi.handlers.shapes import (
     DECODED_PER_STEP,
     PARTIAL,
@@ -81,6 +82,10 @@ class Responder:
 
     def status(self, request: Request, status: Json, accepted: Accepted, code: int) -> Response:
         """A Status, or any object that is never transformed."""
+        if request.audit.level:
+            if status.get("kind") == "Status":
+                request.audit.status = status
+            note_answer(request, accepted, lambda plain: self.status(request, status, plain, code))
         if accepted.media_type == negotiate.PROTOBUF:
             return Response(code, [_PROTOBUF_TYPE], self.forms.encoder.sealed(status))
         if accepted.media_type == negotiate.CBOR:
@@ -89,6 +94,8 @@ class Responder:
 
     def item(self, request: Request, target: Target, item: Item, accepted: Accepted) -> Response:
         """An object of the cache."""
+        if request.audit.level:
+            note_answer(request, accepted, lambda plain: self.item(request, target, item, plain))
         if accepted.media_type == negotiate.CBOR:
             return self.cbor.item(request, target, item, accepted)
         form = self.forms.get(target.resource, target.version)
@@ -120,6 +127,12 @@ class Responder:
         status: int = 200,
     ) -> Response:
         """An object in the version of the request."""
+        if request.audit.level:
+            note_answer(
+                request,
+                accepted,
+                lambda plain: self.object(request, target, obj, plain, status=status),
+            )
         if accepted.media_type == negotiate.CBOR:
             return self.cbor.object(request, target, obj, accepted, status)
         form = self.forms.get(target.resource, target.version)
@@ -141,6 +154,8 @@ class Responder:
 
     def page(self, request: Request, target: Target, page: Page, accepted: Accepted) -> Response:
         """A list, made at once; for those that are known to be short or are to be waited for."""
+        if request.audit.level:
+            note_answer(request, accepted, lambda plain: self.page(request, target, page, plain))
         if accepted.media_type == negotiate.CBOR:
             steps = self.cbor.steps(request, target, page, accepted)
             return Response(200, [_CBOR_TYPE], [piece for step in steps for piece in step])
@@ -154,6 +169,10 @@ class Responder:
         self, request: Request, target: Target, page: Page, accepted: Accepted
     ) -> Response:
         """A list, made in steps."""
+        if request.audit.level:
+            note_answer(
+                request, accepted, lambda plain: self.long_page(request, target, page, plain)
+            )
         slices: list[bytes] = []
         if accepted.media_type == negotiate.CBOR:
             for step in self.cbor.steps(request, target, page, accepted):

@@ -9,6 +9,7 @@ from kapi import errors
 from kapi.codec.negotiate import Accepted, patch_format
 from kapi.errors import ApiError
 from kapi.handlers.decode import Decoder, Document, read_body
+from kapi.handlers.notes import note_object, note_patch
 from kapi.handlers.patch import PatchHandler, parse_patch
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
@@ -93,6 +94,8 @@ class ScaleHandler:
             field_validation=options.field_validation,
             warn=request.warn,
         )
+        if request.audit.level:
+            note_object(request, scale)
         if name := (scale.get("metadata") or {}).get("name", ""):
             match_name(name, target.name)  # even where there is nothing to scale
 
@@ -115,6 +118,8 @@ class ScaleHandler:
         document: Document = await self._decoder.aside.run(
             len(data), lambda: parse_patch(data, asked)
         )
+        if request.audit.level:
+            note_patch(request, data, asked, document.value)
         subresource = target.subresource
         assert subresource is not None
         assert subresource.schema is not None
@@ -190,7 +195,7 @@ class ScaleHandler:
                 manager=manager_name(request, options.field_manager),
                 subresource="scale",
                 warn=request.warn,
-                annotate=request.audit.annotations.__setitem__,
+                annotate=request.audit.annotate,
             )
         )
         return self._answer(request, target, written.object, accepted)

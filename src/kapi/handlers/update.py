@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from kapi.handlers.decode import Decoder, Rules, read_body
+from kapi.handlers.notes import note_object
 from kapi.handlers.respond import Responder
 from kapi.handlers.target import Target, manager_name
 from kapi.messages import Request, Response
@@ -50,6 +52,8 @@ class UpdateHandler:
             return obj
 
         first = [complete(*await self._decoder.read(*body, **rules))]
+        if request.audit.level:
+            note_object(request, first[0], partial(self._versions.text, schema))
 
         def propose(current: Json | None) -> Json:
             # The pipeline owns what it is given: a second attempt gets an object decoded anew.
@@ -69,7 +73,7 @@ class UpdateHandler:
             subresource=target.subresource_name,
             may_create=target.resource.strategy.create_on_update and not target.subresource,
             warn=request.warn,
-            annotate=request.audit.annotations.__setitem__,
+            annotate=request.audit.annotate,
             body=lambda: self._decoder.undecoded(data, request.headers.get("content-type")),
             authorize_create=lambda: self._authorize(request, target, "create"),
         )

@@ -176,6 +176,8 @@ def _check(options: Options) -> None:
     if options.admission_control_config_file or options.enable_admission_plugins:
         _check_admission(options)
     _check_controllers(options.controllers)
+    if options.audited:
+        _check_audit(options)
     if options.http2:
         _check_http2()
     _check_origins(options.cors_allowed_origins)
@@ -226,6 +228,14 @@ def _check_admission(options: Options) -> None:
         chain.check_configuration(options)
     except configuration.ConfigurationError as error:
         raise UsageError(f"--admission-control-config-file: {error}") from error
+
+
+def _check_audit(options: Options) -> None:
+    from kapi.audit import settings
+
+    found = settings.problems(options)
+    if found:
+        raise UsageError(found[0] if len(found) == 1 else f"[{', '.join(found)}]")
 
 
 def _check_controllers(names: Sequence[str]) -> None:

@@ -285,11 +285,48 @@ class Options:
         "Refused: calls to nodes and services go out directly.")
 
     # -- audit, logs and debugging --
-    audit_policy_file: str = _file(flags.YAML, "What is audited.", later=True)
-    audit_log_path: str = _string("", "File of audit events; -: stdout.", later=True)
-    audit_log_format: str = _string("json",
-        "Form of audit events.", one_of("json", "legacy"), later=True)
-    audit_webhook_config_file: str = _file(flags.YAML, "Where audit events go.", later=True)
+    audit_policy_file: str = _string("", "What is audited; without it nothing is.")
+    audit_log_path: str = _string("", "File of audit events; -: stdout.")
+    audit_log_format: str = _string("json", "Form of audit events: json or legacy, one line each.")
+    audit_log_version: str = _string("audit.k8s.io/v1", "Version of audit events in the file.")
+    audit_log_maxsize: int = _int(100, "Megabytes of the file before it is rotated; 0: never.")
+    audit_log_maxage: int = _int(366, "Days that rotated files are kept; 0: for ever.")
+    audit_log_maxbackup: int = _int(100, "Rotated files that are kept; 0: all.")
+    audit_log_compress: bool = _bool(False, "Whether rotated files are compressed by gzip.")
+    audit_log_mode: str = _string("blocking",
+        "blocking: answers wait for their event; blocking-strict: and a request whose event cannot "
+        "be written is refused; batch: nobody waits.")
+    audit_log_batch_buffer_size: int = _int(10000, "Events that may wait, in mode batch.")
+    audit_log_batch_max_size: int = _int(1, "Events written at once, in mode batch.")
+    audit_log_batch_max_wait: float = _flag(0.0, flags.DURATION,
+        "How long a batch is waited for, in mode batch.")
+    audit_log_batch_throttle_enable: bool = _bool(False, "Bound the batches per second.")
+    audit_log_batch_throttle_qps: float = _flag(0.0, flags.FLOAT, "Batches per second.")
+    audit_log_batch_throttle_burst: int = _int(0, "Batches at once after a pause.")
+    audit_log_truncate_enabled: bool = _bool(False, "Cut events that are too large.")
+    audit_log_truncate_max_batch_size: int = _int(10485760, "Bytes of a batch.")
+    audit_log_truncate_max_event_size: int = _int(102400,
+        "Bytes of an event; larger ones lose their objects, those that still are too large go.")
+    audit_webhook_config_file: str = _string("",
+        "Kubeconfig of the server that audit events are sent to.")
+    audit_webhook_version: str = _string("audit.k8s.io/v1", "Version of audit events sent.")
+    audit_webhook_initial_backoff: float = _flag(10.0, flags.DURATION,
+        "Pause before what failed is sent again; later ones are longer.")
+    audit_webhook_batch_initial_backoff: float = _flag(10.0, flags.DURATION,
+        "The old name of --audit-webhook-initial-backoff.")
+    audit_webhook_mode: str = _string("batch", "As --audit-log-mode.")
+    audit_webhook_batch_buffer_size: int = _int(10000, "Events that may wait, in mode batch.")
+    audit_webhook_batch_max_size: int = _int(400, "Events sent at once, in mode batch.")
+    audit_webhook_batch_max_wait: float = _flag(30.0, flags.DURATION,
+        "How long a batch is waited for, in mode batch.")
+    audit_webhook_batch_throttle_enable: bool = _bool(True, "Bound the batches per second.")
+    audit_webhook_batch_throttle_qps: float = _flag(10.0, flags.FLOAT, "Batches per second.")
+    audit_webhook_batch_throttle_burst: int = _int(15, "Batches at once after a pause.")
+    audit_webhook_truncate_enabled: bool = _bool(False, "Cut events that are too large.")
+    audit_webhook_truncate_max_batch_size: int = _int(10485760,
+        "Bytes of a batch; larger ones are split.")
+    audit_webhook_truncate_max_event_size: int = _int(102400,
+        "As --audit-log-truncate-max-event-size.")
     v: int = _int(0, "Log verbosity; from 4 on, debug messages.", at_least(0))
     logging_format: str = _string("text", "Form of logs.", one_of("text", "json"))
     profiling: bool = _bool(True, "Serve /debug/pprof and /debug/flags.")
@@ -309,6 +346,11 @@ class Options:
         chosen = {aliases.get(name, name): on for name, on in said.items()}
         every = chosen.get("*", False)
         return tuple(name for name in CONTROLLERS if chosen.get(name, every))
+
+    @property
+    def audited(self) -> bool:
+        """Whether a flag asks for audit."""
+        return bool(self.audit_policy_file or self.audit_log_path or self.audit_webhook_config_file)
 
     @property
     def reached_at(self) -> str:

@@ -99,6 +99,13 @@ class Versions:
         if not resource.custom:
             self._orders.arrange(resource.stored_schema(), stored)
 
+    def text(self, schema: Schema, obj: Json) -> bytes:
+        """An object of any version as JSON, as answers have it; its fields are put in order."""
+        if not schema.typed:
+            return json_format.dumps_sorted(obj)
+        self._orders.arrange(schema, obj)
+        return json_format.dumps(obj)
+
     def encode_stored(self, resource: ResourceType, stored: Json) -> bytes:
         """The bytes to store; custom kinds with their keys sorted, as the real server writes
         them.

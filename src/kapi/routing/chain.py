@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kapi.authentication.authenticator import Authenticator
 from kapi.authentication.request_header import HeaderNames
 from kapi.authorization.authorizer import Authorizer
 from kapi.clock import Clock, Entropy
 from kapi.codec.negotiate import offered
-from kapi.filters.audit import with_audit_id
+from kapi.filters.audit import with_audit, with_audit_id, with_refusals_audited
 from kapi.filters.authentication import with_authentication
 from kapi.filters.authorization import with_authorization
 from kapi.filters.cors import with_cors
@@ -32,6 +33,9 @@ from kapi.messages import Handler
 from kapi.metrics import Metrics
 from kapi.options.table import Options
 
+if TYPE_CHECKING:
+    from kapi.audit.auditor import Auditor
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
@@ -46,12 +50,13 @@ class Dependencies:
     authorizer: Authorizer
     classifier: Classifier
     draining: Callable[[], bool]
+    auditor: Auditor | None
 
 
 def build_chain(handler: Handler, d: Dependencies) -> Handler:
     """The handler behind all filters."""
     options = d.options
-    offer = offered(options.gates)
+    offer, auditor = offered(options.gates), d.auditor
     filters: list[Callable[[Handler], Handler] | None] = [
         lambda h: with_panic_recovery(h, offer),
         with_request_info,
@@ -62,12 +67,14 @@ def build_chain(handler: Handler, d: Dependencies) -> Handler:
             d.draining if options.shutdown_send_retry_after else None,
         ),
         lambda h: with_wait_group(h, d.requests),
+        (lambda h: with_refusals_audited(h, auditor)) if auditor is not None else None,
         lambda h: with_timeout(h, d.clock, options.request_timeout, d.metrics),
         with_warnings,
         (lambda h: with_cors(h, options.cors_allowed_origins))
         if options.cors_allowed_origins
         else None,
         lambda h: with_authentication(h, d.authenticator, d.anonymous, d.proxy_headers),
+        (lambda h: with_audit(h, auditor)) if auditor is not None else None,
         lambda h: with_impersonation(
             h, d.authorizer, constrained=options.gates["ConstrainedImpersonation"]
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from kapi.assembly.aggregation import Aggregation
 from kapi.assembly.core import Core
@@ -37,6 +38,9 @@ from kapi.routing.health_checks import health_checks
 from kapi.routing.mux import Mux
 from kapi.routing.verbs import VerbDependencies, build_verbs
 
+if TYPE_CHECKING:
+    from kapi.audit.auditor import Auditor
+
 _FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
 
 
@@ -56,6 +60,7 @@ class FrontDependencies:
     lister: Callable[[str, str], Lister]  # by group and plural
     store_checks: list[Check]  # of a store that is another process; empty: the cache says it all
     stopping: Callable[[], bool]
+    auditor: Auditor | None  # None: nothing is audited
 
 
 def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
@@ -122,6 +127,7 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
             authorizer=MeasuredAuthorizer(core.authority.authorizer, d.metrics, clock),
             classifier=classifier,
             draining=d.stopping,
+            auditor=d.auditor,
         ),
     )
     return handler, mux

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+import orjson
 import pytest
 
+from kapi.audit.auditor import Auditor
+from kapi.audit.policy import Level, Policy, Rule, Verdict
+from kapi.audit.record import Record
 from kapi.authentication.anonymous import Anonymous
 from kapi.authentication.authenticator import InvalidCredentials
 from kapi.authentication.request_header import HeaderNames
 from kapi.authorization.authorizer import Attributes, Decision
-from kapi.clock import Entropy
+from kapi.clock import Entropy, SystemClock
 from kapi.errors import ApiError, not_found
-from kapi.filters.audit import Stage, with_audit, with_audit_id, with_failed_authentication
+from kapi.filters.audit import with_audit, with_audit_id, with_refusals_audited
 from kapi.filters.authentication import with_authentication
 from kapi.filters.authorization import with_authorization
 from kapi.filters.impersonation import with_impersonation
 from kapi.filters.request_info import parse
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request, Response, UserInfo
+from kapi.metrics import Metrics
 
 Header = tuple[str, str]
 PODS = "/api/v1/namespaces/ns/pods"
@@ -293,14 +299,6 @@ async def test_headers_without_a_user_are_refused() -> None:
 # -- audit ----------------------------------------------------------------------------------------
 
 
-class Journal:
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, int]] = []
-
-    def process(self, stage: Stage, request: Request, status: int) -> None:
-        self.lines.append((stage.value, status))
-
-
 async def test_an_id_is_taken_or_made_and_sent_back() -> None:
     handler = with_audit_id(ok, Entropy(1))
     asked = request(("audit-id", "my-own-id"))
@@ -314,21 +312,71 @@ async def test_an_id_is_taken_or_made_and_sent_back() -> None:
     assert one.audit.id != two.audit.id
 
 
+class Journal:
+    """A backend that notes what is told: stage and code. `good`: whether it could keep it."""
+
+    def __init__(self, *, strict: bool = False, good: bool = True) -> None:
+        self.strict = strict
+        self.good = good
+        self.events: list[dict[str, Any]] = []
+
+    def put(self, record: Record) -> asyncio.Future[bool]:
+        self.events.append(orjson.loads(record.line()))
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done.set_result(self.good)
+        return done
+
+    async def close(self) -> None:
+        return
+
+    @property
+    def lines(self) -> list[tuple[str, int]]:
+        codes = [(event.get("responseStatus") or {}).get("code", 0) for event in self.events]
+        return [(event["stage"], code) for event, code in zip(self.events, codes, strict=True)]
+
+
+async def inline(size: int, work: Callable[[], bytes]) -> bytes:
+    return work()
+
+
+def auditor(
+    journal: Journal, level: Level = Level.METADATA, metrics: Metrics | None = None
+) -> Auditor:
+    policy = Policy([Rule(verdict=Verdict(level))])
+    return Auditor(policy, [journal], SystemClock(), metrics or Metrics(), inline)
+
+
 async def test_stages_of_an_answer() -> None:
     journal = Journal()
     asked = request()
-    await with_audit(ok, journal)(asked)
-    assert journal.lines == [("RequestReceived", 0)]
-    for callback in asked.exit:
-        callback()
-    assert journal.lines[1:] == [("ResponseComplete", 200)]
+    await with_audit(ok, auditor(journal))(asked)
+    assert journal.lines == [("RequestReceived", 0), ("ResponseComplete", 200)]
+    assert asked.exit == []
+
+
+async def test_what_is_not_audited_is_not_touched() -> None:
+    journal, metrics = Journal(), Metrics()
+    asked = request()
+    await with_audit(ok, auditor(journal, Level.NONE, metrics))(asked)
+    assert journal.lines == []
+    assert asked.audit.level == 0
+    assert metrics.metric("apiserver_audit_level_total").cell("None").value == 1
 
 
 async def test_stages_of_a_watch() -> None:
+    async def stream(request: Request) -> Response:
+        async def frames() -> AsyncIterator[bytes]:
+            yield b"{}"
+
+        return Response(200, body=frames())
+
     journal = Journal()
     asked = request(path="/api/v1/watch/pods")
-    await with_audit(ok, journal)(asked)
+    await with_audit(stream, auditor(journal))(asked)
     assert journal.lines == [("RequestReceived", 0), ("ResponseStarted", 200)]
+    for callback in asked.exit:
+        callback()
+    assert journal.lines[2:] == [("ResponseComplete", 200)]
 
 
 async def test_stages_of_failures() -> None:
@@ -336,19 +384,55 @@ async def test_stages_of_failures() -> None:
         raise not_found("", "pods", "p")
 
     async def crash(request: Request) -> Response:
-        raise RuntimeError
+        raise RuntimeError("oh")
+
+    async def hang(request: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
 
     journal = Journal()
-    assert (await refused(with_audit(fail, journal), request())).code == 404
+    assert (await refused(with_audit(fail, auditor(journal)), request())).code == 404
     assert journal.lines == [("RequestReceived", 0), ("ResponseComplete", 404)]
     journal = Journal()
+    watched = request(path="/api/v1/watch/pods")
+    await refused(with_audit(fail, auditor(journal)), watched)
+    assert [stage for stage, _ in journal.lines[1:]] == ["ResponseStarted", "ResponseComplete"]
+    journal = Journal()
     with pytest.raises(RuntimeError):
-        await with_audit(crash, journal)(request())
+        await with_audit(crash, auditor(journal))(request())
     assert journal.lines == [("RequestReceived", 0), ("Panic", 500)]
+    assert journal.events[1]["responseStatus"]["message"] == "APIServer panic'd: oh"
+    journal = Journal()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await with_audit(hang, auditor(journal))(request())
+    assert journal.lines == [("RequestReceived", 0), ("ResponseComplete", 504)]
+
+
+async def test_a_strict_backend_refuses_what_it_cannot_keep() -> None:
+    journal, metrics = Journal(strict=True, good=False), Metrics()
+    answer = await with_audit(ok, auditor(journal, metrics=metrics))(request())
+    assert (answer.status, answer.body) == (
+        500,
+        f'Internal Server Error: "{PODS}": failed to store audit event\n'.encode(),
+    )
+    assert metrics.metric("apiserver_audit_requests_rejected_total").cell().value == 1
+    assert journal.lines == [("RequestReceived", 0)]
+    journal = Journal(good=False)
+    assert (await with_audit(ok, auditor(journal))(request())).status == 200
 
 
 async def test_failed_authentication_is_noted() -> None:
     journal = Journal()
     inner = with_authentication(ok, ByHeader(), None)
-    await refused(with_failed_authentication(inner, journal), request(("x-test", "bad")))
+    await refused(with_refusals_audited(inner, auditor(journal)), request(("x-test", "bad")))
     assert journal.lines == [("ResponseStarted", 401)]
+    assert journal.events[0]["user"] == {}
+
+
+async def test_a_slow_request_says_how_long_it_took() -> None:
+    journal = Journal()
+    asked = request()
+    asked.received_at = SystemClock().monotonic() - 61.5
+    await with_audit(ok, auditor(journal))(asked)
+    assert journal.events[-1]["annotations"]["apiserver.latency.k8s.io/total"].startswith("1m1.5")

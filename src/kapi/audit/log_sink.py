@@ -1,0 +1,135 @@
+"""The log backend: one thread writes events to a file, the event loop never does.
+
+The thread takes all that waits, writes it in one go and tells the loop of each event whether it is
+kept. The queue is bounded by its bytes: what finds no room is lost and counted. In mode `batch` a
+`BatchedSink` stands before it, and nobody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from kapi.audit.record import Record
+from kapi.audit.sink import failed
+from kapi.metrics import Metrics
+
+PLUGIN = "log"
+CLOSE_S = 10.0  # how long a stop waits for the disk
+# Bytes that may wait. Answers that wait for their events hold their own bytes anyway.
+QUEUE_BYTES_MAX = 256 * 1024 * 1024
+
+
+class Writer(Protocol):
+    """`LogFile` or `Stdout`."""
+
+    def write(self, lines: Sequence[bytes]) -> list[str]: ...
+
+    def close(self) -> None: ...
+
+
+def json_line(record: Record) -> bytes:
+    return record.line()
+
+
+def legacy_line(record: Record) -> bytes:
+    return f"{record.legacy()}\n".encode("utf-8", "replace")
+
+
+_Entry = tuple[Record, "Future[bool]"]
+
+
+class LogSink:
+    """Made in the loop that it serves."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        form: Callable[[Record], bytes],
+        metrics: Metrics,
+        *,
+        strict: bool = False,
+        bytes_max: int = QUEUE_BYTES_MAX,
+    ) -> None:
+        self.strict = strict
+        self._writer = writer
+        self._form = form
+        self._metrics = metrics
+        self._bytes_max = bytes_max
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Entry] = deque()
+        self._bytes = 0
+        self._wake = threading.Condition()
+        self._closed = False
+        self._ended: Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="kapi-audit-log", daemon=True)
+        self._thread.start()
+
+    def put(self, record: Record) -> Future[bool]:
+        """As `Sink.put`. What finds no room is lost."""
+        done: Future[bool] = self._loop.create_future()
+        size = record.size()
+        with self._wake:
+            full = self._bytes and self._bytes + size > self._bytes_max
+            if not self._closed and not full:
+                self._waiting.append((record, done))
+                self._bytes += size
+                self._wake.notify()
+                return done
+        failed(self._metrics, PLUGIN, "audit log is behind", [record])
+        done.set_result(False)
+        return done
+
+    async def close(self) -> None:
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.shield(self._ended)
+        except TimeoutError:  # the disk does not answer: the thread ends with the process
+            lost = [record for record, _ in self._waiting]
+            failed(self._metrics, PLUGIN, f"not written within {CLOSE_S:g}s of the stop", lost)
+            return
+        self._thread.join()
+
+    # -- the thread -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while taken := self._take():
+            lines = [self._form(record) for record, _ in taken]
+            found = self._writer.write(lines)
+            self._loop.call_soon_threadsafe(self._told, taken, found)
+        self._writer.close()
+        self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _take(self) -> list[_Entry]:
+        """All that waits, once something does; nothing at the end."""
+        with self._wake:
+            while not self._waiting and not self._closed:
+                self._wake.wait()
+            taken = list(self._waiting)
+            self._waiting.clear()
+            self._bytes = 0
+            return taken
+
+    async def deliver(self, records: list[Record]) -> None:
+        """A batch, until all of it is kept or lost."""
+        for kept in [self.put(record) for record in records]:
+            await kept
+
+    def _told(self, taken: list[_Entry], found: list[str]) -> None:
+        lost = [record for (record, _), error in zip(taken, found, strict=True) if error]
+        if lost:
+            failed(self._metrics, PLUGIN, next(error for error in found if error), lost)
+        for (_, done), error in zip(taken, found, strict=True):
+            if not done.done():  # who waited may have given up
+                done.set_result(not error)

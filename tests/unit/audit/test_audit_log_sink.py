@@ -1,0 +1,90 @@
+"""The thread that writes audit events: whole, in order, and what becomes of failures."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import orjson
+from audit_records import record
+
+from kapi.audit.log_sink import LogSink, json_line, legacy_line
+from kapi.metrics import Metrics
+
+
+class Shelf:
+    """Takes lines; with `gate`, waits for it first. `bad`: what it cannot take."""
+
+    def __init__(self, gate: threading.Event | None = None, bad: bytes = b"\0") -> None:
+        self.lines: list[bytes] = []
+        self.calls = 0
+        self.closed = False
+        self._gate = gate
+        self._bad = bad
+
+    def write(self, lines: Sequence[bytes]) -> list[str]:
+        if self._gate is not None:
+            self._gate.wait(10)
+        self.calls += 1
+        good = [line for line in lines if self._bad not in line]
+        self.lines += good
+        return ["no space left on device" if self._bad in line else "" for line in lines]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def lost(metrics: Metrics, plugin: str) -> float:
+    return metrics.metric("apiserver_audit_error_total").cell(plugin).value
+
+
+async def test_lines_come_in_order_and_are_told_of() -> None:
+    shelf, metrics = Shelf(bad=b'"7"'), Metrics()
+    sink = LogSink(shelf, json_line, metrics)
+    kept = await asyncio.gather(*(sink.put(record(str(i))) for i in range(20)))
+    assert kept == [i != 7 for i in range(20)]
+    names = [orjson.loads(line)["auditID"] for line in shelf.lines]
+    assert names == [str(i) for i in range(20) if i != 7]
+    assert shelf.lines[0].startswith(b'{"kind":"Event","apiVersion":"audit.k8s.io/v1",')
+    assert lost(metrics, "log") == 1
+    await sink.close()
+    assert shelf.closed
+
+
+async def test_what_waits_is_written_in_one_go_and_before_the_end() -> None:
+    gate = threading.Event()
+    shelf, metrics = Shelf(gate), Metrics()
+    sink = LogSink(shelf, legacy_line, metrics)
+    kept = [sink.put(record(str(i))) for i in range(50)]
+    gate.set()
+    await sink.close()
+    assert all([await done for done in kept])
+    assert shelf.lines == [f"AUDIT: {i}\n".encode() for i in range(50)]
+    assert shelf.calls < 4
+    assert await sink.put(record("late")) is False
+    assert lost(metrics, "log") == 1
+
+
+async def test_the_queue_has_a_bound() -> None:
+    gate = threading.Event()
+    shelf, metrics = Shelf(gate), Metrics()
+    big = record("big", request=b"x" * 1000)
+    sink = LogSink(shelf, json_line, metrics, bytes_max=3 * big.size())
+    kept = [sink.put(big) for _ in range(10)]
+    gate.set()
+    found = [await done for done in kept]
+    await sink.close()
+    # The thread may have taken the first before the others came.
+    assert 3 <= found.count(True) <= 4
+    assert lost(metrics, "log") == found.count(False)
+
+
+async def test_who_gives_up_waiting_harms_nobody() -> None:
+    gate = threading.Event()
+    sink = LogSink(Shelf(gate), json_line, Metrics())
+    first, second = sink.put(record("a")), sink.put(record("b"))
+    first.cancel()
+    gate.set()
+    assert await second
+    await sink.close()
