@@ -19,6 +19,7 @@ from kapi.registry import names
 
 Json = dict[str, Any]
 Path = tuple[str, ...]
+NameRule = Callable[[str, bool], list[str]]
 
 
 UNCOUNTED = frozenset({"kind", "apiVersion", "metadata", "status"})
@@ -40,7 +41,7 @@ class Strategy:
     """The defaults, right for a kind that has nothing special. One instance per kind; stateless."""
 
     # Checks a name, or a generateName prefix (second argument True); returns complaints.
-    name_rule: Callable[[str, bool], list[str]] = staticmethod(names.dns_subdomain)
+    name_rule: NameRule = staticmethod(names.dns_subdomain)
     generates_names = True  # generateName gets a suffix; False: it is the name itself
     standard_finalizers = True  # finalizers without a domain are ones that Kubernetes knows
     create_on_update = False  # PUT of an absent object makes it
@@ -61,6 +62,10 @@ class Strategy:
     undeletable: Mapping[str, str] = MappingProxyType({})
     metadata_checks = 1  # how often an update is told what is wrong with its metadata
     deletion_warning = ""  # said when a deletion names no propagation policy
+
+    def name_rule_of(self, obj: Json) -> NameRule:
+        """For kinds whose names depend on what else they say."""
+        return self.name_rule
 
     def resets(self, subresource: str, version: str) -> Sequence[Path]:
         """What a write leaves as it was."""

@@ -286,7 +286,7 @@ class Writer:
             found = object_meta.validate_create(
                 meta,
                 namespaced=r.namespaced,
-                name_rule=strategy.name_rule,
+                name_rule=strategy.name_rule_of(stored),
                 standard_finalizers=strategy.standard_finalizers,
             )
         else:

@@ -6,47 +6,27 @@ inside a certificate that cannot be read is not told apart.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
+from kapi.kinds.shared import pem
 
-_BLOCK = re.compile(
-    rb"(?:\A|(?<=\n))-----BEGIN ([^\n]*?)-----[ \t]*\r?\n"
-    rb"(?:[^\n:]*:[^\n]*\n)*(.*?)(?<=\n)-----END \1-----[ \t]*\r?(?:\n|\Z)",
-    re.DOTALL,
-)
 _TYPES = "after skipping PEM blocks of the following types: "
 
 
 def key_pair_problem(certificate: bytes, key: bytes) -> str:
     """What is wrong with the pair, in Go's words; empty if they belong together."""
     chain, skipped = [], []
-    for kind, der in _blocks(certificate):
-        if kind == "CERTIFICATE":
-            chain.append(der)
+    for block in pem.blocks(certificate):
+        if block.kind == "CERTIFICATE":
+            chain.append(block.der)
         else:
-            skipped.append(kind)
+            skipped.append(block.kind)
     if not chain:
         return _no_certificate(skipped)
     skipped = []
-    for kind, der in _blocks(key):
-        if kind == "PRIVATE KEY" or kind.endswith(" PRIVATE KEY"):
-            return _pair_problem(chain[0], der)
-        skipped.append(kind)
+    for block in pem.blocks(key):
+        if block.kind == "PRIVATE KEY" or block.kind.endswith(" PRIVATE KEY"):
+            return _pair_problem(chain[0], block.der)
+        skipped.append(block.kind)
     return _no_key(skipped)
-
-
-def _blocks(text: bytes) -> list[tuple[str, bytes]]:
-    """The PEM blocks of a text; those with broken base64 are passed over."""
-    out = []
-    for found in _BLOCK.finditer(text):
-        body = b"".join(found[2].split())
-        try:
-            der = base64.b64decode(body, validate=True)
-        except binascii.Error:
-            continue
-        out.append((found[1].decode(errors="replace"), der))
-    return out
 
 
 def _no_certificate(skipped: list[str]) -> str:

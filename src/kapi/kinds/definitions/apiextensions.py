@@ -10,7 +10,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from kapi.errors import FieldError, invalid_value
+from kapi.errors import FieldError, invalid_value, quote
 from kapi.kinds.definitions import spec as definition_spec
 from kapi.kinds.definitions.conditions import (
     CLEANUP,
@@ -22,17 +22,18 @@ from kapi.kinds.definitions.conditions import (
     set_condition,
 )
 from kapi.kinds.definitions.schemas import Requirements, RuleChecks
-from kapi.kinds.server.apiregistration import any_name
 from kapi.kinds.shared import cells
 from kapi.kinds.shared.bases import SPEC_ONLY, Plain
+from kapi.registry import names
 from kapi.registry.resource import Column
-from kapi.registry.strategy import Context, Strategy
+from kapi.registry.strategy import Context, NameRule, Strategy
 from kapi.schema.structural import SchemaSource
 
 Json = dict[str, Any]
 
 GROUP = "apiextensions.k8s.io"
 PLURAL = "customresourcedefinitions"
+_MUST_BE = 'must be spec.names.plural+"."+spec.group'
 _CRD = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _PENDING = (
     "InstanceDeletionPending",
@@ -53,7 +54,6 @@ def _spec_defaults(spec: Json) -> None:
 
 class DefinitionStrategy(Plain):
     standard_finalizers = False
-    name_rule = staticmethod(any_name)
     generates_names = True
     unconditional_update = False
     own_deletion = True
@@ -84,6 +84,25 @@ class DefinitionStrategy(Plain):
         if storage is not None and storage.get("name", "") not in stored:
             obj["status"]["storedVersions"] = [*stored, storage.get("name", "")]
 
+    def name_rule_of(self, obj: Json) -> NameRule:
+        spec = obj.get("spec") or {}
+        wanted = f"{(spec.get('names') or {}).get('plural', '')}.{spec.get('group', '')}"
+
+        def rule(name: str, prefix: bool) -> list[str]:
+            found = names.dns_subdomain(name, prefix)
+            return found if name == wanted else [*found, _MUST_BE]
+
+        return rule
+
+    def warnings(self, obj: Json, old: Json | None, context: Context) -> list[str]:
+        if context.subresource:
+            return []
+        found = definition_spec.unknown_formats(obj.get("spec") or {})
+        if found and old is not None:
+            known = definition_spec.unknown_formats(old.get("spec") or {})
+            found = [name for name in found if name not in known]
+        return [f"unrecognized format {quote(name)}" for name in found]
+
     def mark_deleted(self, obj: Json, now: str) -> bool:
         """A definition that is deleted by name stays until its instances are gone."""
         meta, status = obj["metadata"], obj.setdefault("status", {})
@@ -99,7 +118,7 @@ class DefinitionStrategy(Plain):
         if context.subresource == "status":
             return definition_spec.name_findings(accepted, "status.acceptedNames")
         spec = obj.get("spec") or {}
-        found = _name(obj, spec) if old is None else []
+        found: list[FieldError] = []
         needed = self._required
         before: Json = {}
         if old is not None:
@@ -121,28 +140,18 @@ class DefinitionStrategy(Plain):
         return found
 
 
-def _name(obj: Json, spec: Json) -> list[FieldError]:
-    wanted = f"{(spec.get('names') or {}).get('plural', '')}.{spec.get('group', '')}"
-    text = 'must be spec.names.plural+"."+spec.group'
-    return [
-        invalid_value(f"metadata.{field}", name, text)
-        for field in ("generateName", "name")
-        if (name := obj["metadata"].get(field, "")) not in ("", wanted)
-    ]
-
-
 def _stored_versions(obj: Json) -> list[FieldError]:
     path = "status.storedVersions"
     stored: list[str] | None = (obj.get("status") or {}).get("storedVersions")
     if not stored:
         return [invalid_value(path, stored, "must have at least one stored version")]
     found: list[FieldError] = []
-    listed = {v.get("name", ""): bool(v.get("storage")) for v in _versions(obj)}
+    listed = {v.get("name", "") for v in _versions(obj)}
     for version in _versions(obj):
         name = version.get("name", "")
         if version.get("storage") and name not in stored:
             found.append(invalid_value(path, stored, f"must have the storage version {name}"))
-    for i, name in enumerate(stored):
+    for name, i in {name: i for i, name in enumerate(stored)}.items():
         if name not in listed:
             text = (
                 f"missing from spec.versions; {name} was previously a storage version, and must "

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported, required
+from kapi.kinds.definitions import go_form
 
 Json = dict[str, Any]
 LIST_TYPE = "x-kubernetes-list-type"
@@ -74,7 +75,7 @@ def _map(props: Json, keys: list[str], path: str) -> Iterator[FieldError]:
         return
     if not isinstance(items, dict):
         text = f"must only have a single schema if {LIST_TYPE} is map"
-        yield invalid_value(f"{path}.items", items, text)
+        yield invalid_value(f"{path}.items", go_form.shown(go_form.items(items)), text)
         return
     kind = items.get("type", "")
     if kind != "object":

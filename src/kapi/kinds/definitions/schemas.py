@@ -7,15 +7,17 @@ x-kubernetes-validations are looked at as texts only; compiling them is for `Rul
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported, required
 from kapi.kinds.definitions import defaults as definition_defaults
+from kapi.kinds.definitions import go_form
 from kapi.kinds.definitions import lists as definition_lists
 from kapi.kinds.definitions import structural as definition_structural
+from kapi.kinds.definitions.field_paths import PathError, field_at
+from kapi.schema import formats
 from kapi.schema.structural import SchemaSource
 
 Json = dict[str, Any]
@@ -29,7 +31,16 @@ _UNSUPPORTED = (
     ("dependencies", "dependencies"),
     ("$ref", "$ref"),
 )
+_NEVER = (
+    "id", "$schema", "$ref", "patternProperties", "dependencies", "additionalItems", "definitions",
+)  # fmt: skip
 _REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
+_EXTENSIONS = (
+    "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys",
+    "x-kubernetes-validations",
+)  # fmt: skip
+_EXTENSION_POINTERS = ("x-kubernetes-preserve-unknown-fields", "x-kubernetes-list-type")
+_POINTERS = ("additionalItems", "$ref", "dependencies")  # refused even if nothing is in them
 # What a root schema may have where status is a subresource, by the names of the Go struct.
 _AT_ROOT = (
     "Description", "Type", "Format", "Title", "Maximum", "ExclusiveMaximum", "Minimum",
@@ -37,11 +48,6 @@ _AT_ROOT = (
     "UniqueItems", "MultipleOf", "Required", "Items", "Properties", "ExternalDocs", "Example",
     "XPreserveUnknownFields", "XValidations",
 )  # fmt: skip
-_JSON_AT_ROOT = frozenset(
-    [name[0].lower() + name[1:] for name in _AT_ROOT if not name.startswith("X")]
-    + ["x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"]
-)
-
 # (structural schema, path, what is wrong with it otherwise) -> findings of the rules in it.
 RuleChecks = Callable[[Json, str, Sequence[FieldError]], list[FieldError]]
 
@@ -57,6 +63,7 @@ class Requirements:
     map_keys: bool = True
     schema: bool = True
     review_version: bool = True
+    ca_bundle: bool = False  # of a definition that is served
     immutable_names: bool = False
     object_meta: SchemaSource | None = None
     rules: RuleChecks | None = None
@@ -73,7 +80,8 @@ def findings(props: Json, path: str, needed: Requirements, *, has_status: bool) 
     if props.get("nullable"):
         found.append(field_forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
     sound = False
-    if needed.structural and not _unsupported_anywhere(props):
+    unfit = trouble(props) if needed.structural else ""
+    if needed.structural and not unfit:
         found_here = definition_structural.findings(props, path)
         if not found_here and needed.object_meta is not None:
             found_here = definition_defaults.findings(
@@ -82,46 +90,66 @@ def findings(props: Json, path: str, needed: Requirements, *, has_status: bool) 
         found += found_here
         sound = not found_here
     found += _node(props, path, needed, root=True)
+    if unfit and not found:
+        found.append(invalid_value(path, "", unfit))
     if sound and needed.rules is not None and props not in needed.judged:
         found += needed.rules(props, path, found)
     return found
 
 
-def _at_root(props: Json, path: str) -> Iterator[FieldError]:
-    for name, value in props.items():
-        if value in (None, "", False, [], {}):
+def _at_root(props: Json, path: str) -> list[FieldError]:
+    """The first field, in the order of the struct, that may not stand there."""
+    for go, key, kind in go_form.FIELDS:
+        value = props.get(key)
+        if go_form.is_zero(value, kind):
             continue
-        if name == "type":
+        if key == "type":
             if value != "object":
                 text = (
                     'only "object" is allowed as the type at the root of the schema if the status '
                     "subresource is enabled"
                 )
-                yield invalid_value(f"{path}.type", value, text)
-                return
-        elif name not in _JSON_AT_ROOT:
+                return [invalid_value(f"{path}.type", value, text)]
+        elif go not in _AT_ROOT:
             text = (
                 f"only [{' '.join(_AT_ROOT)}] fields are allowed at the root of the schema if the "
                 "status subresource is enabled"
             )
-            yield invalid_value(path, props, text)
-            return
+            return [invalid_value(path, go_form.shown(go_form.schema(props)), text)]
+    return []
 
 
-def _unsupported_anywhere(props: Json) -> bool:
-    if any(props.get(name) for name, _ in _UNSUPPORTED) or isinstance(props.get("items"), list):
-        return True
-    return any(_unsupported_anywhere(child) for child in children(props))
+def trouble(props: Json) -> str:
+    """Why a schema cannot be made a structural one; empty if it can. All but `$schema` is told of
+    by `findings`, too.
+    """
+    for name in _NEVER:
+        if props.get(name) or (name == "additionalItems" and props.get(name) is not None):
+            shown = "schema" if name == "$schema" else name
+            return f"OpenAPIV3Schema '{shown}' is not supported"
+    if props.get("x-kubernetes-preserve-unknown-fields") is False:
+        return "internal error: 'x-kubernetes-preserve-unknown-fields' must be true or undefined"
+    if isinstance(props.get("items"), list) and props["items"]:
+        return "OpenAPIV3Schema 'items' must be a schema, but is an array"
+    return next(filter(None, map(trouble, children(props))), "")
 
 
 def children(props: Json) -> Iterator[Json]:
     """The schemas right below one."""
-    yield from (props.get("properties") or {}).values()
-    for name in ("items", "additionalProperties", "not"):
-        if isinstance(props.get(name), dict):
-            yield props[name]
+    items = props.get("items")
+    yield from (x for x in (items if isinstance(items, list) else [items]) if isinstance(x, dict))
     for name in ("allOf", "anyOf", "oneOf"):
         yield from props.get(name) or ()
+    if isinstance(props.get("not"), dict):
+        yield props["not"]
+    yield from (props.get("properties") or {}).values()
+    if isinstance(props.get("additionalProperties"), dict):
+        yield props["additionalProperties"]
+    yield from (props.get("patternProperties") or {}).values()
+    if isinstance(props.get("additionalItems"), dict):
+        yield props["additionalItems"]
+    yield from (props.get("definitions") or {}).values()
+    yield from (x for x in (props.get("dependencies") or {}).values() if isinstance(x, dict))
 
 
 def _node(props: Json, path: str, needed: Requirements, *, root: bool) -> list[FieldError]:
@@ -148,12 +176,12 @@ def _standard(props: Json, path: str, needed: Requirements) -> Iterator[FieldErr
     if props.get("default") is not None and needed.default_reason:
         yield field_forbidden(f"{path}.default", f"must not be set {needed.default_reason}")
     for name, shown in _UNSUPPORTED:
-        if props.get(name) or (name in ("additionalItems", "$ref") and props.get(name) is not None):
+        if props.get(name) or (name in _POINTERS and props.get(name) is not None):
             yield field_forbidden(f"{path}.{shown}", f"{shown} is not supported")
     if kind == "null":
         text = "type cannot be set to null, use nullable as an alternative"
         yield field_forbidden(f"{path}.type", text)
-    if isinstance(props.get("items"), list):
+    if isinstance(props.get("items"), list) and props["items"]:
         text = "items must be a schema object and not an array"
         yield field_forbidden(f"{path}.items", text)
     if needed.inside_meta and props.get("x-kubernetes-embedded-resource"):
@@ -188,6 +216,8 @@ def _below(props: Json, path: str, needed: Requirements, *, root: bool) -> list[
     for junctor in ("allOf", "oneOf", "anyOf"):
         for i, child in enumerate(props.get(junctor) or ()):
             found += _node(child, f"{path}.{junctor}[{i}]", needed, root=False)
+    for name, child in (props.get("definitions") or {}).items():
+        found += _node(child, f"{path}.definitions[{name}]", needed, root=False)
     items = props.get("items")
     if isinstance(items, dict):
         found += _node(items, f"{path}.items", needed, root=False)
@@ -195,6 +225,9 @@ def _below(props: Json, path: str, needed: Requirements, *, root: bool) -> list[
         for i, child in enumerate(items):
             if isinstance(child, dict):  # others are not decoded
                 found += _node(child, f"{path}.items[{i}]", needed, root=False)
+    for name, child in (props.get("dependencies") or {}).items():
+        if isinstance(child, dict):
+            found += _node(child, f"{path}.dependencies[{name}]", needed, root=False)
     return found
 
 
@@ -226,38 +259,18 @@ def _rule_texts(props: Json, path: str) -> Iterator[FieldError]:
             yield invalid_value(f"{where}.fieldPath", place, words)
         if _has_newlines(place):
             yield invalid_value(f"{where}.fieldPath", place, "must not contain line breaks")
-        if place and not isinstance(field_at(props, place), dict):
+        if place and not _leads_somewhere(props, place):
             yield invalid_value(f"{where}.fieldPath", place, "must be a valid path")
 
 
-_STEP = re.compile(r"\.([A-Za-z_$][\w$-]*)|\[\s*'((?:[^'\\]|\\.)*)'\s*\]|\.?\[?[^.\[]*")
-
-
-def field_at(props: Json, path: str) -> Json | str:
-    """The schema that a path like `.spec['a-b'].c` leads to, or why it leads nowhere."""
-    here, at = props, 0
-    if not path:
-        return "must not be empty"
-    while at < len(path):
-        step = _STEP.match(path, at)
-        assert step is not None, "the last choice matches anything"
-        name = step[1] if step[1] is not None else step[2]
-        if name is None:
-            if path[at] in ".[":
-                return _NOWHERE
-            return f"expected [ or . but got: {path[at]}"
-        at = step.end()
-        below = (here.get("properties") or {}).get(re.sub(r"\\(.)", r"\1", name))
-        additional = here.get("additionalProperties")
-        if below is None and isinstance(additional, dict):
-            below = additional
-        if below is None:
-            return _NOWHERE
-        here = below
-    return here
-
-
-_NOWHERE = "does not refer to a valid field"
+def _leads_somewhere(props: Json, path: str) -> bool:
+    if trouble(props):
+        return True  # nobody can tell
+    try:
+        field_at(props, path)
+    except PathError:
+        return False
+    return True
 
 
 def _has_newlines(text: str) -> bool:
@@ -269,10 +282,8 @@ def _has_newlines(text: str) -> bool:
 
 def fulfilled(schemas: list[Json], needed: Requirements) -> Requirements:
     """The requirements that the schemas of a definition keep: others are not made of its update."""
-    structural = all(
-        not _unsupported_anywhere(s) and not definition_structural.findings(s, "") for s in schemas
-    )
-    nodes = [node for s in schemas for node in _all(s)]
+    structural = all(not trouble(s) and not definition_structural.findings(s, "") for s in schemas)
+    nodes = [node for s in schemas for node in every(s)]
     object_meta = needed.object_meta
     return replace(
         needed,
@@ -286,7 +297,34 @@ def fulfilled(schemas: list[Json], needed: Requirements) -> Requirements:
     )
 
 
-def _all(props: Json) -> Iterator[Json]:
+def every(props: Json) -> Iterator[Json]:
+    """A schema and all in it."""
     yield props
     for child in children(props):
-        yield from _all(child)
+        yield from every(child)
+
+
+def any_node(schemas: Iterable[Json], what: Callable[[Json], bool]) -> bool:
+    return any(what(node) for props in schemas for node in every(props))
+
+
+def has_default(props: Json) -> bool:
+    return props.get("default") is not None
+
+
+def has_extension(props: Json) -> bool:
+    """Whether it says what only structural schemas may."""
+    return any(props.get(name) for name in _EXTENSIONS) or any(
+        props.get(name) is not None for name in _EXTENSION_POINTERS
+    )
+
+
+def unknown_formats(schemas: Iterable[Json]) -> list[str]:
+    """Formats of texts that nobody checks, each once."""
+    found = {
+        node["format"]: None
+        for props in schemas
+        for node in every(props)
+        if node.get("format") and node.get("type") == "string" and not formats.check(node["format"])
+    }
+    return list(found)

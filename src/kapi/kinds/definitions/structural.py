@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kapi.errors import FieldError, field_forbidden, invalid_value, required
+from kapi.kinds.definitions import go_form
 from kapi.schema.go_regex import GoRegexError, compile_go
 
 Json = dict[str, Any]
@@ -40,6 +41,12 @@ _FORBIDDEN_INSIDE: Mapping[str, str] = {
     "x-kubernetes-map-type": "undefined",
     "x-kubernetes-validations": "empty",
 }
+# Of these the mere presence counts.
+_POINTERS = frozenset(
+    ("additionalProperties", "default", "x-kubernetes-list-type", "x-kubernetes-map-type")
+)
+# Lists that are built anew, so that an empty one is none.
+_BUILT = frozenset(("enum", *_JUNCTORS))
 # Outside of a junctor these say something about a value and not about its structure.
 _VALUE_CHECKS = frozenset(
     (
@@ -124,10 +131,14 @@ def _meta(s: Json, level: str, path: str) -> Iterator[FieldError]:
 
 def _names_only(metadata: Json) -> bool:
     """Whether a schema of metadata asks for nothing but names."""
-    rest = {k for k, v in metadata.items() if v not in (None, "", False, [], {})}
-    rest -= {"type", "default"}
+    rest = {
+        key
+        for _, key, kind in go_form.FIELDS
+        if not go_form.is_zero(value := metadata.get(key), kind) and (value or key not in _BUILT)
+    }
+    rest -= {"type", "default", "externalDocs", "example"}
     properties = metadata.get("properties") or {}
-    if properties and properties.keys() <= {"name", "generateName"}:
+    if properties.keys() <= {"name", "generateName"}:
         rest.discard("properties")
     return not rest
 
@@ -171,7 +182,8 @@ def _nested(v: Json, path: str, *, either: bool) -> Iterator[FieldError]:
     for name, child in properties.items():
         yield from _nested(child, f"{path}.properties[{name}]", either=False)
     for name, instead in _FORBIDDEN_INSIDE.items():
-        if v.get(name) not in (None, "", False, [], {}):
+        value = v.get(name)
+        if value if name not in _POINTERS else value is not None:
             yield field_forbidden(f"{path}.{name}", f"must be {instead} to be structural")
     if "metadata" in properties:
         where = f"{path}.properties[metadata]"

@@ -279,9 +279,12 @@ def test_what_all_versions_share_is_said_once() -> None:
 def test_an_update_may_leave_what_was_wrong() -> None:
     before = copy.deepcopy(SPEC)
     before["versions"][0]["schema"]["openAPIV3Schema"]["properties"] = {"spec": {}}
+    before["preserveUnknownFields"] = True  # else fields are pruned, which takes a structure
     needed = definition_spec.requirements(before, NEEDED, established=True)
     assert not needed.structural
     assert [str(f) for f in definition_spec.findings(before, needed)] == []
+    pruning = {**before, "preserveUnknownFields": False}
+    assert len(definition_spec.findings(pruning, needed)) == 1
     assert needed.immutable_names
     renamed = copy.deepcopy(before)
     renamed["scope"], renamed["names"]["kind"] = "Cluster", "Other"
