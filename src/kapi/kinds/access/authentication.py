@@ -26,6 +26,7 @@ from kapi.authentication.service_account import (
 from kapi.clock import Clock, rfc3339
 from kapi.kinds.access.authorization import Place, Review, user_of
 from kapi.messages import Request, UserInfo
+from kapi.registry import names
 
 Json = dict[str, Any]
 
@@ -33,6 +34,11 @@ GROUP = "authentication.k8s.io"
 DEFAULT_EXPIRATION_S = 3600
 EXPIRATION_MIN_S = 600
 EXPIRATION_MAX_S = 1 << 32
+# What tokens for webhooks are bound to, and what they attest; behind a gate that is off.
+WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+WEBHOOKS_VERSION = "admissionregistration.k8s.io/v1"
+ATTESTED_GROUPS = "admissionReviewAPIGroups"
+_WEBHOOKS_GATE = "APIServerWebhookAuthenticationToken"
 
 # Go type → defaults, for `kinds/groups.py`.
 DEFAULTS: Mapping[str, Any] = {
@@ -157,7 +163,7 @@ class TokenRequests:
         audiences = list(spec.get("audiences") or self._audiences)
         lifetime = spec.get("expirationSeconds")
         lifetime = DEFAULT_EXPIRATION_S if lifetime is None else lifetime
-        _check_lifetime(lifetime)
+        _check_spec(spec, audiences, lifetime)
         bound = await self._bound(place, spec.get("boundObjectRef"))
         if 0 < self._max_expiration_s < lifetime:
             request.warn(
@@ -208,12 +214,12 @@ class TokenRequests:
         if reference is None:
             return {}
         kind, name = reference.get("kind", ""), reference.get("name", "")
-        group, slash, version = reference.get("apiVersion", "").partition("/")
-        if not slash:
-            group, version = "", group
+        group, version = _group_version(reference.get("apiVersion", ""))
         if group or kind not in _BINDABLE:
-            named = f"{group}/{version}, Kind={kind}"
-            raise errors.bad_request(f"cannot bind token to object of type {named}")
+            text = f"cannot bind token to object of type {group}/{version}, Kind={kind}"
+            if kind in WEBHOOKS and f"{group}/{version}" == WEBHOOKS_VERSION:
+                text += f" (feature gate {_WEBHOOKS_GATE} is disabled)"
+            raise errors.bad_request(text)
         resource, claim = _BINDABLE[kind]
         if not name:
             raise errors.bad_request("Name parameter required.")
@@ -259,6 +265,14 @@ _BINDABLE = {
 }
 
 
+def _group_version(api_version: str) -> tuple[str, str]:
+    """Neither of them where there are more than two."""
+    if api_version.count("/") > 1:
+        return "", ""
+    group, _, version = api_version.rpartition("/")
+    return group, version
+
+
 def _check_place(metadata: Json, place: Place) -> None:
     for field, wanted in (("name", place.name), ("namespace", place.namespace)):
         given = metadata.get(field)
@@ -268,15 +282,45 @@ def _check_place(metadata: Json, place: Place) -> None:
             raise errors.invalid(GROUP, "TokenRequest", place.name, found)
 
 
-def _check_lifetime(lifetime: int) -> None:
+def _check_spec(spec: Json, audiences: Sequence[str], lifetime: int) -> None:
+    found: list[errors.FieldError] = []
+    where = "spec.expirationSeconds"
     if lifetime < EXPIRATION_MIN_S:
         words = "may not specify a duration less than 10 minutes"
+        found.append(errors.invalid_value(where, lifetime, words))
     elif lifetime > EXPIRATION_MAX_S:
         words = "may not specify a duration larger than 2^32 seconds"
-    else:
-        return
-    found = [errors.invalid_value("spec.expirationSeconds", lifetime, words)]
-    raise errors.invalid(GROUP, "TokenRequest", "", found)
+        found.append(errors.invalid_value(where, lifetime, words))
+    attested, reference = spec.get("attestations") or {}, spec.get("boundObjectRef") or {}
+    if reference.get("kind") in WEBHOOKS and reference.get("apiVersion") == WEBHOOKS_VERSION:
+        if len(audiences) != 1:
+            words = "must be length 1 when bound to a webhook config"
+            found.append(errors.invalid_value("spec.audiences", audiences, words))
+        found += _attestations(attested, "spec.attestations")
+    elif attested:
+        words = "attestations may only be specified with a webhook bound object reference"
+        found = [errors.invalid_value("spec.attestations", attested, words)]
+    if found:
+        raise errors.invalid(GROUP, "TokenRequest", "", found)
+
+
+def _attestations(given: Json, path: str) -> list[errors.FieldError]:
+    if len(given) != 1:
+        words = "webhook bound requests require exactly one admissionReviewAPIGroups attestation"
+        return [errors.invalid_value(path, given or None, words)]
+    ((key, values),) = given.items()
+    where = f"{path}[{key}]"
+    if key != ATTESTED_GROUPS:
+        return [errors.not_supported(where, key, (ATTESTED_GROUPS,))]
+    if len(values or ()) != 1:
+        return [errors.invalid_value(where, values, "must specify a single value")]
+    group = values[0]
+    if not group:
+        return [errors.invalid_value(where, group, "may not be an empty string")]
+    if group == "*":
+        return []
+    words = "must specify a valid API Group: "
+    return [errors.invalid_value(where, group, words + c) for c in names.dns_subdomain(group)]
 
 
 _FIRST = ("name", "generateName", "namespace", "uid", "creationTimestamp")
