@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -38,17 +37,10 @@ class Serving:
     url: str
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def serving(folder: Path, *flags: str, port: int = 0) -> Iterator[Serving]:
-    """A server with its data in the folder. Fails if it crashes, complains or does not stop."""
-    port = port or free_port()
+    """A server with its data in the folder, at any port if none is named. Fails if it crashes,
+    complains or does not stop."""
     log, data = folder / "server.log", folder / "data"
     command = [sys.executable, "-m", "kapi", "serve", "--data-dir", str(data)]
     command += ["--secure-port", str(port), *flags]
@@ -56,7 +48,7 @@ def serving(folder: Path, *flags: str, port: int = 0) -> Iterator[Serving]:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
     try:
         _wait_ready(process, log)
-        yield Serving(data / "kubeconfig", log, f"https://127.0.0.1:{port}")
+        yield Serving(data / "kubeconfig", log, _url(data / "kubeconfig"))
     finally:
         code = _stop(process)
     told = log.read_text()
@@ -64,6 +56,12 @@ def serving(folder: Path, *flags: str, port: int = 0) -> Iterator[Serving]:
     assert "Traceback" not in told, told[-LOG_SHOWN_CHARS:]
     failures = [line for line in told.splitlines() if _FAILURE.match(line)]
     assert not failures, "\n".join(failures)[-LOG_SHOWN_CHARS:]
+
+
+def _url(kubeconfig: Path) -> str:
+    found = re.search(r"https://127\.0\.0\.1:\d+", kubeconfig.read_text())
+    assert found is not None
+    return found[0]
 
 
 def _wait_ready(process: subprocess.Popen[bytes], log: Path) -> None:
@@ -196,7 +194,9 @@ class Terminal:
 def line_of(stream: IO[str] | None) -> str:
     """The next line of a command in the background."""
     assert stream is not None
-    return stream.readline().rstrip("\n")
+    line = stream.readline()
+    assert line, "the command ended"
+    return line.rstrip("\n")
 
 
 _AGE = re.compile(r"(?<!\S)\d{1,2}s(?=[\s)]|$)( *)")

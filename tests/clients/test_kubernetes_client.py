@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import urllib3
-from clients_harness import Serving, free_port, serving
+from clients_harness import Serving, serving
 from kubernetes import client, config, dynamic, watch
 from kubernetes.client.exceptions import ApiException
+from ports import free_ports
 
 pytestmark = pytest.mark.client
 
@@ -266,7 +267,7 @@ def is_compacted(core: Any) -> bool:
 
 @pytest.mark.timeout(120)  # two servers start
 def test_an_informer_survives_a_restart(tmp_path: Path) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     with serving(tmp_path, "--etcd-compaction-interval=1s", port=port) as server:
         api = connect(server)
         core = client.CoreV1Api(api)

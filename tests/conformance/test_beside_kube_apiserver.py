@@ -19,7 +19,8 @@ from typing import IO, Any
 import full_manifests
 import httpx
 import pytest
-from etcd_process import free_ports, one_member
+from etcd_process import one_member
+from ports import free_ports
 from server_harness import eventually
 from server_process import TOKEN, Connection, Process, tls
 

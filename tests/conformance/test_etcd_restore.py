@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from etcd_process import Etcd, free_ports, one_member
+from etcd_process import Etcd, one_member
+from ports import free_ports
 from replicas_harness import replica
 from server_harness import Running, eventually
 

@@ -231,12 +231,12 @@ async def test_a_kept_connection_that_was_closed_is_replaced_where_that_is_safe(
 
 
 async def test_failures_read_as_in_go(client: Client) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    asked = call(port, "POST", "/x?timeout=1s")
-    with pytest.raises(OutgoingError) as caught:
-        await client.send(asked)
+    with socket.socket() as deaf:  # bound, so that nobody else is, and not listening
+        deaf.bind(("127.0.0.1", 0))
+        port = deaf.getsockname()[1]
+        asked = call(port, "POST", "/x?timeout=1s")
+        with pytest.raises(OutgoingError) as caught:
+            await client.send(asked)
     refused = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
     assert str(caught.value) == refused
     assert (

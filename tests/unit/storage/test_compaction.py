@@ -40,7 +40,8 @@ class FakeClock:
     async def advance(self, seconds: float) -> None:
         until = self.time + seconds
         while True:
-            await asyncio.sleep(0.001)
+            for _ in range(10):  # a store in memory waits for nothing but turns
+                await asyncio.sleep(0)
             due = sorted((s for s in self._sleepers if s[0] <= until), key=lambda s: s[0])
             if not due:
                 break
