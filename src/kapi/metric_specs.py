@@ -21,6 +21,7 @@ WAIT_BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3)
 LEASE_BUCKETS = (10, 50, 100, 500, 1000, 2500, 5000)
 MATCH_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25)
 WEBHOOK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+JWT_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ATTEMPT_BUCKETS = tuple(0.001 * 2**i for i in range(15))
 
 _RESOURCE = ("verb", "group", "version", "resource", "subresource", "scope", "component")
@@ -153,6 +154,15 @@ SPECS = {
         _spec("apiserver_authorization_match_condition_evaluation_seconds", "histogram",
               "name type", "Time that match conditions of an authorization webhook took.",
               MATCH_BUCKETS),
+        _spec("apiserver_authentication_jwt_authenticator_latency_seconds", "histogram",
+              "jwt_issuer_hash result", "Time that tokens of an issuer took: success or failure.",
+              JWT_BUCKETS),
+        _spec("apiserver_authentication_jwt_authenticator_jwks_fetch_last_timestamp_seconds",
+              "gauge", "apiserver_id_hash jwt_issuer_hash result",
+              "When the keys of an issuer were last fetched: success or failure."),
+        _spec("apiserver_authentication_jwt_authenticator_jwks_fetch_last_key_set_info", "gauge",
+              "apiserver_id_hash hash jwt_issuer_hash",
+              "1, with the hash of the keys of an issuer."),
         *(
             spec
             for subsystem in ("authentication", "authorization")

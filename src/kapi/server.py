@@ -15,7 +15,7 @@ from kapi.apiextensions.conversion import Converter
 from kapi.assembly import identity, service_ranges
 from kapi.assembly.admission import AdmissionDependencies, build_admission
 from kapi.assembly.aggregation import Aggregation, build_aggregation
-from kapi.assembly.authority import AuthorityDependencies, build_authority
+from kapi.assembly.authority import Authority, AuthorityDependencies, build_authority
 from kapi.assembly.core import Core
 from kapi.assembly.custom_kinds import build_definitions, surroundings
 from kapi.assembly.measures import watch_parts
@@ -166,7 +166,8 @@ class Server:
                 aggregation=aggregation,
                 allocation=core.allocation,
                 probes=probes,
-                files=[f for f in (core.authority.file,) if f is not None],
+                who=core.who,
+                authority=core.authority,
                 draining=lambda: self.requests.draining,
             )
         )
@@ -177,22 +178,10 @@ class Server:
         meta = catalog.types.schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
         versions = Versions(Decoders(), Defaulters(), tuple(meta.properties))
         fields = FieldManager(versions.decoders)
-        listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
         assert self._outside is not None, "the outside comes first"
-        authority = build_authority(
-            AuthorityDependencies(
-                options=options,
-                lister=self._lister,
-                client=self._outside.client,
-                clock=clock,
-                entropy=entropy,
-                metrics=self.metrics,
-            )
-        )
+        authority = self._authority()
         objects = LateObjects(options.housekeeping, self._lister("", "resourcequotas").list)
-        who = identity.build_identity(
-            options, clock, entropy, listers, objects.live, objects.label_secret
-        )
+        who = self._identity(objects)
         admission = build_admission(
             AdmissionDependencies(
                 options=options,
@@ -242,6 +231,35 @@ class Server:
 
         return build_audit(
             self.options, self.clock, self.entropy, self.metrics, outside.client, self._aside.run
+        )
+
+    def _authority(self) -> Authority:
+        assert self._outside is not None, "the outside comes first"
+        return build_authority(
+            AuthorityDependencies(
+                options=self.options,
+                lister=self._lister,
+                client=self._outside.client,
+                clock=self.clock,
+                entropy=self.entropy,
+                metrics=self.metrics,
+            )
+        )
+
+    def _identity(self, objects: LateObjects) -> identity.Identity:
+        assert self._outside is not None, "the outside comes first"
+        listers = {r: self._lister("", r) for r in ("serviceaccounts", "pods", "secrets", "nodes")}
+        return identity.build_identity(
+            identity.IdentityDependencies(
+                options=self.options,
+                clock=self.clock,
+                entropy=self.entropy,
+                metrics=self.metrics,
+                client=self._outside.client,
+                listers=listers,
+                live=objects.live,
+                label_secret=objects.label_secret,
+            )
         )
 
     def _front(

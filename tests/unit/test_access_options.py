@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kapi.options.issuers import configured
 from kapi.options.parser import UsageError, parse
 
 KUBECONFIG = "clusters: [{name: c, cluster: {server: 'https://hook'}}]"
@@ -68,3 +69,49 @@ def test_a_configuration_file(tmp_path: Path, kubeconfig: str) -> None:
     (tmp_path / "k").write_text("{}")
     file.write_text(HOOK.replace("FILE", kubeconfig))
     assert problem(flag).startswith(f"--authorization-config: w: {kubeconfig}: clusters: server")
+
+
+ISSUER = "--oidc-issuer-url=https://issuer.example"
+CLIENT = "--oidc-client-id=me"
+
+
+def test_flags_of_an_issuer() -> None:
+    pairs = ["--oidc-required-claim=a=b,c=d", "--oidc-required-claim=hd=x"]
+    options = parse([ISSUER, CLIENT, *pairs], {"HOME": "/"})
+    assert dict(options.oidc_required_claim) == {"a": "b,c=d", "hd": "x"}
+    (settings,) = configured(options).jwt
+    assert settings.algorithms == ("RS256",)
+    assert settings.required == (("a", "b,c=d"), ("hd", "x"))
+    together = "oidc-issuer-url and oidc-client-id must be specified together when any oidc-* "
+    assert problem(ISSUER).startswith(together)
+    assert problem("--oidc-groups-claim=g").startswith(together)
+    assert problem("--oidc-issuer-url=http://x", CLIENT) == (
+        'invalid authentication configuration: jwt[0].issuer.url: Invalid value: "http://x": URL '
+        "scheme must be https"
+    )
+    assert "must be of ES256" in problem(ISSUER, CLIENT, "--oidc-signing-algs=HS256")
+
+
+def test_a_file_of_issuers(tmp_path: Path) -> None:
+    file = tmp_path / "c"
+    flag = f"--authentication-config={file}"
+    head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n"
+    file.write_text(head)
+    parse([flag, "--anonymous-auth=false"], {"HOME": "/"})
+    assert problem(flag, ISSUER, CLIENT) == (
+        "authentication-config file and oidc-* flags are mutually exclusive"
+    )
+    file.write_text(f"{head}anonymous: {{enabled: true}}\n")
+    parse([flag], {"HOME": "/"})
+    assert problem(flag, "--anonymous-auth=false").startswith("anonymous: Forbidden: ")
+    file.write_text(f"{head}jwt: [{{}}]\n")
+    text = problem(flag)
+    assert text.startswith("--authentication-config: invalid authentication configuration: [jwt[0]")
+
+
+def test_a_token_webhook(tmp_path: Path, kubeconfig: str) -> None:
+    flag = "--authentication-token-webhook-config-file"
+    options = parse([f"{flag}={kubeconfig}"], {"HOME": "/"})
+    assert options.authentication_token_webhook_cache_ttl == 120
+    (tmp_path / "k").write_text("{}")
+    assert problem(f"{flag}={kubeconfig}").startswith(f"{flag}: {kubeconfig}: clusters: server")

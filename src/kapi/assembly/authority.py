@@ -89,7 +89,7 @@ def build_authority(d: AuthorityDependencies) -> Authority:
         raise ConfigurationFileError(f"{options.authorization_config}: {error}") from error
     builder.may_have = frozenset(entry.type for entry in entries)
 
-    def apply(data: bytes) -> bool:
+    async def apply(data: bytes) -> bool:
         nonlocal entries
         new = configuration.parse(data)
         if new == entries:

@@ -5,10 +5,14 @@ https://kubernetes.io/docs/reference/access-authn-authz/authentication/"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kapi.admission import kubeconfig
+from kapi.assembly.reloading import ConfigurationFileError, ReloadedFile, read
 from kapi.authentication import token_file
 from kapi.authentication.anonymous import Anonymous
 from kapi.authentication.authenticator import (
@@ -38,13 +42,24 @@ from kapi.authentication.token_use import Label, TokenUse
 from kapi.authentication.x509 import CertificateAuthority, ClientCertificate
 from kapi.authorization.rbac import Lister
 from kapi.clock import Clock, Entropy
+from kapi.controllers.identity_lease import server_name
+from kapi.metrics import Metrics
 from kapi.options.table import Options
+from kapi.outgoing.client import Client
 
+if TYPE_CHECKING:
+    from kapi.assembly.jwt_issuers import Issuers
+
+WEBHOOK_TIMEOUT_S = 30.0
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
+    """`issuers`: of JSON Web Tokens; `file`: their configuration, to look at again; where there
+    are any.
+    """
+
     authenticator: Authenticator
     anonymous: Authenticator | None
     tokens: TokenAuthenticator
@@ -53,6 +68,20 @@ class Identity:
     keys: KeySet
     bound_objects: Objects
     proxy_headers: HeaderNames
+    issuers: Issuers | None = None
+    file: ReloadedFile | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityDependencies:
+    options: Options
+    clock: Clock
+    entropy: Entropy
+    metrics: Metrics
+    client: Client
+    listers: Mapping[str, Lister]  # of the core group: serviceaccounts, pods, secrets, nodes
+    live: Live
+    label_secret: Label
 
 
 def issuers(options: Options) -> tuple[str, ...]:
@@ -63,15 +92,9 @@ def audiences(options: Options) -> tuple[str, ...]:
     return options.api_audiences or issuers(options)[:1]
 
 
-def build_identity(
-    options: Options,
-    clock: Clock,
-    entropy: Entropy,
-    listers: Mapping[str, Lister],
-    live: Live,
-    label_secret: Label,
-) -> Identity:
-    """`listers` by resource of the core group: serviceaccounts, pods, secrets, nodes."""
+def build_identity(d: IdentityDependencies) -> Identity:
+    """Raises ConfigurationFileError, OSError, TokenFileError, KeyFileError."""
+    options, clock, entropy = d.options, d.clock, d.entropy
     accepted = audiences(options)
     keys = KeySet(
         [
@@ -80,15 +103,20 @@ def build_identity(
             for key in load_public_keys(Path(path).read_bytes())
         ]
     )
-    bound = Objects(listers, live)
+    bound = Objects(d.listers, d.live)
     tokens: list[TokenAuthenticator] = []
     if options.token_auth_file:
         tokens.append(token_file.load(Path(options.token_auth_file), accepted, entropy))
     if keys.all:
-        tokens.append(LegacyTokens(keys, accepted, bound, TokenUse(clock, label_secret)))
+        tokens.append(LegacyTokens(keys, accepted, bound, TokenUse(clock, d.label_secret)))
         tokens.append(ServiceAccountTokens(issuers(options), keys, accepted, bound, clock))
     if options.enable_bootstrap_token_auth:
-        tokens.append(BootstrapTokens(listers["secrets"], accepted, clock))
+        tokens.append(BootstrapTokens(d.listers["secrets"], accepted, clock))
+    jwt, file = _issuers(d, accepted)
+    if jwt is not None:
+        tokens.append(jwt.tokens)
+    if options.authentication_token_webhook_config_file:
+        tokens.append(_webhook(d, accepted))
     all_tokens: TokenAuthenticator = TokenCache(token_union(tokens), clock, entropy)
     members: list[Authenticator] = []
     names = _proxy_headers(options)
@@ -108,13 +136,63 @@ def build_identity(
         issuer = Issuer(issuers(options)[0], signer, clock, entropy)
     return Identity(
         authenticator=union(members),
-        anonymous=Anonymous() if options.anonymous_auth else None,
+        anonymous=_anonymous(options, jwt),
         tokens=all_tokens,
         audiences=accepted,
         issuer=issuer,
         keys=keys,
         bound_objects=bound,
         proxy_headers=names,
+        issuers=jwt,
+        file=file,
+    )
+
+
+def _anonymous(options: Options, issuers: Issuers | None) -> Authenticator | None:
+    said = issuers.anonymous if issuers is not None else None
+    if said is None:
+        return Anonymous() if options.anonymous_auth else None
+    return Anonymous(said.paths) if said.enabled else None
+
+
+def _issuers(
+    d: IdentityDependencies, accepted: Sequence[str]
+) -> tuple[Issuers | None, ReloadedFile | None]:
+    options = d.options
+    if not (options.authentication_config or options.oidc_issuer_url):
+        return None, None
+    from kapi.assembly.jwt_issuers import IssuerDependencies, Issuers
+
+    path = options.authentication_config
+    data = read(path) if path else b""
+    needed = IssuerDependencies(
+        options=options,
+        client=d.client,
+        clock=d.clock,
+        metrics=d.metrics,
+        server=server_name(socket.gethostname()),
+    )
+    try:
+        found = Issuers(needed, accepted)
+    except ValueError as error:
+        raise ConfigurationFileError(f"{path}: {error}" if path else str(error)) from error
+    return found, found.file(data) if path else None
+
+
+def _webhook(d: IdentityDependencies, accepted: Sequence[str]) -> TokenAuthenticator:
+    from kapi.authentication.webhook_tokens import WebhookTokens
+    from kapi.outgoing.reviews import ReviewClient
+
+    options = d.options
+    server = kubeconfig.load(options.authentication_token_webhook_config_file)
+    client = ReviewClient(d.client, server, d.clock, d.entropy, WEBHOOK_TIMEOUT_S)
+    return WebhookTokens(
+        client,
+        options.authentication_token_webhook_version,
+        accepted,
+        options.authentication_token_webhook_cache_ttl,
+        d.clock,
+        d.entropy,
     )
 
 

@@ -7,7 +7,7 @@ one stays in force. The loops are started by `background/loops.py`, one for each
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from kapi import log
 from kapi.clock import Clock
@@ -18,7 +18,7 @@ LOOK_EVERY_S = 1.0
 
 _log = log.get("configuration")
 # Takes the new content into force; False: it means the same as before. Raises ValueError, OSError.
-Apply = Callable[[bytes], bool]
+Apply = Callable[[bytes], Awaitable[bool]]
 
 
 class ConfigurationFileError(ValueError):
@@ -75,9 +75,9 @@ class ReloadedFile:
         """Until cancelled."""
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
-            self.look()
+            await self.look()
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Read it; take what is new into force."""
         try:
             data = read(self.path)
@@ -92,7 +92,7 @@ class ReloadedFile:
             return
         self._data = data
         try:
-            changed = self._apply(data)
+            changed = await self._apply(data)
         except (ValueError, OSError) as error:
             self._failed(str(error))
             return

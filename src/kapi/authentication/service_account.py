@@ -246,7 +246,7 @@ class ServiceAccountTokens:
         return datetime.fromisoformat(deleted).timestamp() < self._clock.now() - LEEWAY_S
 
 
-def _decode(part: str) -> bytes | None:
+def decoded_part(part: str) -> bytes | None:
     if not part.isascii() or "=" in part:
         return None
     try:
@@ -273,14 +273,14 @@ def verified_claims(token: str, issuers: frozenset[str], keys: KeySet) -> Json |
     parts = token.split(".")
     if len(parts) != 3:
         return None
-    claims = _json_object(_decode(parts[1]))
+    claims = _json_object(decoded_part(parts[1]))
     if claims is None:
         return None
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or issuer not in issuers:
         return None
-    header = _json_object(_decode(parts[0]))
-    signature = _decode(parts[2])
+    header = _json_object(decoded_part(parts[0]))
+    signature = decoded_part(parts[2])
     if header is None or signature is None:
         return None
     algorithm = header.get("alg")

@@ -60,8 +60,9 @@ def key_id(key: PublicKey) -> str:
     return base64url(hashlib.sha256(der).digest())
 
 
-@cache  # of four names
-def _algorithm(name: str) -> Algorithm:
+@cache  # of few names
+def algorithm(name: str) -> Algorithm:
+    """What signs and verifies by the name of RFC 7518."""
     from jwt.algorithms import get_default_algorithms  # 25 ms to import: with the first token
 
     return get_default_algorithms()[name]
@@ -78,7 +79,7 @@ class VerificationKey:
         return cls(key_id(key), algorithm_name(key), key)
 
     def verify(self, message: bytes, signature: bytes) -> bool:
-        return bool(_algorithm(self.algorithm).verify(message, self.key, signature))
+        return bool(algorithm(self.algorithm).verify(message, self.key, signature))
 
 
 class KeySet:
@@ -111,7 +112,7 @@ class Signer:
     def sign(self, claims: Mapping[str, Any]) -> str:
         payload = base64url(orjson.dumps(claims, option=orjson.OPT_SORT_KEYS))
         message = self._header + payload
-        signature: bytes = _algorithm(self._algorithm).sign(message.encode(), self._key)
+        signature: bytes = algorithm(self._algorithm).sign(message.encode(), self._key)
         return f"{message}.{base64url(signature)}"
 
 

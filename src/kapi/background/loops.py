@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from kapi.admission.quotas.gate import QuotaGate
 from kapi.apiextensions.definitions import Definitions
 from kapi.assembly.aggregation import Aggregation
-from kapi.assembly.reloading import ReloadedFile
+from kapi.assembly.authority import Authority
+from kapi.assembly.identity import Identity
 from kapi.assembly.shown_options import bootstrap_settings
 from kapi.background import replicas
 from kapi.cacher.cacher import Cacher
@@ -67,7 +68,8 @@ class Dependencies:
     aggregation: Aggregation
     allocation: ServiceAllocation | SharedAllocation
     probes: Sequence[Probe]
-    files: Sequence[ReloadedFile]  # configuration that may change while the server runs
+    who: Identity
+    authority: Authority
     draining: Callable[[], bool]
 
     def resource(self, group: str, plural: str) -> ResourceType:
@@ -104,8 +106,11 @@ async def start(d: Dependencies) -> list[asyncio.Task[None]]:
     loops |= _shared(d) if isinstance(d.allocation, SharedAllocation) else _alone(d)
     if d.options.housekeeping:
         loops |= _housekeeping(d)
-    for file in d.files:
-        loops[f"reload {file.path}"] = file.run()
+    for file in (d.who.file, d.authority.file):
+        if file is not None:
+            loops[f"reload {file.path}"] = file.run()
+    if d.who.issuers is not None:
+        loops["jwt-issuers"] = d.who.issuers.run()
     loop = asyncio.get_running_loop()
     return [loop.create_task(run, name=name) for name, run in loops.items()]
 

@@ -20,6 +20,7 @@ class AccessProblem(ValueError):
 
 def check(options: Options) -> None:
     """Raises AccessProblem."""
+    _check_authentication(options)
     if options.authorization_config:
         _check_authorization_file(options)
         return
@@ -61,6 +62,38 @@ def _check_authorization_file(options: Options) -> None:
     for entry in entries:
         if entry.webhook is not None:
             _check_kubeconfig(f"{_CONFIG}: {entry.name}", entry.webhook.kubeconfig)
+
+
+def _check_authentication(options: Options) -> None:
+    oidc = {name for name in DEFAULTS if name.startswith("oidc_")}
+    from_flags = not options.given.isdisjoint(oidc)
+    if options.authentication_config and from_flags:
+        raise AccessProblem("authentication-config file and oidc-* flags are mutually exclusive")
+    if from_flags and not (options.oidc_issuer_url and options.oidc_client_id):
+        raise AccessProblem(
+            "oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags "
+            "are set"
+        )
+    if options.authentication_config or from_flags:
+        _check_issuers(options)
+    if file := options.authentication_token_webhook_config_file:
+        _check_kubeconfig("--authentication-token-webhook-config-file", file)
+
+
+def _check_issuers(options: Options) -> None:
+    from kapi.authentication.jwt_configuration import ConfigurationError
+    from kapi.options.issuers import configured
+
+    flag = "--authentication-config: " if options.authentication_config else ""
+    try:
+        found = configured(options)
+    except (ConfigurationError, OSError) as error:
+        raise AccessProblem(f"{flag}{error}") from error
+    if found.anonymous is not None and "anonymous_auth" in options.given:
+        raise AccessProblem(
+            "anonymous: Forbidden: --anonymous-auth flag cannot be set when anonymous field is "
+            "configured in authentication configuration file"
+        )
 
 
 def _check_kubeconfig(flag: str, path: str) -> None:

@@ -78,6 +78,14 @@ def _map(text: str) -> Mapping[str, str]:
     return MappingProxyType(out)
 
 
+def _pair(text: str) -> Mapping[str, str]:
+    """One pair, whose value may hold commas."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"malformed pair, expect string=string: {text}")
+    return MappingProxyType({key.strip(): value.strip()})
+
+
 def _switches(text: str) -> Mapping[str, str]:
     """As `_map`, where a key alone means true."""
     return _map(",".join(p if "=" in p else f"{p}=true" for p in _list(text)))
@@ -169,6 +177,7 @@ DURATION = Kind("duration", durations.parse, durations.spell)
 LIST = Kind("strings", _list, _join, _concat)
 REPEATED = Kind("string", _one, _join, _concat)  # once for each value, which may hold commas
 MAP = Kind("key=value,…", _map, _join_map, _overlay)
+PAIR = Kind("key=value", _pair, _join_map, _overlay)
 SWITCHES = Kind("key=value,…", _switches, _join_map, _overlay)
 BOOL_MAP = Kind("key=bool,…", _bool_map, _join_map, _overlay)
 IP = Kind("ip", _ip)

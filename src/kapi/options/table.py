@@ -19,6 +19,9 @@ from kapi.options import flags
 from kapi.options.flags import Kind, PortRange, Rule, at_least, between, one_of
 
 MEMORY = ":memory:"  # as --data-dir: keep nothing
+JWT_ALGORITHMS = (
+    "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
+)  # fmt: skip
 AUTHORIZATION_MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node", "ABAC", "Webhook")
 
 # Those of --controllers, in the order they are started, with the names that
@@ -203,13 +206,27 @@ class Options:
     requestheader_group_headers: tuple[str, ...] = _list((), "Headers with groups.")
     requestheader_extra_headers_prefix: tuple[str, ...] = _list((),
         "Prefixes of headers with further attributes.")
-    authentication_config: str = _file(flags.YAML, "JWT authenticators.", later=True)
+    authentication_config: str = _file(flags.YAML,
+        "AuthenticationConfiguration: issuers of JSON Web Tokens, and who comes without "
+        "credentials; read again when it changes. Instead of --oidc-*.")
     authentication_token_webhook_config_file: str = _file(flags.YAML,
-        "Token review elsewhere.", later=True)
-    oidc_issuer_url: str = _string("", "Issuer of OpenID tokens.", later=True)
-    oidc_client_id: str = _string("", "Client that OpenID tokens are for.", later=True)
-    oidc_username_claim: str = _string("sub", "Claim with the user name.", later=True)
-    oidc_groups_claim: str = _string("", "Claim with groups.", later=True)
+        "kubeconfig of the server that is asked whose bearer token it is.")
+    authentication_token_webhook_version: str = _string("v1beta1",
+        "Version of TokenReview that the token webhook is sent.", one_of("v1", "v1beta1"))
+    authentication_token_webhook_cache_ttl: float = _duration(120,
+        "How long the token webhook's answers are remembered.")
+    oidc_issuer_url: str = _string("", "Issuer of OpenID tokens, https only.")
+    oidc_client_id: str = _string("", "Client that OpenID tokens are for.")
+    oidc_ca_file: str = _file(flags.CA_BUNDLE, "CA of the issuer. Default: those of the system.")
+    oidc_username_claim: str = _string("sub", "Claim with the user name.")
+    oidc_username_prefix: str = _string("",
+        "Before all user names; -: nothing. Default: the issuer, unless the claim is email.")
+    oidc_groups_claim: str = _string("", "Claim with groups: a text, or a list of texts.")
+    oidc_groups_prefix: str = _string("", "Before all groups of OpenID tokens.")
+    oidc_signing_algs: tuple[str, ...] = _list(("RS256",),
+        "Algorithms that OpenID tokens may be signed with.", one_of(*JWT_ALGORITHMS))
+    oidc_required_claim: Mapping[str, str] = _flag(_NONE, flags.PAIR,
+        "A claim that OpenID tokens must have, and its value.")
 
     # -- authorization and admission --
     authorization_mode: tuple[str, ...] = _list(("RBAC",),

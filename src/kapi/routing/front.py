@@ -107,7 +107,7 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
         roots.fallback, d.aggregation.proxy,
     )  # fmt: skip
     authenticator = MeasuredAuthenticator(
-        who.authenticator, d.metrics, clock, anonymous=options.anonymous_auth
+        who.authenticator, d.metrics, clock, anonymous=who.anonymous is not None
     )
     classifier = Classifier(
         d.lister(_FLOW_CONTROL, "flowschemas"),

@@ -1,0 +1,136 @@
+"""Another server says whose token it is: a TokenReview is sent to it.
+
+Asked last of all that know tokens. Answers are remembered for a while, good or not; failures are
+not. What is remembered is a keyed digest of the token.
+https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from kapi import log
+from kapi.authentication.authenticator import InvalidCredentials, TokenAnswer
+from kapi.clock import Clock, Entropy
+from kapi.messages import UserInfo
+from kapi.outgoing.reviews import ReviewError, Tally
+
+Json = dict[str, Any]
+GROUP, KIND = "authentication.k8s.io", "TokenReview"
+ENTRIES_MAX = 4096  # answers remembered; the least recently used goes first
+_DIGEST_BYTES = 32
+_MALFORMED = "json: cannot unmarshal into Go struct field TokenReviewStatus"
+
+_log = log.get("token-webhook")
+
+
+class Reviewer(Protocol):
+    async def review(self, document: Json, tally: Tally | None = None) -> Json:
+        """The status. Raises ReviewError."""
+
+
+class WebhookTokens:
+    def __init__(
+        self,
+        reviewer: Reviewer,
+        version: str,
+        audiences: Sequence[str],
+        kept_s: float,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        """`audiences`: of this server, for webhooks that say none. `kept_s`: 0: nothing is kept."""
+        self._reviewer = reviewer
+        self._version = version
+        self._audiences = tuple(audiences)
+        self._kept_s = kept_s
+        self._clock = clock
+        self._key = entropy.token(32).encode()[:64]
+        self._known: OrderedDict[
+            tuple[bytes, tuple[str, ...]], tuple[float, TokenAnswer | None]
+        ] = OrderedDict()
+
+    async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenAnswer | None:
+        data = token.encode("utf-8", "surrogateescape")
+        digest = hashlib.blake2b(data, digest_size=_DIGEST_BYTES, key=self._key).digest()
+        key = (digest, tuple(audiences))
+        known = self._known.get(key)
+        if known is not None:
+            if self._clock.monotonic() < known[0]:
+                self._known.move_to_end(key)
+                return known[1]
+            del self._known[key]
+        try:
+            answer = await self._asked(token, audiences)
+        except ReviewError as error:
+            _log.error("the token webhook failed", error=str(error))
+            raise InvalidCredentials(str(error)) from error
+        if self._kept_s > 0:
+            self._known[key] = (self._clock.monotonic() + self._kept_s, answer)
+            if len(self._known) > ENTRIES_MAX:
+                self._known.popitem(last=False)
+        return answer
+
+    async def _asked(self, token: str, audiences: Sequence[str]) -> TokenAnswer | None:
+        spec: Json = {"token": token.encode("utf-8", "surrogateescape").decode("utf-8", "replace")}
+        if audiences:
+            spec["audiences"] = list(audiences)
+        document = {
+            "kind": KIND,
+            "apiVersion": f"{GROUP}/{self._version}",
+            "metadata": {},
+            "spec": spec,
+            "status": {"user": {}},
+        }
+        status = _checked(await self._reviewer.review(document))
+        good_for: tuple[str, ...] = ()
+        if audiences:
+            theirs = status.get("audiences") or self._audiences
+            good_for = tuple(a for a in audiences if a in theirs)
+            if not good_for:
+                return None
+        if not status.get("authenticated"):
+            if error := status.get("error"):
+                raise InvalidCredentials(error)
+            return None
+        user = status.get("user") or {}
+        return (
+            UserInfo(
+                name=user.get("username") or "",
+                uid=user.get("uid") or "",
+                groups=tuple(user.get("groups") or ()),
+                extra={k: tuple(v or ()) for k, v in (user.get("extra") or {}).items()},
+            ),
+            good_for,
+        )
+
+
+def _checked(status: Json) -> Json:
+    """The status, whose fields have their types. Raises ReviewError."""
+    user = status.get("user") or {}
+    if not isinstance(user, dict):
+        raise ReviewError(f"{_MALFORMED}.user")
+    extra = user.get("extra") or {}
+    fields = (
+        ("authenticated", status.get("authenticated"), bool),
+        ("error", status.get("error"), str),
+        ("user.username", user.get("username"), str),
+        ("user.uid", user.get("uid"), str),
+        ("user.extra", extra, dict),
+    )
+    for name, value, kind in fields:
+        if value is not None and not isinstance(value, kind):
+            raise ReviewError(f"{_MALFORMED}.{name}")
+    lists = [("audiences", status.get("audiences")), ("user.groups", user.get("groups"))]
+    lists += [("user.extra", values) for values in extra.values()]
+    for name, value in lists:
+        if value is not None and not _are_texts(value):
+            raise ReviewError(f"{_MALFORMED}.{name}")
+    return status
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
