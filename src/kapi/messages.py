@@ -181,7 +181,7 @@ class AuditFacts:
     constraint: str = ""  # the verb that allowed a constrained impersonation
     level: int = 0
     omit_managed_fields: bool = False
-    noted: dict[str, str] = field(default_factory=dict)  # name, namespace … of the object sent
+    noted: Mapping[str, str] | None = None  # name, namespace … of the object sent
     object: bytes = b""  # the object of the request, as JSON
     status: Mapping[str, Any] | None = None  # the Status that is the answer
     answer: Callable[[], Awaitable[Response]] | None = None  # the answer as plain JSON

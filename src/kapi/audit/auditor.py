@@ -12,7 +12,7 @@ from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from kapi.audit.event import AuditEvent
+from kapi.audit.event import AuditEvent, Stamps
 from kapi.audit.objects import compact, owners_removed
 from kapi.audit.policy import LEVEL_NAMES, Level, Policy, Stage, Verdict
 from kapi.audit.sink import Sink
@@ -40,6 +40,7 @@ class Auditor:
         self.sinks = tuple(sinks)
         self.clock = clock
         self.run = run
+        self.stamps = Stamps()
         levels = metrics.metric("apiserver_audit_level_total")
         self._levels = {level: levels.cell(name) for level, name in LEVEL_NAMES.items()}
         self.events = metrics.metric("apiserver_audit_event_total").cell()
@@ -68,7 +69,7 @@ class Audited:
         self._request = request
         clock = auditor.clock
         received = clock.now() - (clock.monotonic() - request.received_at)
-        self._event = AuditEvent(request, verdict, received)
+        self._event = AuditEvent(request, verdict, received, auditor.stamps)
         self._waiting: list[Future[bool]] = []
         self._over = False
 
@@ -76,9 +77,8 @@ class Audited:
         """The first stage. False: a strict backend could not keep it, and the request must not
         go on.
         """
-        strict = [f for f in self._put(Stage.REQUEST_RECEIVED) if f is not None]
-        for kept in strict:
-            if not await asyncio.shield(kept):
+        for kept in self._put(Stage.REQUEST_RECEIVED):
+            if not await kept:
                 self._auditor.rejected.value += 1
                 return False
         return True
@@ -86,8 +86,10 @@ class Audited:
     async def answered(self, response: Response, *, long_running: bool) -> None:
         """There is an answer. What is streamed is complete when the last byte is out."""
         facts = self._request.audit
-        said = facts.status if facts.status is not None else {"metadata": {}}
-        self._event.status = _bounded(said, response.status)
+        if facts.status is None:
+            self._event.status = {"metadata": {}, "code": response.status}
+        else:
+            self._event.status = _bounded(facts.status, response.status)
         streamed = response.upgrade is not None or not isinstance(
             response.body, (bytes, list, tuple)
         )
@@ -153,14 +155,14 @@ class Audited:
             self._request.audit.annotate(LATENCY, _go_duration(taken))
         self._put(Stage.RESPONSE_COMPLETE)
 
-    def _put(self, stage: Stage) -> list[Future[bool] | None]:
+    def _put(self, stage: Stage) -> list[Future[bool]]:
         """Give the event to all backends; those that a request must wait for are returned."""
         if self._event.omits(stage):
             return []
         auditor = self._auditor
         auditor.events.value += 1
         record = self._event.record(stage, auditor.clock.now())
-        strict: list[Future[bool] | None] = []
+        strict: list[Future[bool]] = []
         for sink in auditor.sinks:
             kept = sink.put(record)
             if kept is not None:
@@ -170,11 +172,10 @@ class Audited:
         return strict
 
     async def _wait(self) -> None:
-        """Until every event so far is kept or lost. Who gives up does not take them back."""
+        """Until every event so far is kept or lost."""
         waiting, self._waiting = self._waiting, []
         for kept in waiting:
-            if not kept.done():
-                await asyncio.shield(kept)
+            await kept
 
     async def _answer(self, response: Response) -> Sequence[bytes]:
         """The object of an answer as JSON, in pieces; nothing for what is no object."""

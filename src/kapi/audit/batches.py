@@ -63,7 +63,7 @@ class BatchedSink:
         self._task = loop.create_task(self._run(), name="audit-batches")
 
     def put(self, record: Record) -> None:
-        size = record.size()
+        size = record.weight
         room = len(self._waiting) < self._settings.buffer
         if self._stopping or not room or self._bytes + size > QUEUE_BYTES_MAX:
             failed(self._metrics, PLUGIN, "audit buffer queue blocked", [record])
@@ -128,7 +128,7 @@ class BatchedSink:
         await self._throttle.accept()
         await self._sending.acquire()
         batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
-        self._bytes -= sum(record.size() for record in batch)
+        self._bytes -= sum(record.weight for record in batch)
         if self._sequential:
             await self._sent(batch)
             return

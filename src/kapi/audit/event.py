@@ -9,8 +9,11 @@ https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/#audit-k8s-io
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
+
+import orjson
 
 from kapi.audit.policy import LEVEL_NAMES, Level, Stage, Verdict
 from kapi.audit.record import Record
@@ -24,10 +27,29 @@ USER_AGENT_CHARS_MAX = 1024  # longer ones are cut, as by the real server
 CUT = "...TRUNCATED"
 
 
+class Stamps:
+    """Times as metav1.MicroTime; what a second has in common is spelled once."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def micro(self, seconds: float) -> str:
+        whole = int(seconds)
+        if whole != self._second:
+            self._second, self._text = whole, rfc3339_micro(whole)[:-7]
+        return f"{self._text}{int((seconds - whole) * 1_000_000):06d}Z"
+
+
 class AuditEvent:
     """The event of one request. `status`: the responseStatus, None before there is one."""
 
-    def __init__(self, request: Request, verdict: Verdict, received: float) -> None:
+    __slots__ = (
+        "_agent", "_ips", "_received", "_ref", "_request", "_stamps", "_start", "_uri", "_user",
+        "_via", "_who", "level", "response", "status", "verdict",
+    )  # fmt: skip
+
+    def __init__(self, request: Request, verdict: Verdict, received: float, stamps: Stamps) -> None:
         """`received`: seconds since the epoch."""
         self.verdict = verdict
         self.level = verdict.level
@@ -35,21 +57,23 @@ class AuditEvent:
         self.response: Sequence[bytes] = ()
         self._request = request
         self._user = request.user
-        self._received = rfc3339_micro(received)
+        self._stamps = stamps
+        self._received = stamps.micro(received)
         self._uri = _uri(request)
         self._ips = source_ips(request.headers, request.peer.address)
         self._agent = _agent(request.headers.get("user-agent"))
         level = LEVEL_NAMES[verdict.level]
-        self._start = json_format.dumps({"level": level, "auditID": request.audit.id})[1:-1]
-        who: Json = {"requestURI": self._uri, "verb": request.info.verb}
-        who["user"] = _user(self._user)
-        self._who = json_format.dumps(who)[1:-1]
+        self._start = orjson.dumps({"level": level, "auditID": request.audit.id})[1:-1]
+        user = _user(self._user)
+        who = {"requestURI": self._uri, "verb": request.info.verb, "user": user}
+        self._who = orjson.dumps(who)[1:-1]
         via: Json = {}
         if self._ips:
             via["sourceIPs"] = self._ips
         if self._agent:
             via["userAgent"] = self._agent
-        self._via = b"," + json_format.dumps(via)[1:-1] if via else b""
+        self._via = b"," + orjson.dumps(via)[1:-1] if via else b""
+        self._ref = self._object_ref({})
 
     def omits(self, stage: Stage) -> bool:
         return stage in self.verdict.omit_stages
@@ -57,31 +81,28 @@ class AuditEvent:
     def record(self, stage: Stage, now: float) -> Record:
         """The event as it is at a stage. `now`: seconds since the epoch."""
         facts = self._request.audit
-        at = self._received if stage is Stage.REQUEST_RECEIVED else rfc3339_micro(now)
+        received = self._received
+        at = received if stage is Stage.REQUEST_RECEIVED else self._stamps.micro(now)
         parts = [self._start, b',"stage":"%b",' % stage.value.encode(), self._who]
         other = self._impersonated()
         if other is not None:
-            parts += (b',"impersonatedUser":', json_format.dumps(_user(other)))
+            parts += (b',"impersonatedUser":', orjson.dumps(_user(other)))
             if facts.constraint:
                 meta = {"impersonationConstraint": facts.constraint}
-                parts += (b',"authenticationMetadata":', json_format.dumps(meta))
-        parts.append(self._via)
-        ref = self._object_ref()
-        if ref:
-            parts += (b',"objectRef":', json_format.dumps(ref))
+                parts += (b',"authenticationMetadata":', orjson.dumps(meta))
+        parts += (self._via, self._object_ref(facts.noted) if facts.noted else self._ref)
         if self.status is not None:
             parts += (b',"responseStatus":', json_format.dumps(self.status))
-        times = b',"requestReceivedTimestamp":"%b","stageTimestamp":"%b"'
-        said = json_format.dumps_sorted(facts.annotations) if facts.annotations else b""
+        said = facts.annotations
         return Record(
             self.level,
             facts.id,
-            b"".join(parts),
+            json_format.as_go(b"".join(parts)),
             facts.object if self.level >= Level.REQUEST else b"",
             self.response,
-            times % (self._received.encode(), at.encode()),
-            said,
-            self._legacy_text(stage, other, (ref or {}).get("namespace", "")).__str__,
+            f',"requestReceivedTimestamp":"{received}","stageTimestamp":"{at}"'.encode(),
+            json_format.dumps_sorted(said) if said else b"",
+            partial(self.legacy, stage, other, facts.noted or {}, self.status),
         )
 
     def _impersonated(self) -> UserInfo | None:
@@ -89,28 +110,37 @@ class AuditEvent:
         now = self._request.user
         return now if now is not self._user and self._user is not None else None
 
-    def _object_ref(self) -> Json | None:
-        info, noted = self._request.info, self._request.audit.noted
+    def _object_ref(self, noted: Mapping[str, str]) -> bytes:
+        """`noted`: of the object that was sent."""
+        info = self._request.info
         if not info.is_resource:
-            return None
-        found = (
-            ("resource", info.resource),
-            ("namespace", info.namespace or noted.get("namespace", "")),
-            ("name", info.name or noted.get("name", "")),
-            ("uid", noted.get("uid", "")),
-            ("apiGroup", info.group),
-            ("apiVersion", info.version),
-            ("resourceVersion", noted.get("resourceVersion", "")),
-            ("subresource", info.subresource),
-        )
-        return {name: value for name, value in found if value}
+            return b""
+        found = {
+            "resource": info.resource,
+            "namespace": info.namespace or noted.get("namespace"),
+            "name": info.name or noted.get("name"),
+            "uid": noted.get("uid"),
+            "apiGroup": info.group,
+            "apiVersion": info.version,
+            "resourceVersion": noted.get("resourceVersion"),
+            "subresource": info.subresource,
+        }
+        kept = {name: value for name, value in found.items() if value}
+        return b',"objectRef":' + orjson.dumps(kept)
 
-    def _legacy_text(self, stage: Stage, other: UserInfo | None, namespace: str) -> _Legacy:
-        code = str(self.status.get("code", 0)) if self.status is not None else "<deferred>"
-        return _Legacy(self, stage, other, namespace or "<none>", code)
-
-    def legacy(self, stage: Stage, other: UserInfo | None, namespace: str, code: str) -> str:
+    def legacy(
+        self,
+        stage: Stage,
+        other: UserInfo | None,
+        noted: Mapping[str, str],
+        status: Json | None,
+    ) -> str:
         """One line, as the real server's `legacy` format has it."""
+        info = self._request.info
+        namespace = ""
+        if info.is_resource:
+            namespace = info.namespace or noted.get("namespace", "")
+        code = str(status.get("code", 0)) if status is not None else "<deferred>"
         user, groups = "<none>", "<none>"
         if self._user is not None and self._user.name:
             user = self._user.name
@@ -128,24 +158,11 @@ class AuditEvent:
             ("as", as_user),
             ("asgroups", as_groups),
             ("user-agent", self._agent),
-            ("namespace", namespace),
+            ("namespace", namespace or "<none>"),
             ("uri", self._uri),
         )
         said = " ".join(f"{name}={quote(value)}" for name, value in fields)
         return f'{_nano(self._received)} AUDIT: {said} response="{code}"'
-
-
-class _Legacy:
-    """The line of one stage, made only if somebody wants it."""
-
-    __slots__ = ("_event", "_rest")
-
-    def __init__(self, event: AuditEvent, *rest: Any) -> None:
-        self._event = event
-        self._rest = rest
-
-    def __str__(self) -> str:
-        return self._event.legacy(*self._rest)
 
 
 def _listed(texts: Sequence[str]) -> str:
@@ -201,6 +218,7 @@ def source_ips(headers: Headers, remote: str) -> list[str]:
     return found
 
 
+@lru_cache(1024)
 def parsed_ip(text: str) -> str:
     """An address as Go prints it; empty for what is none. Leading zeros do not matter."""
     if not text:

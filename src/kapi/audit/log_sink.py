@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import Future
-from collections import deque
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import Protocol
 
 from kapi.audit.record import Record
@@ -61,9 +61,9 @@ class LogSink:
         self._metrics = metrics
         self._bytes_max = bytes_max
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[_Entry] = deque()
+        self._fresh: list[_Entry] = []  # of this turn of the loop
+        self._waiting: SimpleQueue[list[_Entry]] = SimpleQueue()  # empty: the end
         self._bytes = 0
-        self._wake = threading.Condition()
         self._closed = False
         self._ended: Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="kapi-audit-log", daemon=True)
@@ -72,27 +72,32 @@ class LogSink:
     def put(self, record: Record) -> Future[bool]:
         """As `Sink.put`. What finds no room is lost."""
         done: Future[bool] = self._loop.create_future()
-        size = record.size()
-        with self._wake:
-            full = self._bytes and self._bytes + size > self._bytes_max
-            if not self._closed and not full:
-                self._waiting.append((record, done))
-                self._bytes += size
-                self._wake.notify()
-                return done
-        failed(self._metrics, PLUGIN, "audit log is behind", [record])
-        done.set_result(False)
+        weight = record.weight
+        full = self._bytes and self._bytes + weight > self._bytes_max
+        if self._closed or full:
+            failed(self._metrics, PLUGIN, "audit log is behind", [record])
+            done.set_result(False)
+            return done
+        self._bytes += weight
+        if not self._fresh:  # what comes in one turn of the loop is handed over at once
+            self._loop.call_soon(self._hand_over)
+        self._fresh.append((record, done))
         return done
 
+    def _hand_over(self) -> None:
+        if self._fresh:
+            self._waiting.put(self._fresh)
+            self._fresh = []
+
     async def close(self) -> None:
-        with self._wake:
-            self._closed = True
-            self._wake.notify()
+        self._closed = True
+        self._hand_over()
+        self._waiting.put([])
         try:
             async with asyncio.timeout(CLOSE_S):
                 await asyncio.shield(self._ended)
         except TimeoutError:  # the disk does not answer: the thread ends with the process
-            lost = [record for record, _ in self._waiting]
+            lost = [record for record, done in self._all_waiting() if not done.done()]
             failed(self._metrics, PLUGIN, f"not written within {CLOSE_S:g}s of the stop", lost)
             return
         self._thread.join()
@@ -100,10 +105,18 @@ class LogSink:
     # -- the thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while taken := self._take():
-            lines = [self._form(record) for record, _ in taken]
-            found = self._writer.write(lines)
-            self._loop.call_soon_threadsafe(self._told, taken, found)
+        ended = False
+        while not ended:
+            taken = self._waiting.get()
+            ended = not taken
+            while not (ended or self._waiting.empty()):
+                more = self._waiting.get()
+                ended = not more
+                taken += more
+            if taken:
+                lines = [self._form(record) for record, _ in taken]
+                found = self._writer.write(lines)
+                self._loop.call_soon_threadsafe(self._told, taken, found)
         self._writer.close()
         self._loop.call_soon_threadsafe(self._end)
 
@@ -111,15 +124,12 @@ class LogSink:
         if not self._ended.done():
             self._ended.set_result(None)
 
-    def _take(self) -> list[_Entry]:
-        """All that waits, once something does; nothing at the end."""
-        with self._wake:
-            while not self._waiting and not self._closed:
-                self._wake.wait()
-            taken = list(self._waiting)
-            self._waiting.clear()
-            self._bytes = 0
-            return taken
+    def _all_waiting(self) -> list[_Entry]:
+        """What the thread has not come to, taken from it."""
+        out: list[_Entry] = []
+        while not self._waiting.empty():
+            out += self._waiting.get()
+        return out
 
     async def deliver(self, records: list[Record]) -> None:
         """A batch, until all of it is kept or lost."""
@@ -127,8 +137,9 @@ class LogSink:
             await kept
 
     def _told(self, taken: list[_Entry], found: list[str]) -> None:
-        lost = [record for (record, _), error in zip(taken, found, strict=True) if error]
-        if lost:
+        self._bytes -= sum(record.weight for record, _ in taken)
+        if any(found):
+            lost = [record for (record, _), error in zip(taken, found, strict=True) if error]
             failed(self._metrics, PLUGIN, next(error for error in found if error), lost)
         for (_, done), error in zip(taken, found, strict=True):
             if not done.done():  # who waited may have given up

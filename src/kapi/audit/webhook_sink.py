@@ -124,7 +124,7 @@ class WebhookSink:
         task = loop.create_task(self._deliver([record]), name="audit-webhook")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return task
+        return asyncio.shield(task)  # who gives up waiting does not take the event back
 
     async def close(self) -> None:
         pending = set(self._under_way)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from kapi.audit.event import AuditEvent, parsed_ip, source_ips
+from kapi.audit.event import AuditEvent, Stamps, parsed_ip, source_ips
 from kapi.audit.policy import Level, Stage, Verdict
 from kapi.filters.request_info import parse
 from kapi.messages import AuditFacts, EmptyBody, Headers, Peer, Query, Request, UserInfo
@@ -26,7 +26,7 @@ def request(
 
 
 def event(asked: Request, level: Level = Level.REQUEST_RESPONSE) -> AuditEvent:
-    return AuditEvent(asked, Verdict(level), NOON)
+    return AuditEvent(asked, Verdict(level), NOON, Stamps())
 
 
 def test_every_field_in_its_place() -> None:
