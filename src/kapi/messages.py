@@ -164,6 +164,12 @@ class UserInfo:
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # What audit is told of the credentials: annotations; no part of who it is.
+    notes: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+
+_PATCHES = "patch.webhook.admission.k8s.io/"
+_WITH_OBJECTS = 2  # the audit level Request
 
 
 @dataclass(slots=True)
@@ -187,8 +193,9 @@ class AuditFacts:
     answer: Callable[[], Awaitable[Response]] | None = None  # the answer as plain JSON
 
     def annotate(self, key: str, value: str) -> None:
-        """What was said first stays."""
-        self.annotations.setdefault(key, value)
+        """What was said first stays. Patches of webhooks are told where objects are."""
+        if self.level >= _WITH_OBJECTS or not key.startswith(_PATCHES):
+            self.annotations.setdefault(key, value)
 
 
 ExitCallback = Callable[[], None]

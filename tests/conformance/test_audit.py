@@ -24,8 +24,10 @@ from server_harness import (
     eventually,
     running,
 )
+from webhook_server import configuration, patch, webhooks
 
 from kapi.audit import batches
+from kapi.credentials import certificates
 
 Json = dict[str, Any]
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -496,3 +498,63 @@ async def test_a_file_that_cannot_be_made_stops_the_start(tmp_path: Path) -> Non
     with pytest.raises(OSError, match=r"^ensureLogFile: open .*/file/audit.log: not a directory$"):
         async with running(audit_log_path=str(tmp_path / "file" / "audit.log")):
             pass
+
+
+# -- what others say of a request -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["Metadata", "Request"])
+async def test_webhooks_leave_their_patches(tmp_path: Path, level: str) -> None:
+    operation = {"op": "add", "path": "/data/x", "value": "y"}
+    async with webhooks(tmp_path) as hooks:
+        hooks.paths["/m"] = patch(operation)
+        hook = {"name": "m.example.com", "clientConfig": hooks.client("/m")}
+        async with audited(tmp_path, f"- level: {level}\n") as log:
+            path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+            await log.run.client.post(path, configuration("Mutating", "c", hook))
+            await log.run.caught_up()
+            await log.run.client.post(MAPS, config_map("m"))
+            said = log.last()["annotations"]
+    where = "round_0_index_0"
+    assert json.loads(said[f"mutation.webhook.admission.k8s.io/{where}"]) == {
+        "configuration": "c", "webhook": "m.example.com", "mutated": True,
+    }  # fmt: skip
+    key = f"patch.webhook.admission.k8s.io/{where}"
+    assert (key in said) == (level == "Request")
+    if level == "Request":
+        assert json.loads(said[key]) == {
+            "configuration": "c", "webhook": "m.example.com",
+            "patch": [operation], "patchType": "JSONPatch",
+        }  # fmt: skip
+
+
+async def test_tokens_can_be_followed(tmp_path: Path) -> None:
+    key = tmp_path / "sa.key"
+    key.write_bytes(certificates.make_token_key())
+    flags: Json = {
+        "service_account_issuer": ("https://kapi.example",),
+        "service_account_signing_key_file": str(key),
+        "service_account_key_file": (str(key),),
+    }
+    async with audited(tmp_path, "- level: Metadata\n", **flags) as log:
+        client = log.run.client
+        accounts = "/api/v1/namespaces/default/serviceaccounts"
+        await client.post(accounts, {"metadata": {"name": "robot"}})
+        await log.run.caught_up()
+        made = await client.post(f"{accounts}/robot/token", {"spec": {}})
+        issued = log.last()["annotations"]["authentication.kubernetes.io/issued-credential-id"]
+        await client("GET", MAPS, token=made["status"]["token"])
+        user = log.last()["user"]
+        assert user["username"] == "system:serviceaccount:default:robot"
+        assert user["extra"]["authentication.kubernetes.io/credential-id"] == [issued]
+
+
+async def test_deprecated_versions_are_marked(tmp_path: Path) -> None:
+    async with audited(tmp_path, "- level: Metadata\n") as log:
+        await log.run.client("GET", "/api/v1/componentstatuses")
+        await log.run.client("GET", "/api/v1/endpoints")
+        first, second = log.events()
+        marked = [e["annotations"].get("k8s.io/deprecated") for e in (first, second)]
+        assert marked == ["true", "true"]
+        await log.run.client("GET", MAPS)
+        assert "k8s.io/deprecated" not in log.last()["annotations"]

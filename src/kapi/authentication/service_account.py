@@ -35,6 +35,7 @@ USER_PREFIX = "system:serviceaccount:"
 GROUP = "system:serviceaccounts"
 LEEWAY_S = 60  # how far clocks may differ, and how long a deleted object still counts
 EXTENDED_EXPIRATION_S = 24 * 365 * 60 * 60  # what a token lives that asked for WARN_AFTER_S
+STALE = "authentication.k8s.io/stale-token"  # an audit annotation
 WARN_AFTER_S = 60 * 60 + 7  # the lifetime that marks a token mounted into a pod
 
 POD_NAME = "authentication.kubernetes.io/pod-name"
@@ -112,6 +113,10 @@ class Issuer:
         self._clock = clock
         self._entropy = entropy
 
+    def new_id(self) -> str:
+        """The id of a token to be."""
+        return self._entropy.uid()
+
     def issue(
         self,
         namespace: str,
@@ -123,8 +128,11 @@ class Issuer:
         secret: Reference | None = None,
         node: Reference | None = None,
         warn_after_s: int = 0,
+        credential: str = "",
     ) -> str:
-        """A signed token. Its use is worth an audit annotation after `warn_after_s`; 0: never."""
+        """A signed token. Its use is worth an audit annotation after `warn_after_s`; 0: never.
+        `credential`: its id, of `new_id`.
+        """
         now = int(self._clock.now())
         kubernetes: Json = {"namespace": namespace, "serviceaccount": account.claim()}
         for name, reference in (("pod", pod), ("secret", secret), ("node", node)):
@@ -138,7 +146,7 @@ class Issuer:
                 "exp": now + lifetime_s,
                 "iat": now,
                 "iss": self._url,
-                "jti": self._entropy.uid(),
+                "jti": credential or self.new_id(),
                 "kubernetes.io": kubernetes,
                 "nbf": now,
                 "sub": username(namespace, account.name),
@@ -214,7 +222,16 @@ class ServiceAccountTokens:
             uid=account.uid,
             groups=groups(namespace),
             extra=extra,
+            notes=self._stale(private, claim_text(claims, "sub")),
         )
+
+    def _stale(self, private: Json, subject: str) -> tuple[tuple[str, str], ...]:
+        """A token that is used although its client should have got a new one."""
+        warn_after, now = _number(private, "warnafter"), self._clock.now()
+        if not warn_after or now <= warn_after:
+            return ()
+        late = int(now) - int(warn_after)
+        return ((STALE, f"subject: {subject}, seconds after warning threshold: {late}"),)
 
     async def _check_account(self, namespace: str, account: Reference) -> None:
         found = await self._objects.find("serviceaccounts", namespace, account.name)

@@ -33,6 +33,8 @@ def with_authentication(
         except InvalidCredentials as e:
             raise unauthorized() from e
         if user is not None:
+            for key, value in user.notes:
+                request.audit.annotate(key, value)
             user = authenticated(user)
         elif anonymous is not None:
             user = await anonymous.authenticate(request)

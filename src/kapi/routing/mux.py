@@ -21,6 +21,7 @@ ResourceHandler = Callable[[Request, Target], Awaitable[Response]]
 # group/plural.
 SubresourceHandlers = Mapping[tuple[str, str], Mapping[str, ResourceHandler]]
 
+DEPRECATED = "k8s.io/deprecated"  # an audit annotation
 _NEVER = frozenset({"HEAD", "OPTIONS"})  # no route of a resource knows these
 _TUNNELS = frozenset({"exec", "attach", "portforward", "proxy"})
 _ANY_METHOD = frozenset({"proxy"})  # what is asked there is for somebody else
@@ -110,6 +111,7 @@ class Mux:
             raise errors.method_not_allowed()
         if version.deprecation:
             request.warn(version.deprecation)
+            request.audit.annotate(DEPRECATED, "true")
         target = Target(resource, version, namespace, info.name)
         if not resource.stored_in_store:
             own = self._subresources.get((resource.plural, ""), self._verbs)
@@ -132,6 +134,7 @@ class Mux:
             raise errors.method_not_allowed()
         if version.deprecation:
             request.warn(version.deprecation)
+            request.audit.annotate(DEPRECATED, "true")
         target = Target(resource, version, namespace, info.name, subresource)
         return await handlers[verb](request, target)
 

@@ -26,6 +26,7 @@ from kapi.errors import quote
 Json = dict[str, Any]
 NAME = "MutatingAdmissionWebhook"
 _MUTATION = "mutation.webhook.admission.k8s.io/"
+_PATCH = "patch.webhook.admission.k8s.io/"
 
 
 @dataclass(slots=True)
@@ -80,6 +81,8 @@ class MutatingAdmissionWebhook:
             a.annotate(f"failed-open.{_MUTATION}{where}", hook.name)
         finally:
             a.annotate(f"{_MUTATION}{where}", _mutation(hook, mutated=call.changed))
+            if call.patch:
+                a.annotate(f"{_PATCH}{where}", _patch(hook, call.patch))
             if call.changed:
                 memory.require()
                 rounds.needed = True
@@ -97,6 +100,7 @@ class _Call:
         self._place = place
         self._view = view
         self.changed = False
+        self.patch: list[Any] = []  # what was applied
 
     async def run(self) -> None:
         verdict = await self._caller.ask(self._hook, self._a, self._place, self._view)
@@ -137,6 +141,7 @@ class _Call:
             patched = await self._caller.kinds.patched(shown, operations, self._place, a.object)
         except PatchFailed as e:
             raise errors.internal_error(str(e)) from None
+        self.patch = operations
         self.changed = _text(patched) != _text(a.object)
         if self.changed:
             a.object.clear()
@@ -151,6 +156,16 @@ def _undecodable(name: str, why: str) -> CallFailed:
 
 def _text(obj: Json | None) -> bytes:
     return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
+
+
+def _patch(hook: Hook, operations: list[Any]) -> str:
+    said = {
+        "configuration": hook.configuration,
+        "webhook": hook.name,
+        "patch": operations,
+        "patchType": JSON_PATCH,
+    }
+    return json_format.dumps(said).decode()
 
 
 def _mutation(hook: Hook, *, mutated: bool) -> str:

@@ -31,6 +31,7 @@ from kapi.registry import names
 Json = dict[str, Any]
 
 GROUP = "authentication.k8s.io"
+ISSUED = "authentication.kubernetes.io/issued-credential-id"  # an audit annotation
 DEFAULT_EXPIRATION_S = 3600
 EXPIRATION_MIN_S = 600
 EXPIRATION_MAX_S = 1 << 32
@@ -171,7 +172,9 @@ class TokenRequests:
                 f"{self._max_expiration_s} seconds"
             )
             lifetime = self._max_expiration_s
-        token = self._issue(place, account["uid"], audiences, lifetime, bound)
+        credential = self._issuer.new_id()
+        token = self._issue(place, account["uid"], audiences, lifetime, bound, credential)
+        request.audit.annotate(ISSUED, f"JTI={credential}")
         now = self._clock.now()
         return {
             "kind": "TokenRequest",
@@ -188,7 +191,7 @@ class TokenRequests:
 
     def _issue(
         self, place: Place, uid: str, audiences: list[str], lifetime: int,
-        bound: Mapping[str, Reference],
+        bound: Mapping[str, Reference], credential: str,
     ) -> str:  # fmt: skip
         warn_after = 0
         if (
@@ -207,6 +210,7 @@ class TokenRequests:
             secret=bound.get("secret"),
             node=bound.get("node"),
             warn_after_s=warn_after,
+            credential=credential,
         )
 
     async def _bound(self, place: Place, reference: Json | None) -> dict[str, Reference]:
