@@ -39,6 +39,7 @@ class Module:
         return self.name.split(".")[1] if "." in self.name else ""
 
 
+@cache
 def _parse(path: Path) -> Module:
     """Without collections of garbage: Python 3.11 counts its depth wrongly when something that is
     collected then raises, and fails with a SystemError.

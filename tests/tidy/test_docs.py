@@ -59,7 +59,8 @@ def test_every_import_is_a_dependency() -> None:
 
 
 def test_every_dependency_is_imported() -> None:
-    unused = {n for n in _project()["run"] if MODULES.get(n, n) not in _imported()}
+    imported = _imported()
+    unused = {n for n in _project()["run"] if MODULES.get(n, n) not in imported}
     assert unused <= {"zttp"}, unused  # uvicorn imports it
 
 
