@@ -37,7 +37,7 @@ def load(path: str) -> Server:
     if not isinstance(document, dict):
         raise KubeconfigError(f"{path}: must be an object")
     context = _named(document, "contexts", "context", document.get("current-context", ""))
-    clusters = document.get("clusters") or [{}]
+    clusters = [c for c in document.get("clusters") or () if isinstance(c, dict)]
     cluster = _named(document, "clusters", "cluster", context.get("cluster", ""))
     if not context and len(clusters) == 1:
         cluster = clusters[0].get("cluster") or {}
@@ -57,8 +57,8 @@ def load(path: str) -> Server:
 def _named(document: Json, field: str, key: str, name: str) -> Json:
     for entry in document.get(field) or ():
         if isinstance(entry, dict) and entry.get("name") == name:
-            found: Json = entry.get(key) or {}
-            return found
+            found = entry.get(key)
+            return found if isinstance(found, dict) else {}
     return {}
 
 

@@ -60,6 +60,10 @@ class AuthorityDependencies:
     metrics: Metrics
 
 
+# What has state of its own is there from the start, or not at all.
+_ONCE = ("Node", "RBAC", "ABAC")
+
+
 class _Reloadable:
     """What is in force now."""
 
@@ -79,7 +83,10 @@ def build_authority(d: AuthorityDependencies) -> Authority:
     options = d.options
     builder = _Builder(d)
     if not options.authorization_config:
-        authorizer, rules = builder.build(of_flags(options))
+        try:
+            authorizer, rules = builder.build(of_flags(options))
+        except ValueError as error:
+            raise ConfigurationFileError(str(error)) from error
         return Authority(authorizer, rules, builder.rbac)
     data = read(options.authorization_config)
     try:
@@ -114,7 +121,7 @@ def of_flags(options: Options) -> tuple[Entry, ...]:
 
 
 class _Builder:
-    """Makes unions. RBAC and Node are made once: they have caches of their own."""
+    """Makes unions. RBAC, Node and ABAC are made once."""
 
     def __init__(self, d: AuthorityDependencies) -> None:
         self._d = d
@@ -127,6 +134,7 @@ class _Builder:
             cluster_role_bindings=lister(RBAC, "clusterrolebindings"),
         )
         self._node: NodeAuthorizer | None = None
+        self._policies: _Member | None = None
 
     def build(self, entries: Sequence[Entry]) -> tuple[Authorizer, RuleResolver]:
         """Raises ValueError for what cannot be had."""
@@ -151,7 +159,8 @@ class _Builder:
         return tally
 
     def _member(self, entry: Entry) -> _Member:
-        if entry.type in ("Node", "RBAC") and entry.type not in (self.may_have or {entry.type}):
+        may_have = self.may_have
+        if may_have is not None and entry.type in _ONCE and entry.type not in may_have:
             raise ValueError(
                 f"authorizer type {entry.type} is not allowed if it was not enabled at initial "
                 "server startup"
@@ -164,6 +173,8 @@ class _Builder:
                     lister = self._d.lister
                     self._node = NodeAuthorizer(lister("", "pods"), lister, _node_rules())
                 return self._node
+            case "ABAC":
+                return self._abac()
             case "AlwaysAllow":
                 return AlwaysAllow()
             case "AlwaysDeny":
@@ -171,6 +182,14 @@ class _Builder:
             case configuration.WEBHOOK if entry.webhook is not None:
                 return self._webhook(entry.name, entry.webhook)
         raise ValueError(f"unknown authorization mode {entry.type} specified")
+
+    def _abac(self) -> _Member:
+        from kapi.authorization import abac
+
+        path = self._d.options.authorization_policy_file
+        if self._policies is None:
+            self._policies = abac.Abac(abac.parse(read(path), path))
+        return self._policies
 
     def _webhook(self, name: str, settings: WebhookSettings) -> _Member:
         from kapi.authorization.webhook import Conditions, WebhookAuthorizer, WebhookMetrics

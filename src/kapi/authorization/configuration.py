@@ -25,7 +25,6 @@ KIND = "AuthorizationConfiguration"
 VERSIONS = tuple(f"apiserver.config.k8s.io/{v}" for v in ("v1", "v1beta1", "v1alpha1"))
 WEBHOOK = "Webhook"
 TYPES = ("ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", WEBHOOK)
-SERVED_TYPES = tuple(t for t in TYPES if t != "ABAC")
 REVIEW_VERSIONS = ("v1", "v1beta1")
 CONDITIONS_MAX = 64
 TIMEOUT_MAX_S = 30.0
@@ -151,9 +150,6 @@ def findings(listed: Sequence[Json]) -> list[FieldError]:
             continue
         if kind not in TYPES:
             out.append(errors.not_supported(f"{path}.type", kind, TYPES))
-            continue
-        if kind not in SERVED_TYPES:
-            out.append(errors.not_supported(f"{path}.type", kind, SERVED_TYPES))
             continue
         if kind in types and kind != WEBHOOK:
             out.append(errors.duplicate(f"{path}.type", kind))

@@ -27,11 +27,16 @@ def check(options: Options) -> None:
     modes = options.authorization_mode
     if not modes:
         raise AccessProblem("at least one authorization-mode must be passed")
-    if "ABAC" in modes:
-        raise AccessProblem("--authorization-mode: ABAC is not there yet")
     if len(set(modes)) < len(modes):
         listed = " ".join(f'"{m}"' for m in modes)
         raise AccessProblem(f"authorization-mode [{listed}] has mode specified more than once")
+    policies = options.authorization_policy_file
+    if "ABAC" in modes and not policies:
+        raise AccessProblem("authorization-mode ABAC's authorization policy file not passed")
+    if policies and "ABAC" not in modes:
+        raise AccessProblem("cannot specify --authorization-policy-file without mode ABAC")
+    if policies:
+        _check_policies(policies)
     file = options.authorization_webhook_config_file
     if _WEBHOOK in modes and not file:
         raise AccessProblem("authorization-mode Webhook's authorization config file not passed")
@@ -59,6 +64,10 @@ def _check_authorization_file(options: Options) -> None:
         entries = configuration.parse(Path(options.authorization_config).read_bytes())
     except (configuration.ConfigurationError, OSError) as error:
         raise AccessProblem(f"{_CONFIG}: {error}") from error
+    if any(entry.type == "ABAC" for entry in entries):
+        if not options.authorization_policy_file:
+            raise AccessProblem(f"{_CONFIG}: ABAC needs --authorization-policy-file, too")
+        _check_policies(options.authorization_policy_file)
     for entry in entries:
         if entry.webhook is not None:
             _check_kubeconfig(f"{_CONFIG}: {entry.name}", entry.webhook.kubeconfig)
@@ -94,6 +103,15 @@ def _check_issuers(options: Options) -> None:
             "anonymous: Forbidden: --anonymous-auth flag cannot be set when anonymous field is "
             "configured in authentication configuration file"
         )
+
+
+def _check_policies(path: str) -> None:
+    from kapi.authorization import abac
+
+    try:
+        abac.parse(Path(path).read_bytes(), path)
+    except (abac.PolicyFileError, OSError) as error:
+        raise AccessProblem(f"--authorization-policy-file: {error}") from error
 
 
 def _check_kubeconfig(flag: str, path: str) -> None:

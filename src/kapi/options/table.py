@@ -235,6 +235,8 @@ class Options:
     authorization_config: str = _file(flags.YAML,
         "AuthorizationConfiguration: who is asked, in order; read again when it changes. Instead "
         "of --authorization-mode and --authorization-webhook-*.")
+    authorization_policy_file: str = _file(flags.FILE,
+        "Policies of the mode ABAC, a JSON object in each line.")
     authorization_webhook_config_file: str = _file(flags.YAML,
         "kubeconfig of the server that the mode Webhook asks.")
     authorization_webhook_version: str = _string("v1beta1",

@@ -115,3 +115,27 @@ def test_a_token_webhook(tmp_path: Path, kubeconfig: str) -> None:
     assert options.authentication_token_webhook_cache_ttl == 120
     (tmp_path / "k").write_text("{}")
     assert problem(f"{flag}={kubeconfig}").startswith(f"{flag}: {kubeconfig}: clusters: server")
+
+
+def test_policies(tmp_path: Path) -> None:
+    file = tmp_path / "p"
+    file.write_text('{"user": "ada"}\n')
+    flag = f"--authorization-policy-file={file}"
+    parse(["--authorization-mode=ABAC", flag], {"HOME": "/"})
+    assert problem("--authorization-mode=ABAC") == (
+        "authorization-mode ABAC's authorization policy file not passed"
+    )
+    assert problem(flag) == "cannot specify --authorization-policy-file without mode ABAC"
+    file.write_text("x")
+    text = problem("--authorization-mode=ABAC", flag)
+    assert text.startswith("--authorization-policy-file: error reading policy file ")
+
+
+def test_the_examples_of_the_document(tmp_path: Path, kubeconfig: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "access.md").read_text()
+    blocks = [part.partition("```")[0] for part in text.split("```yaml\n")[1:]]
+    assert len(blocks) == 2
+    for block in blocks:
+        kind = "authorization" if "AuthorizationConfiguration" in block else "authentication"
+        (tmp_path / kind).write_text(block.replace("/etc/kapi/secrets.kubeconfig", kubeconfig))
+        parse([f"--{kind}-config={tmp_path / kind}"], {"HOME": "/"})
