@@ -22,6 +22,8 @@ LEASE_BUCKETS = (10, 50, 100, 500, 1000, 2500, 5000)
 MATCH_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25)
 WEBHOOK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 JWT_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+TRANSFORMATION_BUCKETS = tuple(5e-6 * 2**i for i in range(25))
+KMS_BUCKETS = tuple(0.0001 * 2**i for i in range(20))
 ATTEMPT_BUCKETS = tuple(0.001 * 2**i for i in range(15))
 
 _RESOURCE = ("verb", "group", "version", "resource", "subresource", "scope", "component")
@@ -75,6 +77,39 @@ SPECS = {
               "group resource storage", "Objects of the store that selectors were tried on."),
         _spec("apiserver_storage_list_returned_objects_total", "counter",
               "group resource storage", "Objects in answers to lists."),
+        _spec("apiserver_storage_transformation_operations_total", "counter",
+              "transformation_type transformer_prefix status",
+              "Values encrypted and decrypted."),
+        _spec("apiserver_storage_transformation_duration_seconds", "histogram",
+              "transformation_type transformer_prefix",
+              "Time that encrypting or decrypting a value took.", TRANSFORMATION_BUCKETS),
+        _spec("apiserver_storage_envelope_transformation_cache_misses_total", "counter", "",
+              "Seeds that a KMS plugin had to decrypt."),
+        _spec("apiserver_storage_data_key_generation_duration_seconds", "histogram", "",
+              "Time that making a seed took.", TRANSFORMATION_BUCKETS[:14]),
+        _spec("apiserver_envelope_encryption_dek_source_cache_size", "gauge", "provider_name",
+              "Seeds that are remembered."),
+        _spec("apiserver_envelope_encryption_kms_operations_latency_seconds", "histogram",
+              "provider_name method_name grpc_status_code",
+              "Time that calls of a KMS plugin took.", KMS_BUCKETS),
+        _spec("apiserver_envelope_encryption_key_id_hash_total", "counter",
+              "transformation_type provider_name key_id_hash apiserver_id_hash",
+              "Uses of a key of a KMS plugin."),
+        _spec("apiserver_envelope_encryption_key_id_hash_last_timestamp_seconds", "gauge",
+              "transformation_type provider_name key_id_hash apiserver_id_hash",
+              "When a key of a KMS plugin was last used."),
+        _spec("apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds", "gauge",
+              "provider_name key_id_hash apiserver_id_hash",
+              "When a KMS plugin last named a key as its current one."),
+        _spec("apiserver_envelope_encryption_invalid_key_id_from_status_total", "counter",
+              "provider_name error", "Status of a KMS plugin without a usable key."),
+        _spec("apiserver_encryption_config_controller_automatic_reloads_total", "counter",
+              "status apiserver_id_hash", "Changed encryption configurations: success, failure."),
+        _spec("apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds",
+              "gauge", "status apiserver_id_hash",
+              "When an encryption configuration was last taken over, or could not be."),
+        _spec("apiserver_encryption_config_controller_last_config_info", "gauge",
+              "apiserver_id_hash hash", "1, with the hash of the encryption configuration."),
         _spec("etcd_requests_total", "counter", "operation group resource",
               "Requests to etcd: get, list, create, update, delete."),
         _spec("etcd_request_errors_total", "counter", "operation group resource",

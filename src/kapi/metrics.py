@@ -72,6 +72,10 @@ class Metric:
         """Forget every label set: for gauges that are filled anew at each rendering."""
         self._cells.clear()
 
+    def remove(self, *values: str) -> None:
+        """Forget one label set, if it is there."""
+        self._cells.pop(values, None)
+
     def lines(self) -> Iterator[str]:
         for values, cell in self._cells.items():
             yield f"{self.spec.name}{_labels(self.spec.labels, values)} {number(cell.value)}\n"

@@ -50,9 +50,11 @@ from kapi.routing.front import FrontDependencies, build_front
 from kapi.routing.mux import Mux
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
+from kapi.storage.encryption import Cipher
 from kapi.storage.interface import Storage
 
 if TYPE_CHECKING:
+    from kapi.assembly.encryption import Encryption
     from kapi.audit.auditor import Auditor
 
 # How long a start waits until the cache has what it wrote, in seconds.
@@ -83,6 +85,7 @@ class Server:
         self._mux: Mux | None = None
         self.stopping = False
         self._storage: Storage | None = None
+        self._encryption: Encryption | None = None
         self.cacher: Cacher | None = None
         self._outside: Outside | None = None
         self._auditor: Auditor | None = None
@@ -104,7 +107,7 @@ class Server:
 
     async def _start(self, storage: Storage) -> None:
         catalog = Catalog()
-        storage = translated(storage, self.options, catalog)
+        storage = translated(storage, self.options, catalog, await self._build_cipher(catalog))
         cacher = self.cacher = Cacher(storage, self.clock, self.entropy)
         config = {k: v not in ("false", "0") for k, v in self.options.runtime_config.items()}
         for resource in catalog.resources(config):
@@ -171,6 +174,16 @@ class Server:
                 draining=lambda: self.requests.draining,
             )
         )
+
+    async def _build_cipher(self, catalog: Catalog) -> Cipher | None:
+        """How values are encrypted, if they are. Raises StorageError."""
+        if not self.options.encryption_provider_config:
+            return None
+        from kapi.assembly.encryption import Encryption
+
+        self._encryption = Encryption(self.options, self.clock, self.entropy, self.metrics, catalog)
+        await self._encryption.start()
+        return self._encryption.cipher
 
     def _build_core(self, storage: Storage, cacher: Cacher, catalog: Catalog) -> Core:
         """Registry, identity and admission: all that handlers are made of."""
@@ -284,6 +297,7 @@ class Server:
             aside=self._aside,
             lister=self._lister,
             store_checks=store_checks,
+            encryption_checks=[] if self._encryption is None else self._encryption.checks(),
             stopping=lambda: self.stopping,
             auditor=self._auditor,
         )
@@ -329,6 +343,8 @@ class Server:
         self._aside.close()
         if self._storage is not None:
             await self._storage.close()
+        if self._encryption is not None:
+            await self._encryption.stop()
 
     # -- resources ---------------------------------------------------------------------------------
 

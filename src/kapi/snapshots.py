@@ -1,6 +1,7 @@
 """`kapi snapshot save|restore FILE`: everything in a store into a file, and from it into another.
 
-The store is what the flags of `kapi serve` name: a data directory or an etcd. Saving may run beside
+The store is what the flags of `kapi serve` name: a data directory or an etcd. What is encrypted
+stays as it is: who serves it later needs the keys, not who makes the copy. Saving may run beside
 servers; a restore needs an empty store that nobody serves. Revisions never go back: SQLite takes
 over those of the snapshot; an etcd is brought to its revision first, by as many small writes as
 that takes, so that no client that knows the old ones meets an older one.
@@ -20,11 +21,11 @@ from kapi.kinds.catalog import Catalog
 from kapi.options.table import MEMORY, Options
 from kapi.storage import keys, snapshot_file
 from kapi.storage.interface import (
+    ENCRYPTED,
     Record,
     Storage,
-    StorageError,
     Unavailable,
-    check_readable,
+    why_unreadable,
 )
 from kapi.storage.parts import PartedStorage, parts_of
 from kapi.storage.snapshot_file import Head
@@ -91,10 +92,9 @@ async def _save_etcd(options: Options, path: Path) -> str:
             revision = max(revision, at)
         records.sort(key=lambda record: record.key)
         for record in records:
-            try:
-                check_readable(record.value)
-            except StorageError as error:
-                raise Unavailable(f"{record.key} cannot be read: {error}") from error
+            why = "" if record.value.startswith(ENCRYPTED) else why_unreadable(record.value)
+            if why:
+                raise Unavailable(f"{record.key} cannot be read: {why}")
         count = snapshot_file.write(path, Head(revision), _kept(records))
         return f"{path}: {count} objects at revision {revision}"
     finally:
@@ -130,7 +130,7 @@ async def _used(storage: Storage) -> bool:
 
 
 async def _opened(options: Options, clock: Clock) -> Storage:
-    return translated(await open_store(options, clock), options, Catalog())
+    return translated(await open_store(options, clock), options, Catalog(), sealed=True)
 
 
 async def _restore_etcd(options: Options, path: Path, head: Head, say: Say) -> int:

@@ -10,7 +10,14 @@ from kapi.storage.memory import MemoryStorage
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 KEY = "/registry/secrets/default/hidden"
-TEXT = "Internal error occurred: why it is so"
+WORDS = (
+    "StorageError: corrupt object, Code: 7, Key: /secrets/default/hidden, ResourceVersion: 0, "
+    "AdditionalErrorMsg: why it is so"
+)
+TEXT = f"Internal error occurred: {WORDS}"
+IN_A_LIST = "failed to read one or more secrets from the storage: " + WORDS.replace(
+    "/secrets/", "/registry/secrets/"
+)
 
 
 async def test_an_unreadable_object_is_an_error_of_its_own() -> None:
@@ -20,17 +27,28 @@ async def test_an_unreadable_object_is_an_error_of_its_own() -> None:
         client = run.client
         await client.post(SECRETS, {"metadata": {"name": "fine"}})
         assert (await client.get(f"{SECRETS}/fine"))["metadata"]["name"] == "fine"
-        for method, path in (
-            ("GET", f"{SECRETS}/hidden"),
-            ("GET", SECRETS),
-            ("GET", "/api/v1/secrets?limit=1"),
-            ("GET", f"{SECRETS}?resourceVersion=0"),
-            ("DELETE", f"{SECRETS}/hidden"),
+        for method, path, text in (
+            ("GET", f"{SECRETS}/hidden", TEXT),
+            ("GET", SECRETS, IN_A_LIST),
+            ("GET", "/api/v1/secrets?limit=2", IN_A_LIST),
+            ("GET", f"{SECRETS}?resourceVersion=0", IN_A_LIST),
+            ("DELETE", f"{SECRETS}/hidden", TEXT),
         ):
             answer = await client(method, path)
-            assert (answer.status, answer.message) == (500, TEXT), (method, path)
+            assert (answer.status, answer.message) == (500, text), (method, path)
+        page = await client.get(f"{SECRETS}?limit=1")  # without it there is nothing to tell
+        assert [s["metadata"]["name"] for s in page["items"]] == ["fine"]
+        listed = (await client("GET", SECRETS)).json
+        assert (listed["reason"], listed["details"]["name"]) == ("StorageReadError", "list")
+        assert listed["details"]["causes"] == [
+            {
+                "reason": "UnexpectedServerResponse",
+                "message": WORDS.replace("/secrets/", "/registry/secrets/"),
+                "field": KEY,
+            }
+        ]
         answer = await client("PUT", f"{SECRETS}/hidden", {"metadata": {"name": "hidden"}})
-        assert (answer.status, answer.message) == (500, TEXT)
+        assert (answer.status, answer.message) == (500, "why it is so")
         assert (await client.get("/api/v1/namespaces/kube-system/secrets"))["items"] == []
         await storage.delete(KEY, expected_revision=revision)
         assert [s["metadata"]["name"] for s in (await client.get(SECRETS))["items"]] == ["fine"]
@@ -46,7 +64,8 @@ async def test_an_object_that_becomes_unreadable_ends_watches() -> None:
             revision = await storage.update(KEY, value, expected_revision=int(version))
             event = await watch.next()
             assert event is not None
-            assert (event["type"], event["object"]["message"]) == ("ERROR", TEXT)
+            text = "Internal error occurred: why it is so"
+            assert (event["type"], event["object"]["message"]) == ("ERROR", text)
             assert await watch.ended()
         assert (await run.client("GET", f"{SECRETS}/hidden")).status == 500
         await storage.delete(KEY, expected_revision=revision)

@@ -15,6 +15,7 @@ MODULES = {
     "google-re2": "re2",
     "pyyaml": "yaml",
     "pyjwt": "jwt",
+    "pynacl": "nacl",
     "prometheus-client": "prometheus_client",
 }
 

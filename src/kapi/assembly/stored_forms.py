@@ -31,13 +31,11 @@ from kapi.schema.protobuf_reading import Readers
 from kapi.schema.protobuf_writing import Writers
 from kapi.schema.structural import Schema
 from kapi.storage import keys
-from kapi.storage.interface import Corrupt
+from kapi.storage.interface import Corrupt, check_readable
 
 Json = dict[str, Any]
 SchemaOf = Callable[[str, str], Schema | None]  # of a built-in kind, by apiVersion and kind
 
-ENCRYPTED: Final = b"k8s:enc:"
-ENCRYPTED_TEXT: Final = "identity transformer tried to read encrypted data"
 JSON: Final = "application/json"
 CBOR_MAGIC: Final = b"\xd9\xd9\xf7"  # the tag that says that this is CBOR
 # Forms that are stored and not served, so that only a conversion knows them.
@@ -116,8 +114,7 @@ class StoredForms:
             return self._from_json(key, value)
         if value.startswith(CBOR_MAGIC) and self._custom(key):
             return _from_cbor(value)
-        if value.startswith(ENCRYPTED):
-            raise Corrupt(ENCRYPTED_TEXT)
+        check_readable(value)
         raise Corrupt("encoded object has no known form")
 
     def _from_message(self, key: str, value: bytes) -> bytes:

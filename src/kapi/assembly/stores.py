@@ -7,8 +7,9 @@ SQLite never loads what speaks to etcd.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from kapi import log
@@ -18,10 +19,11 @@ from kapi.controllers import server_endpoints
 from kapi.kinds.catalog import Catalog
 from kapi.options.table import MEMORY, Options
 from kapi.storage import keys, overrides
-from kapi.storage.interface import Storage, StorageError
+from kapi.storage.encryption import Cipher, EncryptedStorage
+from kapi.storage.interface import ENCRYPTED, Storage, StorageError
 from kapi.storage.memory import MemoryStorage
 from kapi.storage.parts import PartedStorage, parts_of
-from kapi.storage.translation import TranslatedStorage
+from kapi.storage.translation import Forms, TranslatedStorage
 
 # What is stored without being served: (storage prefix, apiVersion, kind).
 EXTRA = (("masterleases", "v1", "Endpoints"), ("ranges", "v1", "RangeAllocation"))
@@ -44,17 +46,58 @@ async def open_store(options: Options, clock: Clock) -> Storage:
     return await SqliteStorage.open(Path(options.data_dir))
 
 
-def translated(storage: Storage, options: Options, catalog: Catalog) -> Storage:
-    """The store as kapi works with it: in etcd, objects have the form of the real server."""
+def translated(
+    storage: Storage,
+    options: Options,
+    catalog: Catalog,
+    cipher: Cipher | None = None,
+    *,
+    sealed: bool = False,
+) -> Storage:
+    """The store as kapi works with it: in etcd, objects have the form of the real server; `cipher`
+    says how they are encrypted. `sealed`: those that are encrypted pass as they are.
+    """
     main, others = parts_of(storage)
-    if not options.etcd_servers or isinstance(main, TranslatedStorage):
+    if isinstance(main, TranslatedStorage):
         return storage
+    if cipher is not None:
+        encrypted = {store: EncryptedStorage(store, cipher) for store in (main, *others.values())}
+        main, others = encrypted[main], {p: encrypted[store] for p, store in others.items()}
+    if not options.etcd_servers:
+        return main
     cbor = options.gates["CBORServingAndStorage"]
     forms = _forms(options.storage_media_type, catalog, cbor=cbor)
-    made = {store: TranslatedStorage(store, forms) for store in (main, *others.values())}
+    shown: Forms = Sealed(forms) if sealed else forms
+    made = {store: TranslatedStorage(store, shown) for store in (main, *others.values())}
     if not others:
         return made[main]
     return PartedStorage(made[main], {prefix: made[store] for prefix, store in others.items()})
+
+
+class Sealed:
+    """A `Forms` that leaves alone what is encrypted."""
+
+    def __init__(self, inner: Forms) -> None:
+        self._inner = inner
+
+    def encode(self, key: str, value: bytes) -> bytes:
+        return value if value.startswith(ENCRYPTED) else self._inner.encode(key, value)
+
+    def decode(self, key: str, value: bytes) -> bytes:
+        return value if value.startswith(ENCRYPTED) else self._inner.decode(key, value)
+
+
+def json_of_messages(catalog: Catalog) -> Callable[[str, bytes], bytes]:
+    """What makes JSON of a value that an etcd had; for stores that keep JSON only. Raises Corrupt.
+
+    Objects that are encrypted move from one store to another as they are.
+    """
+
+    @cache
+    def forms() -> StoredForms:
+        return _forms("application/json", catalog)
+
+    return lambda key, value: forms().decode(key, value)
 
 
 def translated_by(storage: Storage, media_type: str, catalog: Catalog) -> TranslatedStorage:

@@ -79,8 +79,9 @@ def _etcds(storage: Storage) -> list[EtcdStorage]:
     main, others = parts_of(storage)
     found = []
     for store in dict.fromkeys((main, *others.values())):
-        inner = getattr(store, "inner", store)
-        assert isinstance(inner, EtcdStorage)
+        inner = store
+        while not isinstance(inner, EtcdStorage):  # what stands before it
+            inner = getattr(inner, "inner")  # noqa: B009
         found.append(inner)
     return found
 

@@ -23,7 +23,8 @@ from kapi.codec.protobuf_format import ENVELOPE_END, envelope_start, sealed, siz
 from kapi.errors import ApiError
 from kapi.handlers.encoder import Encoder
 from kapi.handlers.hooked_items import HookedItems
-from kapi.registry.conversion import UNREADABLE_MAX, ConversionFailed, Corrupt
+from kapi.registry.conversion import ConversionFailed, Corrupt
+from kapi.registry.corrupt import UNREADABLE_MAX, unreadable_list
 from kapi.registry.listing import Page
 from kapi.registry.resource import ResourceType, Version
 from kapi.registry.table import partial_metadata
@@ -85,7 +86,7 @@ class Form:
         found = await self.hooked.converted(items)
         corrupt = [f for f in found.values() if isinstance(f, Corrupt)]
         if corrupt:
-            raise _unreadable(self.resource, corrupt)
+            raise unreadable_list(self.resource.group, self.resource.plural, corrupt)
         out = []
         for item in items:
             twin = item
@@ -155,7 +156,7 @@ class Form:
                 found.append(e)
             if len(found) > UNREADABLE_MAX:
                 break
-        return _unreadable(self.resource, found)
+        return unreadable_list(self.resource.group, self.resource.plural, found)
 
     def _converted(self, item: Item) -> bytes:
         tail = self.encode(self.object(item))[len(self.head) :]
@@ -269,26 +270,3 @@ class Forms:
             form = Form(self._versions, self.encoder, resource, version, next(self._serial))
             self._forms[key] = form
         return form
-
-
-def _unreadable(resource: ResourceType, found: Sequence[Corrupt]) -> ApiError:
-    """Objects of a list could not be converted."""
-    causes = [
-        {"reason": "UnexpectedServerResponse", "message": e.text(e.key), "field": e.key}
-        for e in found[:UNREADABLE_MAX]
-    ]
-    texts = [cause["message"] for cause in causes]
-    if len(found) > UNREADABLE_MAX:
-        texts.append("too many errors, the list is truncated")
-    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    return ApiError(
-        500,
-        "StorageReadError",
-        f"failed to read one or more {resource.qualified} from the storage: {said}",
-        details={
-            "name": "list",
-            "group": resource.group,
-            "kind": resource.plural,
-            "causes": causes,
-        },
-    )

@@ -178,6 +178,7 @@ def _check(options: Options) -> None:
     _check_controllers(options.controllers)
     if options.audited:
         _check_audit(options)
+    _check_encryption(options)
     if options.http2:
         _check_http2()
     _check_origins(options.cors_allowed_origins)
@@ -236,6 +237,26 @@ def _check_audit(options: Options) -> None:
     found = settings.problems(options)
     if found:
         raise UsageError(found[0] if len(found) == 1 else f"[{', '.join(found)}]")
+
+
+def _check_encryption(options: Options) -> None:
+    reload = options.encryption_provider_config_automatic_reload
+    path = options.encryption_provider_config
+    if not path:
+        if reload:
+            raise UsageError(
+                "--encryption-provider-config-automatic-reload must be set with "
+                "--encryption-provider-config"
+            )
+        return
+    from kapi.encryption import configuration, validation
+
+    try:
+        validation.check(configuration.decode(path, *configuration.read(path)), reload=reload)
+    except configuration.ConfigurationError as error:
+        raise UsageError(
+            f"--encryption-provider-config: error while parsing file: {error}"
+        ) from error
 
 
 def _check_controllers(names: Sequence[str]) -> None:

@@ -166,7 +166,10 @@ class Options:
     storage_media_type: str = _string("application/vnd.kubernetes.protobuf",
         "Form of built-in objects in etcd; both are read. SQLite keeps JSON.",
         one_of("application/json", "application/vnd.kubernetes.protobuf"))
-    encryption_provider_config: str = _file(flags.YAML, "Encryption of stored objects.", later=True)
+    encryption_provider_config: str = _file(flags.YAML,
+        "EncryptionConfiguration: how stored objects are encrypted.")
+    encryption_provider_config_automatic_reload: bool = _bool(False,
+        "Take over changes of --encryption-provider-config without a restart.")
     watch_cache: bool = _bool(True, "Serve lists and watches from memory.", later=True)
     default_watch_cache_size: int = _int(100,
         "Kept for command lines: the cache sizes itself.", at_least(0), later=True)

@@ -16,13 +16,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from kapi.errors import ApiError
-from kapi.storage import keys
+from kapi.registry.corrupt import CorruptObject
 
 Json = dict[str, Any]
-UNREADABLE_MAX = 100  # objects that an answer to a list tells of
-_CORRUPT_OBJECT = 7  # the code of this failure among those of a store
-
-
 T = TypeVar("T")
 
 
@@ -84,19 +80,8 @@ def _words(failed: ConversionFailed, revision: int) -> str:
     return f"object not decodable revision={revision}: {failed.message}"
 
 
-class Corrupt(ApiError):
+class Corrupt(CorruptObject):
     """An object could not be converted to be shown."""
 
     def __init__(self, key: str, revision: int, failed: ConversionFailed) -> None:
-        self.key = key
-        self._about = f"ResourceVersion: {revision}, AdditionalErrorMsg: {_words(failed, revision)}"
-        text = self.text(key.removeprefix(keys.ROOT.rstrip("/")))
-        super().__init__(
-            500,
-            "InternalError",
-            f"Internal error occurred: {text}",
-            details={"causes": [{"message": text}]},
-        )
-
-    def text(self, key: str) -> str:
-        return f"StorageError: corrupt object, Code: {_CORRUPT_OBJECT}, Key: {key}, {self._about}"
+        super().__init__(key, _words(failed, revision))

@@ -19,6 +19,7 @@ from kapi.clock import Clock, rfc3339
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
 from kapi.registry.conversion import ConversionFailed, Corrupt, Step, at_once
+from kapi.registry.corrupt import CorruptObject
 from kapi.registry.edits import put_finalizers, set_deletion, with_version
 from kapi.registry.hearsay import Heard, Sight, nothing, on_hearsay
 from kapi.registry.hooks import Hook, to_the_end
@@ -29,7 +30,7 @@ from kapi.registry.versions import Versions
 from kapi.registry.write import ATTEMPTS_MAX
 from kapi.schema.scalars import parse_time
 from kapi.storage import keys
-from kapi.storage.interface import UNREADABLE, Conflict, NotFound, Record, Storage
+from kapi.storage.interface import Conflict, NotFound, Record, Storage, why_unreadable
 
 Json = dict[str, Any]
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
@@ -124,7 +125,7 @@ class Deleter:
         record = await self._current(key)
         if record is None:
             raise errors.not_found(resource.group, resource.plural, name)
-        if not record.value.startswith(UNREADABLE):
+        if not why_unreadable(record.value):
             raise errors.conflict(
                 resource.group,
                 resource.plural,
@@ -168,6 +169,9 @@ class Deleter:
 
     def _read(self, deletion: Deletion, record: Record) -> Json:
         """What stands there. Raises ApiError 500 if it could not be shown."""
+        why = why_unreadable(record.value)
+        if why:
+            raise CorruptObject(record.key, why)
         try:
             current = self._versions.decode_stored(deletion.resource, record)
             if deletion.resource.custom:

@@ -4,7 +4,8 @@ To ask a store in another process what stands there takes as long as to write. T
 always knows it, and the store compares the revision when it writes: so a change of what the cache
 has either succeeds, and then it was right, or it comes to nothing. But a reason may only be told of
 what the store has: after a refusal, or when there was nothing to write, the store is asked. If the
-cache was right, so is the answer; else the caller begins anew with what the store has.
+cache was right, so is the answer; else, or if how the object is kept is to be replaced, the caller
+begins anew with what the store has.
 
 The real server does the same (`GuaranteedUpdate` with an object of the cache). Used by `write.py`
 and `delete.py`; where the store answers by itself (SQLite, memory), nothing is ever heard.
@@ -80,7 +81,7 @@ async def on_hearsay(
             raise
         refusal = error
     now = await look()
-    if now is None or now.revision != heard.revision:
+    if now is None or now.revision != heard.revision or now.stale:
         return None
     if refusal is not None:
         raise refusal

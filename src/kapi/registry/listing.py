@@ -67,6 +67,7 @@ class Listing:
         self.selection = Selection(resource, namespace, options.labels, options.fields, fields_of)
         asks = shown is not None and shown.asks and self.selection.looks_inside
         self._asked = shown if asks else None
+        self.resource = resource
         # What can be selected by before anybody was asked.
         self.outside = self.selection.outside() if asks else self.selection
         self.namespace = namespace

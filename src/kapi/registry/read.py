@@ -30,12 +30,20 @@ from kapi.cacher.watcher import Watcher
 from kapi.errors import ApiError
 from kapi.messages import Query
 from kapi.registry import list_options, paging
+from kapi.registry.corrupt import CorruptObject, unreadable_list
 from kapi.registry.list_options import EXACT, BadVersion, ListOptions
 from kapi.registry.listing import Listing, Page, Shown
 from kapi.registry.resource import ResourceType
 from kapi.registry.storing import storage_call
 from kapi.storage import keys
-from kapi.storage.interface import Compacted, Corrupt, FutureRevision, Record, Storage
+from kapi.storage.interface import (
+    Compacted,
+    Corrupt,
+    FutureRevision,
+    Record,
+    Storage,
+    why_unreadable,
+)
 
 # How long a read waits for the cache, as the real server does.
 WAIT_S = 3.0
@@ -83,8 +91,9 @@ class Reader:
             return await self._get_stored(cache, resource, namespace, name)
         item = cache.get(namespace, name)
         if item is None:
-            if cache.unreadable:
-                _check_readable(cache, keys.object_key(resource, namespace, name))
+            key = keys.object_key(resource, namespace, name) if cache.unreadable else ""
+            if key in cache.unreadable:  # it may be readable by now
+                return await self._get_stored(cache, resource, namespace, name)
             raise errors.not_found(resource.group, resource.plural, name)
         return item
 
@@ -183,8 +192,9 @@ class Reader:
         return await self._stored_page(cache, listing, revision)
 
     async def _cached_page(self, cache: ResourceCache, listing: Listing, revision: int) -> Page:
-        if cache.unreadable:
-            _check_readable(cache, listing.prefix)
+        if cache.unreadable and any(key.startswith(listing.prefix) for key in cache.unreadable):
+            # They may be readable by now; if not, the store knows the words.
+            return await self._stored_page(cache, listing, revision)
         items = listing.candidates(cache)
         if listing.start:
             items = items[bisect_left(items, listing.start_key, key=_key) :]
@@ -232,6 +242,7 @@ class Reader:
                 raise self.too_large(cache.source, revision or error.current_revision) from None
             revision = result.revision
             seen += len(result.records)
+            _check_records(listing.resource, result.records)
             asked: dict[str, Item] | None = None
             if listing.asks:
                 items = await listing.legible([_item(cache, r) for r in result.records])
@@ -304,15 +315,15 @@ class Reader:
         watcher.timers.insert(0, self._cacher.timers.after(seconds, check))
 
 
-def _check_readable(cache: ResourceCache, prefix: str) -> None:
-    """Raise ApiError 500 if an object under the prefix is there but cannot be read."""
-    for key, text in cache.unreadable.items():
-        if key.startswith(prefix):
-            raise errors.internal_error(text)
+def _check_records(resource: ResourceType, records: Sequence[Record]) -> None:
+    """Raise ApiError 500 if one of them cannot be read."""
+    found = [CorruptObject(r.key, why) for r in records if (why := why_unreadable(r.value))]
+    if found:
+        raise unreadable_list(resource.group, resource.plural, found)
 
 
 def _item(cache: ResourceCache, record: Record) -> Item:
     try:
         return cache.item(record)
     except Corrupt as error:
-        raise errors.internal_error(str(error)) from None
+        raise CorruptObject(record.key, str(error)) from None

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from kapi import errors
 from kapi.errors import ApiError
-from kapi.storage.interface import Corrupt, TooLarge, Unavailable
+from kapi.storage.interface import Corrupt, Refused, TooLarge, Unavailable
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ async def storage_call(call: Awaitable[T]) -> T:
         return await call
     except TooLarge as e:
         raise ApiError(500, "", str(e)) from e
-    except Corrupt as e:
+    except (Corrupt, Refused) as e:
         raise errors.internal_error(str(e)) from e
     except Unavailable as e:
         if e.uncertain:

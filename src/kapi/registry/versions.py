@@ -14,7 +14,7 @@ import orjson
 
 from kapi.codec import json_format
 from kapi.codec.spelled import restore, split
-from kapi.errors import internal_error
+from kapi.registry.corrupt import unreadable_for_change
 from kapi.registry.resource import ResourceType, Version
 from kapi.schema.decoding import Decoders, emitted
 from kapi.schema.defaulting import Defaulters
@@ -22,7 +22,7 @@ from kapi.schema.ordering import Orders
 from kapi.schema.settling import Settlers
 from kapi.schema.spellings import Spellings
 from kapi.schema.structural import Schema
-from kapi.storage.interface import UNREADABLE, Record
+from kapi.storage.interface import Record, why_unreadable
 
 Json = dict[str, Any]
 MISSING = object()
@@ -60,8 +60,9 @@ class Versions:
         """The stored object, the caller's own, with its resourceVersion. Raises ApiError 500 for
         one that cannot be read.
         """
-        if record.value.startswith(UNREADABLE):
-            raise internal_error(record.value[len(UNREADABLE) :].decode(errors="replace"))
+        why = why_unreadable(record.value)
+        if why:
+            raise unreadable_for_change(why)
         value, rest = split(record.value)
         obj: Json = restore(orjson.loads(value), rest)
         meta = obj["metadata"]

@@ -173,7 +173,7 @@ class Writer:
             value = self._versions.encode_stored(change.resource, stored)
             if record is not None and current is not None and owned_anew(stored, current):
                 value = self._unless_same(change, stored, current, value, record)
-            if record is not None and value == record.value:
+            if record is not None and value == record.value and not record.stale:
                 return await self._written(change, stored, record.revision)
             if change.options.dry_run:
                 await self._check_free(change, record, stored)

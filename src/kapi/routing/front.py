@@ -59,6 +59,7 @@ class FrontDependencies:
     aside: Aside
     lister: Callable[[str, str], Lister]  # by group and plural
     store_checks: list[Check]  # of a store that is another process; empty: the cache says it all
+    encryption_checks: list[Check]
     stopping: Callable[[], bool]
     auditor: Auditor | None  # None: nothing is audited
 
@@ -151,7 +152,11 @@ def _statusz(
 
 def _health(d: FrontDependencies) -> Health:
     checks = health_checks(
-        d.options, d.store_checks, cache_ready=lambda: d.cacher.ready, stopping=d.stopping
+        d.options,
+        d.store_checks,
+        d.encryption_checks,
+        cache_ready=lambda: d.cacher.ready,
+        stopping=d.stopping,
     )
     return Health(checks)
 

@@ -44,6 +44,7 @@ _DOCUMENTS = ("apiservice-openapi-controller", "apiservice-openapiv3-controller"
 def health_checks(
     options: Options,
     store_checks: Sequence[Check],
+    encryption_checks: Sequence[Check] = (),
     *,
     cache_ready: Callable[[], bool],
     stopping: Callable[[], bool],
@@ -53,6 +54,7 @@ def health_checks(
         *(Check(name, always_well) for name in _BEFORE_THE_STORE),
         Check(_LOOPBACK, always_well, ready=False),
         *(store_checks or _own_store(cache_ready)),
+        *encryption_checks,
         Check(
             "informer-sync",
             lambda: "" if cache_ready() else "the cache is not complete",

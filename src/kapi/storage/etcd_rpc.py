@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 from urllib.parse import unquote
@@ -33,6 +34,8 @@ _HTTP: Final = {
     "503": 14,
     "504": 14,
 }
+# A member of etcd that is cut off from the others says so at once.
+HAS_LEADER: Final = (b"hasleader", b"true")
 _PREFIX: Final = 5  # bytes before a message: whether it is compressed, and its length
 
 
@@ -69,8 +72,21 @@ class RpcError(Exception):
 class Channel:
     """One server. `connect` before calls; a call on a connection that is gone fails untouched."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        *,
+        socket: str = "",
+        headers: Sequence[tuple[bytes, bytes]] = (HAS_LEADER,),
+    ) -> None:
+        """`socket`: the path of a Unix socket, in the place of host and port; one that begins with
+        NUL is abstract. `headers`: of every request.
+        """
         self._host, self._port, self._tls = host, port, tls
+        self._socket = socket
+        self._headers = headers
         self._connection: Connection | None = None
         self._leaving: list[Connection] = []  # used by calls that began before
         self._connecting: asyncio.Task[None] | None = None
@@ -95,11 +111,8 @@ class Channel:
         task.result()
 
     async def _connect(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(seconds):
-            transport, connection = await loop.create_connection(
-                Connection, self._host, self._port, ssl=self._tls
-            )
+            transport, connection = await self._open()
             try:
                 if self._tls is not None:
                     shown = transport.get_extra_info("ssl_object")
@@ -112,6 +125,15 @@ class Channel:
         if self._connection is not None:
             self._leaving = [c for c in (*self._leaving, self._connection) if not c.gone.done()]
         self._connection = connection
+
+    async def _open(self) -> tuple[asyncio.Transport, Connection]:
+        loop = asyncio.get_running_loop()
+        if not self._socket:
+            return await loop.create_connection(Connection, self._host, self._port, ssl=self._tls)
+        name = None if self._tls is None else self._host
+        return await loop.create_unix_connection(
+            Connection, self._socket, ssl=self._tls, server_hostname=name
+        )
 
     def _connected(self, task: asyncio.Task[None]) -> None:
         self._connecting = None
@@ -173,13 +195,14 @@ class Channel:
                 (b"te", b"trailers"),
                 (b"content-type", b"application/grpc"),
                 (b"user-agent", b"kapi"),
-                # A member that is cut off from the others says so at once.
-                (b"hasleader", b"true"),
+                *self._headers,
             )
             head = self._heads[method] = b"".join(literal(*header) for header in headers)
         return head
 
     def _authority(self) -> bytes:
+        if self._socket:
+            return b"localhost"
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{host}:{self._port}".encode()
 

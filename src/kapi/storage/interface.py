@@ -30,6 +30,7 @@ class Record:
     value: bytes
     revision: int  # of the last change of this key
     create_revision: int  # of its creation; survives updates, not a delete
+    stale: bool = False  # how it is kept is to be replaced: writing the same again is worth it
 
 
 PROGRESS = "progress"
@@ -130,15 +131,40 @@ class Corrupt(StorageError):
     """The backend holds something that breaks its own invariants."""
 
 
+class Refused(StorageError):
+    """What stands between will not let the value through now; nothing was written. It may say
+    why: the text is for clients.
+    """
+
+
 # How a value begins that a storage could not make readable; behind it is why, as text. No object
 # begins so.
 UNREADABLE = b"\0unreadable: "
+# How encrypted values begin.
+ENCRYPTED = b"k8s:enc:"
+ENCRYPTED_TEXT = "identity transformer tried to read encrypted data"
+_NOT_READABLE = (UNREADABLE, ENCRYPTED)
+
+
+def untransformable(why: str) -> str:
+    """The words for a value that could not be decrypted."""
+    return f"data from the storage is not transformable revision=0: {why}"
+
+
+def why_unreadable(value: bytes) -> str:
+    """Why a value could not be made readable; empty for all others."""
+    if not value.startswith(_NOT_READABLE):
+        return ""
+    if value.startswith(ENCRYPTED):
+        return untransformable(ENCRYPTED_TEXT)
+    return value[len(UNREADABLE) :].decode(errors="replace")
 
 
 def check_readable(value: bytes) -> None:
     """Raise Corrupt for a value that could not be made readable."""
-    if value.startswith(UNREADABLE):
-        raise Corrupt(value[len(UNREADABLE) :].decode(errors="replace"))
+    why = why_unreadable(value)
+    if why:
+        raise Corrupt(why)
 
 
 class InUse(StorageError):

@@ -28,6 +28,7 @@ from kapi.storage.interface import (
     ListResult,
     Record,
     Storage,
+    why_unreadable,
 )
 
 # Bytes of values that are remembered in both forms.
@@ -116,19 +117,20 @@ class TranslatedStorage:
         if event.type == "delete":
             assert previous is not None
             return Event(event.type, event.key, previous.value, event.revision, previous)
-        value = self._decode(event.key, event.value)
+        value = self._decode(event.key, event.value, event.revision)
         return Event(event.type, event.key, value, event.revision, previous)
 
     def _record(self, record: Record, *, remember: bool = True) -> Record:
-        value = self._decode(record.key, record.value, remember=remember)
-        return Record(record.key, value, record.revision, record.create_revision)
+        revision = record.revision
+        value = self._decode(record.key, record.value, revision, remember=remember)
+        return Record(record.key, value, revision, record.create_revision, record.stale)
 
     def _encode(self, key: str, value: bytes) -> bytes:
         encoded = self._forms.encode(key, value)
         self._remember(key, encoded, value)
         return encoded
 
-    def _decode(self, key: str, value: bytes, *, remember: bool = True) -> bytes:
+    def _decode(self, key: str, value: bytes, revision: int, *, remember: bool = True) -> bytes:
         for encoded, known in self._known.get(key, ()):
             if encoded == value:
                 return known
@@ -136,7 +138,8 @@ class TranslatedStorage:
         try:
             decoded = self._forms.decode(key, value)
         except Corrupt as error:
-            return UNREADABLE + str(error).encode()
+            words = why_unreadable(value) or f"object not decodable revision={revision}: {error}"
+            return UNREADABLE + words.encode()
         if remember:
             self._remember(key, value, decoded)
         return decoded

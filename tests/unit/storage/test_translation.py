@@ -87,10 +87,18 @@ async def test_an_unreadable_value_stops_nobody(
     await below.create(POD, b"HELP!")
     await below.create("/registry/pods/default/b", b"FINE")
     first, second = (await storage.list("/registry/")).records
-    assert (first.value, second.value) == (UNREADABLE + b"it shouts", b"fine")
+    words = b"object not decodable revision=2: it shouts"
+    assert (first.value, second.value) == (UNREADABLE + words, b"fine")
     with pytest.raises(Corrupt, match="it shouts"):
         check_readable(first.value)
     check_readable(second.value)
+
+
+async def test_what_was_unreadable_below_stays_so(
+    below: MemoryStorage, storage: TranslatedStorage
+) -> None:
+    await below.create(POD, UNREADABLE + b"why!")
+    assert await storage.get(POD) == Record(POD, UNREADABLE + b"why!", 2, 2)
 
 
 async def test_what_is_remembered_is_bounded(

@@ -2,13 +2,13 @@
 
 `server.py` gives the checks, in the order in which they are listed; their names are
 kube-apiserver's where kapi has the same thing. A check is a function without arguments that returns
-what is wrong, "" if nothing is; it must not block. Why a check fails goes to the log, not to the
-client, unless it asks for that check alone.
+what is wrong, "" if nothing is; it must not block. What must be asked for first, `refresh` asks.
+Why a check fails goes to the log, not to the client, unless it asks for that check alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kapi import log
@@ -24,13 +24,15 @@ logger = log.get(__name__)
 @dataclass(frozen=True, slots=True)
 class Check:
     """`probe` returns the complaint, "" for none; `live` and `ready` are what it counts for. Who
-    excludes the check that is called as `group` excludes this one with it."""
+    excludes the check that is called as `group` excludes this one with it. `refresh` is awaited
+    before the probe; it has a time of its own, and does not fail."""
 
     name: str
     probe: Callable[[], str]
     live: bool = True
     ready: bool = True
     group: str = ""
+    refresh: Callable[[], Awaitable[None]] | None = None
 
 
 def always_well() -> str:
@@ -44,6 +46,7 @@ class Health:
     def __init__(self, checks: Iterable[Check]) -> None:
         listed = list(checks)
         self._groups = {c.name: c.group for c in listed if c.group}
+        self._refreshes = {c.name: c.refresh for c in listed if c.refresh is not None}
         live = {c.name: c.probe for c in listed if c.live}
         ready = {c.name: c.probe for c in listed if c.ready}
         self._endpoints: dict[str, dict[str, Callable[[], str]]] = {
@@ -58,7 +61,7 @@ class Health:
         for endpoint, checks in self._endpoints.items():
             out[f"/{endpoint}"] = self._all_of(endpoint)
             for name, probe in checks.items():
-                out[f"/{endpoint}/{name}"] = _one(probe)
+                out[f"/{endpoint}/{name}"] = self._one(name, probe)
         return out
 
     def ready(self) -> bool:
@@ -72,6 +75,7 @@ class Health:
             excluded = set(named)
             lines = []
             failures = []
+            await self._refresh(checks)
             for name, probe in checks.items():
                 if name in excluded:
                     excluded.discard(name)
@@ -98,6 +102,21 @@ class Health:
 
         return handle
 
+    async def _refresh(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self._refreshes:
+                await self._refreshes[name]()
+
+    def _one(self, name: str, probe: Callable[[], str]) -> Handler:
+        async def handle(request: Request) -> Response:
+            await self._refresh((name,))
+            complaint = probe()
+            if complaint:
+                return text(500, f"internal server error: {complaint}\n")
+            return Response(200, [("Content-Type", TEXT)], b"ok")
+
+        return handle
+
     async def slis(self, request: Request) -> Response:
         """`/metrics/slis`: the result of each check as a metric."""
         lines = [
@@ -105,19 +124,10 @@ class Health:
             "healthcheck.\n",
             "# TYPE kubernetes_healthcheck gauge\n",
         ]
+        await self._refresh(self._refreshes)
         for endpoint in ("livez", "readyz"):
             for name, probe in self._endpoints[endpoint].items():
                 value = 0 if probe() else 1
                 labels = f'name="{name}",type="{endpoint}"'
                 lines.append(f"kubernetes_healthcheck{{{labels}}} {value}\n")
         return Response(200, [("Content-Type", METRICS_TYPE)], "".join(lines).encode())
-
-
-def _one(probe: Callable[[], str]) -> Handler:
-    async def handle(request: Request) -> Response:
-        complaint = probe()
-        if complaint:
-            return text(500, f"internal server error: {complaint}\n")
-        return Response(200, [("Content-Type", TEXT)], b"ok")
-
-    return handle
