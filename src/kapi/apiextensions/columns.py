@@ -70,7 +70,7 @@ def shown(value: Any, kind: str, now: float) -> Any:
         case "integer" if isinstance(value, int | float) and not isinstance(value, bool):
             return int(value)
         case "number" if isinstance(value, int | float) and not isinstance(value, bool):
-            return json_format.go_number(value) if isinstance(value, float) else value
+            return json_format.go_number(float(value))
         case "boolean" if isinstance(value, bool):
             return value
         case "date" if isinstance(value, str):
@@ -79,7 +79,7 @@ def shown(value: Any, kind: str, now: float) -> Any:
 
 
 def _date(text: str, now: float) -> str:
-    if not text:
+    if text in ("", "null"):
         return cells.UNKNOWN
     try:
         seconds, _ = parse_rfc3339(text)

@@ -96,7 +96,7 @@ class CustomStrategy(Strategy):
         if facts is None:
             facts = self._facts[context.version] = _Facts(version.schema())
         found = self._fitting(facts, version, obj, old, context)
-        if facts.holds_resources:
+        if facts.holds_resources and context.subresource != "status":
             found += embedded.findings(facts.schema, obj)
         found += self._lists(facts, obj, old)
         if facts.has_rules:

@@ -26,6 +26,7 @@ NOW = 1_700_000_000.0
         (False, "boolean", False),
         (0, "boolean", None),
         ("", "date", "<unknown>"),
+        ("null", "date", "<unknown>"),
         ("2023-11-14T22:12:20Z", "date", "60s"),
         ("yesterday", "date", INVALID),
         (5, "date", None),

@@ -413,12 +413,85 @@ async def test_refused_bindings() -> None:
     for version, kind, named in (
         ("v1", "ConfigMap", "/v1, Kind=ConfigMap"),
         ("apps/v1", "Pod", "apps/v1, Kind=Pod"),
+        ("a/b/c", "ConfigMap", "/, Kind=ConfigMap"),
+        ("apps/", "Pod", "apps/, Kind=Pod"),
     ):
         reference = {"kind": kind, "apiVersion": version, "name": "x"}
         assert await requests.refused({"boundObjectRef": reference}) == (
             400,
             f"cannot bind token to object of type {named}",
         )
+
+
+async def test_a_version_that_is_none_is_as_good_as_the_core_group() -> None:
+    requests = Requests()
+    requests.store.put("pods", "ns", "p", serviceAccountName="sa")
+    for version in ("", "v1", "v7", "/v1", "a/b/c"):
+        spec = {"boundObjectRef": {"kind": "Pod", "apiVersion": version, "name": "p"}}
+        assert (await requests.claims(spec))["kubernetes.io"]["pod"]["uid"] == "p-uid"
+
+
+HOOK = {
+    "kind": "ValidatingWebhookConfiguration",
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "name": "w",
+}
+ATTESTED = "admissionReviewAPIGroups"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (
+            {"attestations": {ATTESTED: ["apps"]}},
+            'spec.attestations: Invalid value: {"admissionReviewAPIGroups":["apps"]}: '
+            "attestations may only be specified with a webhook bound object reference",
+        ),
+        (
+            {"attestations": {"x": []}, "expirationSeconds": 1},
+            'spec.attestations: Invalid value: {"x":[]}: attestations may only be specified with '
+            "a webhook bound object reference",
+        ),
+        (
+            {"boundObjectRef": HOOK},
+            "spec.attestations: Invalid value: null: webhook bound requests require exactly one "
+            "admissionReviewAPIGroups attestation",
+        ),
+        (
+            {"boundObjectRef": HOOK, "attestations": {"x": ["a"]}},
+            'spec.attestations[x]: Unsupported value: "x": supported values: '
+            '"admissionReviewAPIGroups"',
+        ),
+        (
+            {"boundObjectRef": HOOK, "attestations": {ATTESTED: ["a", "b"]}},
+            f'spec.attestations[{ATTESTED}]: Invalid value: ["a","b"]: must specify a single value',
+        ),
+        (
+            {"boundObjectRef": HOOK, "attestations": {ATTESTED: [""]}},
+            f'spec.attestations[{ATTESTED}]: Invalid value: "": may not be an empty string',
+        ),
+        (
+            {"boundObjectRef": HOOK, "attestations": {ATTESTED: ["*"]}, "audiences": ["a", "b"]},
+            'spec.audiences: Invalid value: ["a","b"]: must be length 1 when bound to a webhook '
+            "config",
+        ),
+    ],
+)
+async def test_what_a_token_may_attest(spec: Json, words: str) -> None:
+    assert await Requests().refused(spec) == (
+        422,
+        f'TokenRequest.authentication.k8s.io "" is invalid: {words}',
+    )
+
+
+async def test_tokens_for_webhooks_are_switched_off() -> None:
+    spec = {"boundObjectRef": HOOK, "attestations": {ATTESTED: ["apps"]}, "audiences": ["a"]}
+    assert await Requests().refused(spec) == (
+        400,
+        "cannot bind token to object of type admissionregistration.k8s.io/v1, "
+        "Kind=ValidatingWebhookConfiguration (feature gate APIServerWebhookAuthenticationToken is "
+        "disabled)",
+    )
 
 
 async def test_metadata_of_a_request_must_match() -> None:
