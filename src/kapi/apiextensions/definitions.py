@@ -156,8 +156,9 @@ class Definitions:
             return None
         name = definition["metadata"]["name"]
         neighbours = self._groups.get(definition["spec"]["group"], {})
-        others = [known.accepted for other, known in neighbours.items() if other != name]
-        status = decide(definition, Taken.by(others), rfc3339(self._clock.now()))
+        accepted = [known.accepted for other, known in neighbours.items() if other != name]
+        accepted.append(accepted_names(definition))  # one name cannot serve twice
+        status = decide(definition, Taken.by(accepted), rfc3339(self._clock.now()))
         if status == definition.get("status"):
             return None
         try:

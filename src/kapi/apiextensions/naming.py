@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The accepted names of the other definitions of a group."""
+    """The accepted names of the definitions of a group, also of the one that wants others."""
 
     resources: frozenset[str]
     kinds: frozenset[str]

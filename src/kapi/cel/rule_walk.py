@@ -94,9 +94,13 @@ class RuleEvaluator:
         validator = self._validator(schema, root=schema.embedded_resource)
         if validator is None:
             return []
-        walk = _Walk()
-        walk.visit(validator, path, schema.default, schema.default, _NO_PAST)
-        return walk.found
+        # As if it had been there before, then as if it had not.
+        for old in (schema.default, None):
+            walk = _Walk()
+            walk.visit(validator, path, schema.default, old, _NO_PAST)
+            if walk.found:
+                return walk.found
+        return []
 
     def judged(
         self, schema: Schema, obj: Json, old: Json | None

@@ -40,7 +40,7 @@ def _walk(schema: Schema, value: Any, path: str, found: list[FieldError]) -> Non
     if not isinstance(value, dict):
         return
     if schema.embedded_resource:
-        found += _resource(value, path)
+        found += resource_findings(value, path)
     for name, x in value.items():
         p = schema.properties.get(name)
         if p is not None and not p.schema.typed:
@@ -49,11 +49,13 @@ def _walk(schema: Schema, value: Any, path: str, found: list[FieldError]) -> Non
             _walk(schema.values, x, f"{path}[{name}]", found)
 
 
-def _resource(value: Json, path: str) -> list[FieldError]:
-    found = [required(f"{path}.{name}") for name in ("apiVersion", "kind") if name not in value]
+def resource_findings(value: Json, path: str) -> list[FieldError]:
+    """About one resource, at a place or at the root."""
+    head = f"{path}." if path else ""
+    found = [required(f"{head}{name}") for name in ("apiVersion", "kind") if name not in value]
     for name, check in (("apiVersion", _api_version), ("kind", _kind)):
         if name in value:
-            found += check(value[name], f"{path}.{name}")
+            found += check(value[name], f"{head}{name}")
     meta = value.get("metadata")
     if isinstance(meta, dict):
         named = meta if meta.get("name") else {**meta, "name": "fakename"}
@@ -61,7 +63,7 @@ def _resource(value: Json, path: str) -> list[FieldError]:
             named,
             namespaced=bool(meta.get("namespace")),
             name_rule=names.path_segment,
-            path=f"{path}.metadata",
+            path=f"{head}metadata",
             standard_finalizers=False,
         )
     return found

@@ -77,6 +77,15 @@ def test_what_was_accepted_stays_while_the_wish_conflicts() -> None:
     assert moved == {"NamesAccepted": LATER, "Established": NOW}
 
 
+def test_a_name_of_its_own_cannot_serve_twice() -> None:
+    first = decide(definition(), NOBODY, NOW)
+    own = Taken.by([first["acceptedNames"]])
+    assert decide(definition(first), own, LATER) == first
+    status = decide(definition(first, singular="things"), own, LATER)
+    assert status["acceptedNames"]["singular"] == "thing"
+    assert conditions(status)["NamesAccepted"][1] == "SingularConflict"
+
+
 def test_a_group_of_kubernetes_says_whether_its_api_was_approved() -> None:
     wanted = definition()
     wanted["metadata"] = {"annotations": {"api-approved.kubernetes.io": "https://example.com/1"}}

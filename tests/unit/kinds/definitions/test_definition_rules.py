@@ -190,6 +190,67 @@ def test_formats_that_nobody_checks_are_warned_of_once() -> None:
     assert strategy.warnings(new, thing("x-y"), context) == told[1:]
 
 
+# -- defaults -------------------------------------------------------------------------------------
+
+RESOURCE: Json = {"type": "object", "x-kubernetes-embedded-resource": True}
+OPEN: Json = {**RESOURCE, "x-kubernetes-preserve-unknown-fields": True}
+TEXT: Json = {"type": "string"}
+HELD = f"{AT}.properties[e]"
+BAD_META = "must result in valid metadata: "
+
+
+def metadata(**fields: Json) -> Json:
+    return {**RESOURCE, "properties": {"metadata": {"type": "object", "properties": fields}}}
+
+
+@pytest.mark.parametrize(
+    ("props", "expected"),
+    [
+        (
+            metadata(name={**TEXT, "default": "a/b"}),
+            [f'.properties[metadata].properties[name].default: Invalid value: "a/b": {BAD_META}'
+             'metadata.name: Invalid value: "a/b": may not contain \'/\''],
+        ),
+        (metadata(name={**TEXT, "default": "ab"}), []),
+        (
+            {**RESOURCE, "properties": {"kind": {**TEXT, "default": ""}}},
+            [f'.properties[kind].default: Invalid value: "": {BAD_META}kind: Invalid value: "": '
+             "must not be empty"],
+        ),
+        (
+            {**RESOURCE, "properties": {"metadata": {"type": "object", "default": {"foo": 1}}}},
+            [],
+        ),
+        (
+            metadata(labels={"type": "object", "default": {"a b": ""}}),
+            [".properties[metadata].properties[labels].default: Invalid value: "
+             f'{{"a b":""}}: {BAD_META}metadata.labels: Invalid value: "a b": name part must '
+             "consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+             "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
+             "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"],
+        ),
+        ({**OPEN, "default": {"kind": "K"}}, [".default.apiVersion: Required value"]),
+        (
+            {**OPEN, "default": {"kind": "K", "apiVersion": "v1", "metadata": {"name": 5}}},
+            ['.default.metadata: Invalid value: {"name":5}: json: cannot unmarshal number into Go '
+             "struct field ObjectMeta.name of type string"],
+        ),
+        (
+            {"type": "object", "properties": {"in": OPEN},
+             "default": {"in": {"kind": "K", "apiVersion": "v1", "metadata": {"foo": 1}}}},
+            [],
+        ),
+        (
+            {"type": "object", "properties": {"a": TEXT}, "default": {"b": 1}},
+            ['.default: Invalid value: {"b":1}: must not have unknown fields'],
+        ),
+    ],
+)  # fmt: skip
+def test_defaults(props: Json, expected: list[str]) -> None:
+    spec = with_schema({"type": "object", "properties": {"e": props}})
+    assert said(spec) == [f"{HELD}{e}" for e in expected]
+
+
 # -- paths to fields ------------------------------------------------------------------------------
 
 FIELDS: Json = {
