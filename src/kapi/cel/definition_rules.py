@@ -96,21 +96,20 @@ class _Check:
         no_past: str = "",
     ) -> None:
         """`cardinality`: how many such parts an object may have, None without bound. `no_past`:
-        the path of the part around that has no past."""
+        the path of the outermost part around whose items have no past."""
         inside = _product(cardinality, _elements(schema))
-        atomic = path if schema.map_type == "atomic" else no_past
         if schema.values is not None and isinstance(props.get("additionalProperties"), dict):
             self.node(schema.values, props["additionalProperties"],
                       f"{path}.additionalProperties", cardinality=inside,
-                      root=schema.values.embedded_resource, no_past=atomic)  # fmt: skip
+                      root=schema.values.embedded_resource, no_past=no_past)  # fmt: skip
         for name, below in (props.get("properties") or {}).items():
             p = schema.properties[name]
             inner = schema.meta if p.schema.typed else p.schema
             if inner is not None:
                 self.node(inner, below, f"{path}.properties[{name}]", cardinality=inside,
-                          root=inner.embedded_resource, no_past=atomic)  # fmt: skip
+                          root=inner.embedded_resource, no_past=no_past)  # fmt: skip
         if schema.items is not None and isinstance(props.get("items"), dict):
-            of_items = no_past if schema.list_type == "map" else path
+            of_items = no_past if schema.list_type == "map" else no_past or path
             self.node(schema.items, props["items"], f"{path}.items", cardinality=inside,
                       root=schema.items.embedded_resource, no_past=of_items)  # fmt: skip
         if schema.rules and not any(field.startswith(path) for field in self._wrong):

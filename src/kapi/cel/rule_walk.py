@@ -171,7 +171,6 @@ class _Walk:
                 self._visit(node.items, f"{path}[{i}]", item, was_value, past.index(i))
 
     def _map(self, node: _Validator, path: str, obj: Json, old: Json, past: Ratchet) -> None:
-        before = old if node.schema.map_type != "atomic" else {}
         for key, value in obj.items():
             inner = node.properties.get(key)
             where = f"{path}.{key}" if path else key
@@ -179,7 +178,7 @@ class _Walk:
                 inner, where = node.values, f"{path}[{key}]"
                 if inner is None or key in node.schema.properties:
                     continue
-            self._visit(inner, where, value, before.get(key), past.key(key, root=not path))
+            self._visit(inner, where, value, old.get(key), past.key(key, root=not path))
 
     # -- rules ------------------------------------------------------------------------------------
 

@@ -248,6 +248,24 @@ def test_a_rule_in_an_atomic_list_cannot_look_back() -> None:
     ]
 
 
+def test_the_outermost_part_without_a_past_is_named() -> None:
+    text = {"type": "string", "maxLength": 5,
+            "x-kubernetes-validations": [rule("self == oldSelf")]}  # fmt: skip
+    inner = {"type": "array", "maxItems": 3, "items": text}
+    props = {
+        "type": "object",
+        "properties": {"l": {"type": "array", "maxItems": 3, "items": inner}},
+    }
+    assert judge(props)[0].endswith("within s.properties[l]")
+
+
+def test_a_rule_in_an_atomic_map_can_look_back() -> None:
+    text = {"type": "string", "maxLength": 5,
+            "x-kubernetes-validations": [rule("self == oldSelf")]}  # fmt: skip
+    held = {"type": "object", "x-kubernetes-map-type": "atomic", "properties": {"a": text}}
+    assert judge({"type": "object", "properties": {"m": held}}) == []
+
+
 def test_places_multiply_what_a_rule_costs() -> None:
     """By 1.2 at 4,000 places, each of 3,000 units."""
     text = {"type": "string", "maxLength": 7499, "x-kubernetes-validations": [rule("self == self")]}

@@ -2,7 +2,8 @@
 with no field that would be pruned. One that stands in the metadata, the kind or the apiVersion of a
 resource must leave a resource that is one.
 
-Called by `schemas.py`. https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting
+Called by `schemas.py`.
+https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting
 """
 
 from __future__ import annotations
