@@ -49,7 +49,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 # facts.
 _EXTENSIONS = (
     "_webhook_", "_match_condition_", "_admission_policy_", "_audit_error_", "_audit_level_",
-    "_authorization_decisions_", "_config_controller_",
+    "_authorization_decisions_", "_config_controller_", "_jwt_authenticator_",
 )  # fmt: skip
 ONCE_USED = frozenset(name for name in SPECS if any(word in name for word in _EXTENSIONS))
 

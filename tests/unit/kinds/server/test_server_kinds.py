@@ -226,13 +226,13 @@ def test_api_services() -> None:
 
 def test_definitions() -> None:
     name = "customresourcedefinitions.apiextensions.k8s.io"
-    text = 'must be spec.names.plural+"."+spec.group'
     generated = {"metadata": {"generateName": "g-", "name": "g-x"}, "spec": {}}
-    assert findings(name, generated)[:3] == [
-        f'metadata.generateName: Invalid value: "g-": {text}',
-        f'metadata.name: Invalid value: "g-x": {text}',
-        "spec.group: Required value",
-    ]
+    rule = kind(name).strategy.name_rule_of(generated)
+    for given, prefix in (("g-", True), ("g-x", False)):
+        assert rule(given, prefix) == ['must be spec.names.plural+"."+spec.group']
+    assert findings(name, generated)[0] == "spec.group: Required value"
+    names = {"spec": {"group": "a.example", "names": {"plural": "bs"}}}
+    assert kind(name).strategy.name_rule_of(names)("bs.a.example", False) == []
 
 
 def test_migrations() -> None:
