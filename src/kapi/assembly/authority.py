@@ -21,9 +21,9 @@ from kapi.authorization.authorizer import (
     Attributes,
     Authorizer,
     Decision,
+    Opinions,
     RuleResolver,
     Rules,
-    Tally,
 )
 from kapi.authorization.configuration import Entry, WebhookSettings
 from kapi.authorization.node import NodeAuthorizer
@@ -135,28 +135,27 @@ class _Builder:
         )
         self._node: NodeAuthorizer | None = None
         self._policies: _Member | None = None
+        self._opinions: dict[tuple[str, str], Opinions] = {}  # by name and type
+        d.metrics.on_render(self._count)
 
     def build(self, entries: Sequence[Entry]) -> tuple[Authorizer, RuleResolver]:
         """Raises ValueError for what cannot be had."""
         members: list[Authorizer] = [PrivilegedGroups()]
-        tallies: list[Tally | None] = [None]
+        opinions: list[Opinions | None] = [None]
         resolvers: list[RuleResolver] = []
         for entry in entries:
             member = self._member(entry)
             members.append(member)
             resolvers.append(member)
-            tallies.append(self._tally(entry))
-        return authorizers.union(members, tallies), authorizers.rules_union(resolvers)
+            opinions.append(self._opinions.setdefault((entry.name, entry.type), Opinions()))
+        return authorizers.union(members, opinions), authorizers.rules_union(resolvers)
 
-    def _tally(self, entry: Entry) -> Tally:
+    def _count(self) -> None:
         decisions = self._d.metrics.metric("apiserver_authorization_decisions_total")
-        allowed = decisions.cell("allowed", entry.name, entry.type)
-        denied = decisions.cell("denied", entry.name, entry.type)
-
-        def tally(decision: Decision) -> None:
-            (allowed if decision is Decision.ALLOW else denied).value += 1
-
-        return tally
+        for (name, kind), opinions in self._opinions.items():
+            for word, count in (("allowed", opinions.allowed), ("denied", opinions.denied)):
+                if count:
+                    decisions.cell(word, name, kind).value = count
 
     def _member(self, entry: Entry) -> _Member:
         may_have = self.may_have

@@ -8,7 +8,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/authorization/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import zip_longest
@@ -24,6 +24,9 @@ class Decision(Enum):
     ALLOW = "allow"
     DENY = "deny"
     NO_OPINION = "no opinion"
+
+
+_ALLOW, _DENY = Decision.ALLOW, Decision.DENY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,36 +82,44 @@ class RuleResolver(Protocol):
         """For SelfSubjectRulesReview: what would be allowed, without asking about one thing."""
 
 
-# Told of each opinion of one authorizer.
-Tally = Callable[[Decision], None]
+class Opinions:
+    """How often one authorizer had one. Counted with every request, so by bare attributes."""
+
+    __slots__ = ("allowed", "denied")
+
+    def __init__(self) -> None:
+        self.allowed = 0
+        self.denied = 0
 
 
 class _Union:
-    def __init__(self, members: Iterable[tuple[Authorizer, Tally | None]]) -> None:
-        self._members = tuple(members)
+    def __init__(self, members: Iterable[tuple[Authorizer, Opinions | None]]) -> None:
+        self._members = tuple((member, opinions or Opinions()) for member, opinions in members)
 
     async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
-        reasons: list[str] = []
-        failures: list[str] = []
-        for member, tally in self._members:
+        reasons: list[str] | None = None
+        failures: list[str] | None = None
+        for member, opinions in self._members:
             try:
                 decision, reason = await member.authorize(attributes)
             except Undecided as e:
-                if e.decision is Decision.DENY:
-                    if tally is not None:
-                        tally(e.decision)
+                if e.decision is _DENY:
+                    opinions.denied += 1
                     raise
-                failures.extend(e.failures)
+                failures = [*(failures or ()), *e.failures]
                 decision, reason = e.decision, e.why
-            if decision is not Decision.NO_OPINION:
-                if tally is not None:
-                    tally(decision)
+            if decision is _ALLOW:
+                opinions.allowed += 1
+                return decision, reason
+            if decision is _DENY:
+                opinions.denied += 1
                 return decision, reason
             if reason:
-                reasons.append(reason)
+                reasons = [*(reasons or ()), reason]
+        why = "\n".join(reasons or ())
         if failures:
-            raise Undecided(Decision.NO_OPINION, failures, "\n".join(reasons))
-        return Decision.NO_OPINION, "\n".join(reasons)
+            raise Undecided(Decision.NO_OPINION, failures, why)
+        return Decision.NO_OPINION, why
 
 
 async def decide(authorizer: Authorizer, attributes: Attributes) -> tuple[Decision, str, str]:
@@ -126,9 +137,9 @@ async def allows(authorizer: Authorizer, attributes: Attributes) -> bool:
     return decision is Decision.ALLOW
 
 
-def union(members: Iterable[Authorizer], tallies: Iterable[Tally | None] = ()) -> Authorizer:
-    """Ask each in turn; the first opinion wins. `tallies`: one for each member, or none at all."""
-    return _Union(zip_longest(members, tallies))
+def union(members: Iterable[Authorizer], opinions: Iterable[Opinions | None] = ()) -> Authorizer:
+    """Ask each in turn; the first opinion wins. `opinions`: where those of each are counted."""
+    return _Union(zip_longest(members, opinions))
 
 
 class _RulesUnion:
