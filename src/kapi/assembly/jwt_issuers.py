@@ -58,6 +58,7 @@ class Issuers:
         self._last = d.metrics.metric(f"{prefix}jwks_fetch_last_timestamp_seconds")
         self._info = d.metrics.metric(f"{prefix}jwks_fetch_last_key_set_info")
         self._hashes: dict[str, str] = {}  # of key sets, by issuer
+        self._retired: tuple[JwtAuthenticator, ...] = ()
         self.tokens = JwtTokens(audiences, d.clock, self._tally)
         self._configuration: Configuration = configured(d.options)
         self.anonymous: AnonymousSettings | None = self._configuration.anonymous
@@ -72,15 +73,17 @@ class Issuers:
 
     async def run(self) -> None:
         """Until cancelled."""
+        said: set[str] = set()
         try:
             while True:
                 await asyncio.gather(*(i.provider.discover() for i in self.tokens.issuers))
-                for issuer in self.tokens.issuers:
-                    if not issuer.provider.ready:
-                        _log.error("an issuer is not reached", error=issuer.provider.problem)
+                problems = {i.provider.problem for i in self.tokens.issuers} - {""}
+                for problem in sorted(problems - said):
+                    _log.error("an issuer is not reached", error=problem)
+                said = problems
                 await self._d.clock.sleep(DISCOVER_EVERY_S)
         finally:
-            await self._close(self.tokens.issuers)
+            await self._close((*self.tokens.issuers, *self._retired))
 
     async def _apply(self, data: bytes) -> bool:
         new = of_file(self._d.options, data)
@@ -95,7 +98,9 @@ class Issuers:
             await self._close(issuers)
             raise
         self._configuration = new
-        await self._close(self.tokens.replace(issuers))
+        # Who waits for the old ones is answered; those before them had their time.
+        await self._close(self._retired)
+        self._retired = self.tokens.replace(issuers)
         return True
 
     async def _reached(self, issuers: Sequence[JwtAuthenticator]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,7 +153,8 @@ class Provider:
         now = self._clock.monotonic()
         waiting = self._failed_at is not None and now < self._failed_at + DISCOVER_EVERY_S
         if not waiting or "discovery" in self._under_way:
-            await self._shared("discovery", self._discover)
+            with contextlib.suppress(IssuerError):  # `problem` says it
+                await self._shared("discovery", self._discover)
         return self.ready
 
     async def verify(self, name: str, kid: str, message: bytes, signature: bytes) -> None:
@@ -193,7 +195,10 @@ class Provider:
             task = asyncio.get_running_loop().create_task(alone(), name=f"jwt-{what}")
             task.add_done_callback(_looked_at)
             self._under_way[what] = task
-        await asyncio.shield(task)
+        await asyncio.wait((task,))
+        if task.cancelled():
+            raise IssuerError("the issuers changed")
+        task.result()
 
     async def _discover(self) -> None:
         try:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Sequence
 from typing import Any
 
+import jwt
 import orjson
 import pytest
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jwt_issuer import (
     EC_KEYS,
     KEYS_PATH,
@@ -538,3 +543,91 @@ async def test_groups_elsewhere_of_others() -> None:
     assert "verify distributed claim token" in await world.problem(**elsewhere())
     documents["/groups"] = world.issuer.token().encode()
     assert "did not contain claim: groups" in await world.problem(**elsewhere())
+
+
+# -- while others wait ----------------------------------------------------------------------------
+
+
+async def test_many_wait_for_one_fetch_and_an_end_answers_them() -> None:
+    world = World()
+    await world.user()
+    (issuer,) = world.tokens.issuers
+    never = asyncio.Event()
+
+    async def slow(url: str, limit: int) -> Any:
+        world.issuer.fetched.append("slow")
+        await never.wait()
+
+    provider = Provider(URL, "", slow, world.clock, lambda good, digest: None)
+    waiting = [asyncio.ensure_future(provider.discover()) for _ in range(20)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert world.issuer.fetched.count("slow") == 1
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    await provider.close()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert found[1:] == [False] * 19
+    await issuer.close()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["iss", "aud", "exp", "sub", "alg", "kid", "nbf", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+CLAIMS = st.dictionaries(
+    st.sampled_from(["aud", "exp", "nbf", "iat", "sub", "groups", "email", "jti", "_claim_names"]),
+    JSON,
+    max_size=6,
+)
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(header=JSON, claims=CLAIMS, signature=st.binary(max_size=300))
+def test_whatever_is_sent_is_refused(header: Any, claims: Json, signature: bytes) -> None:
+    async def run() -> None:
+        world = World(**mapped(groups={"claim": "groups", "prefix": ""}))
+        whole = {"iss": URL, "aud": "me", "exp": NOW + 60, **claims}
+        head = header if isinstance(header, dict) else {"alg": "RS256", "kid": header}
+        token = raw_token(head, json.dumps(whole).encode(), signature)
+        try:
+            answer = await world.tokens.authenticate_token(token, ("kapi",))
+        except InvalidCredentials:
+            return
+        assert answer is None
+
+    asyncio.run(run())
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(claims=CLAIMS)
+def test_whatever_is_signed_is_a_user_or_refused(claims: Json) -> None:
+    async def run() -> None:
+        world = World(
+            claimMappings={
+                "username": {"expression": "claims.sub"},
+                "groups": {"claim": "groups", "prefix": ""},
+                "extra": [{"key": "a.b/c", "valueExpression": "claims.?email.orValue('')"}],
+            },
+            claimValidationRules=[{"expression": "size(claims.sub) > 0"}],
+        )
+        whole = {"iss": URL, "aud": "me", "exp": NOW + 60, **claims}
+        token = jwt.PyJWS().encode(
+            json.dumps(whole).encode(), RSA_KEY, "RS256", headers={"kid": "one"}
+        )
+        try:
+            answer = await world.tokens.authenticate_token(token, ("kapi",))
+        except InvalidCredentials:
+            return
+        assert answer is None or isinstance(answer[0].name, str)
+
+    asyncio.run(run())
