@@ -248,6 +248,9 @@ async def test_answers_are_told_of_as_json_whatever_their_form(tmp_path: Path) -
         assert log.last()["responseStatus"]["details"] == {"name": "none", "kind": "configmaps"}
         await client("GET", "/apis/apps/v1")
         assert log.last()["responseObject"]["kind"] == "APIResourceList"
+        aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+        await client("GET", "/apis", headers={"accept": aggregated})
+        assert log.last()["responseObject"]["kind"] == "APIGroupDiscoveryList"
         await client("GET", "/healthz")
         assert "responseObject" not in log.last()
         await client("GET", "/version")

@@ -211,7 +211,9 @@ class Audited:
             return False
         if not info.is_resource and info.path.split("/")[1] not in ("api", "apis"):
             return False
-        return ("Content-Type", "application/json") in response.headers
+        # Discovery has parameters behind it.
+        found = next((v for name, v in response.headers if name == "Content-Type"), "")
+        return found.partition(";")[0] == "application/json"
 
 
 def _go_duration(seconds: float) -> str:
