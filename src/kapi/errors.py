@@ -9,7 +9,9 @@ Shapes: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -231,6 +233,13 @@ class FieldError:
     value: Any = NO_VALUE
     detail: str = ""
 
+    def __post_init__(self) -> None:
+        made = _made.get()
+        if made is not None:
+            made.append(self)
+            if len(made) == FINDINGS_MAX + 1:
+                raise TooManyFindings(made[:FINDINGS_MAX])
+
     def body(self) -> str:
         """The finding without its field: the `message` of a cause."""
         word = _WORDS[self.reason]
@@ -245,6 +254,32 @@ class FieldError:
 
     def __str__(self) -> str:
         return f"{self.field or '[]'}: {self.body()}"
+
+
+# Of one object. The real server tells them all, and takes gigabytes for a body of 3 MB.
+FINDINGS_MAX = 5000
+_made: ContextVar[list[FieldError] | None] = ContextVar("findings", default=None)
+
+
+class TooManyFindings(Exception):
+    """Whoever looked for findings found more than one answer holds; `found`: the first of them,
+    with a last one that says so."""
+
+    def __init__(self, found: list[FieldError]) -> None:
+        super().__init__(f"more than {FINDINGS_MAX} findings")
+        words = f"only the first {FINDINGS_MAX} findings are told"
+        self.found = [*found, FieldError("", "FieldValueTooMany", NO_VALUE, words)]
+
+
+@contextmanager
+def bounded_findings(*, told: bool = True) -> Iterator[None]:
+    """Inside, to make more than FINDINGS_MAX findings raises TooManyFindings. Not `told`: what is
+    found inside only decides something, and is not counted."""
+    token = _made.set([] if told else None)
+    try:
+        yield
+    finally:
+        _made.reset(token)
 
 
 _VALUELESS = {"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "InternalError"}
@@ -287,7 +322,7 @@ _FIRST_BYTE = "\U0010ff80"
 
 def quote(text: str) -> str:
     """A string as Go's `%q` prints it."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+    if text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
     out = []
     for c in text:

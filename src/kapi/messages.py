@@ -224,12 +224,14 @@ class Request:
     audit: AuditFacts = field(default_factory=AuditFacts)  # audit
     deadline: float | None = None  # timeout: Clock.monotonic at which the request must be answered
     warnings: list[str] = field(default_factory=list)  # anyone; the warning filter sends them
+    warned: set[str] = field(default_factory=set)  # the same, to look up
     reply_headers: list[tuple[str, str]] = field(default_factory=list)
     exit: list[ExitCallback] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
         """Add a warning; the same text is sent once."""
-        if text and text not in self.warnings:
+        if text and text not in self.warned:
+            self.warned.add(text)
             self.warnings.append(text)
 
 

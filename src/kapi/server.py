@@ -219,7 +219,8 @@ class Server:
         hooks = objects.hooks(allocation)
         # Asking etcd what stands there takes as long as writing.
         heard = from_cache(cacher) if options.etcd_servers else nothing
-        writer = Writer(storage, versions, fields, admission, clock, entropy, hooks, heard)
+        aside = self._aside.run
+        writer = Writer(storage, versions, fields, admission, clock, entropy, hooks, heard, aside)
         deleter = Deleter(
             storage,
             versions,

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from kapi.registry.beside import INLINE_BYTES_MAX
+
 T = TypeVar("T")
-# Bodies up to this size are read at once: at worst some 40 ms, mostly under one.
-INLINE_BYTES_MAX = 100 * 1024
 
 
 class Aside:

@@ -65,7 +65,8 @@ class CreateHandler:
                 self._versions.defaulters.default(schema, obj)
             return obj
 
-        obj = complete(*await self._decoder.read(*body, **rules))
+        read = await self._decoder.read(*body, **rules)
+        obj = await self._decoder.aside.run(len(data), lambda: complete(*read))
         if request.audit.level:
             note_object(request, obj, partial(self._versions.text, schema))
         answer = self._virtual.get((resource.group, resource.plural))
@@ -87,6 +88,7 @@ class CreateHandler:
         change = Change(
             resource=resource,
             version=version,
+            size=len(data),
             namespace=target.namespace,
             name=meta.get("name", ""),
             propose=propose,

@@ -95,6 +95,7 @@ class PatchHandler:
         change = Change(
             resource=target.resource,
             version=target.version,
+            size=len(data),
             namespace=target.namespace,
             name=target.name,
             propose=propose,

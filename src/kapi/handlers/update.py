@@ -51,7 +51,8 @@ class UpdateHandler:
                 self._versions.defaulters.default(schema, obj)
             return obj
 
-        first = [complete(*await self._decoder.read(*body, **rules))]
+        read = await self._decoder.read(*body, **rules)
+        first = [await self._decoder.aside.run(len(data), lambda: complete(*read))]
         if request.audit.level:
             note_object(request, first[0], partial(self._versions.text, schema))
 
@@ -63,6 +64,7 @@ class UpdateHandler:
         change = Change(
             resource=target.resource,
             version=version,
+            size=len(data),
             namespace=target.namespace,
             name=target.name,
             propose=propose,

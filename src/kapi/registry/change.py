@@ -44,8 +44,11 @@ class Change:
     admitted: bool = False
     # What the client sent, as it was before it was decoded; None if nobody may ask.
     body: Callable[[], Any] | None = None
-    # How a piece of work that may convert objects is done; the writer sets it.
+    size: int = 0  # bytes of the body
+    # How a piece of work is done that may convert objects, or takes long with a large object; the
+    # writer sets both.
     step: Step = at_once
+    beside: Step = at_once
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 `Writer.commit`.
 
 The order of its steps is the order of the real server, and stands in that one function. A step that
-holds for many kinds is here; what one kind needs is in its strategy. Deletion is the same loop in
-`registry/delete.py`.
+holds for many kinds is here; what one kind needs is in its strategy. Deletion: `delete.py`.
 
 An attempt works on objects of its own: `current` is decoded anew for each one, nothing is shared
 with the cache. The first one may build on what this server has heard (`hearsay.py`).
@@ -18,10 +17,11 @@ from typing import Any
 from kapi import errors
 from kapi.admission.plugin import AdmissionChain
 from kapi.clock import Clock, Entropy, rfc3339
-from kapi.errors import ApiError
+from kapi.errors import ApiError, TooManyFindings, bounded_findings
 from kapi.managedfields.manager import FieldManager
 from kapi.registry import object_meta
 from kapi.registry import write_steps as steps
+from kapi.registry.beside import Run
 from kapi.registry.change import Change, Written
 from kapi.registry.conditions import check_version, match_path
 from kapi.registry.conversion import ConversionFailed, undecodable
@@ -30,7 +30,6 @@ from kapi.registry.edits import (
     in_order,
     keep,
     owned_after_scale,
-    owned_anew,
     timeless,
     wanted_changed,
     with_version,
@@ -72,7 +71,10 @@ class Writer:
         entropy: Entropy,
         hooks: tuple[Hook, ...] = (),
         heard: Heard = nothing,
+        aside: Run | None = None,
     ) -> None:
+        """`aside` does the work of large objects, so that other requests go on meanwhile."""
+        self._aside = aside
         self._storage = storage
         self._heard = heard
         self._versions = versions
@@ -119,6 +121,7 @@ class Writer:
     async def _attempt(self, change: Change, sight: Sight) -> Written:
         # 1 what stands there
         record = sight.record
+        steps.weigh(change, record, self._aside)
         current, live = None, None
         if record is not None:
             current, live = await change.step(lambda: self._read(change, record))
@@ -134,7 +137,8 @@ class Writer:
         if change.unmanaged or steps.ownerless(change, live):
             keep(proposed["metadata"], live["metadata"] if live else {}, "managedFields")
         elif change.mode != "apply":
-            proposed = self._versions.settled(change.resource, change.version, proposed)
+            r, v = change.resource, change.version
+            proposed = await change.beside(partial(self._versions.settled, r, v, proposed))
             await change.step(lambda: self._manage(change, proposed, live))
         steps.restrict(change, proposed, live)
         # 5 admission may change it
@@ -148,7 +152,9 @@ class Writer:
         late = change.resource.custom
         work, before = proposed, live
         if not late:
-            work = self._versions.to_stored(change.resource, change.version, proposed)
+            work = await change.beside(
+                lambda: self._versions.to_stored(change.resource, change.version, proposed)
+            )
             before = current
         # 6 what only the server sets, with what must be reserved
         context = steps.context(change, before, self._clock.now())
@@ -156,9 +162,8 @@ class Writer:
         held = Held(self._hooks, change.resource, change.subresource)
         try:
             await held.take(work, before)
-            self._prepare(change, work, before, context)
             # 7 every finding at once, then admission may refuse
-            self._validate(change, work, before, context)
+            await change.beside(lambda: self._examine(change, work, before, context))
             if not change.admitted:
                 attributes.object, attributes.old = work, before
                 await self._admission.validate(attributes)
@@ -168,11 +173,9 @@ class Writer:
                 stored = await change.step(
                     lambda: self._versions.to_stored(change.resource, change.version, work)
                 )
-            self._versions.arrange(change.resource, stored)
-            self._versions.settlers.settle(change.resource.stored_schema(), stored)
-            value = self._versions.encode_stored(change.resource, stored)
-            if record is not None and current is not None and owned_anew(stored, current):
-                value = self._unless_same(change, stored, current, value, record)
+            value = await change.beside(
+                lambda: steps.encoded(self._versions, change, stored, current, record)
+            )
             if record is not None and value == record.value and not record.stale:
                 return await self._written(change, stored, record.revision)
             if change.options.dry_run:
@@ -277,15 +280,26 @@ class Writer:
         ):
             meta["generation"] = current["metadata"].get("generation", 0) + 1
 
+    def _examine(
+        self, change: Change, stored: Json, current: Json | None, context: Context
+    ) -> None:
+        """Raises ApiError 422 with all that is wrong."""
+        self._prepare(change, stored, current, context)
+        try:
+            with bounded_findings():
+                self._validate(change, stored, current, context)
+        except TooManyFindings as e:
+            raise self._invalid(change, stored, e.found) from None
+
     def _validate(
         self, change: Change, stored: Json, current: Json | None, context: Context
     ) -> None:
         """`stored` and `current` may be in the version of the request: of a custom kind."""
-        r, strategy, meta = change.resource, change.resource.strategy, stored["metadata"]
+        strategy, meta = change.resource.strategy, stored["metadata"]
         if current is None:
             found = object_meta.validate_create(
                 meta,
-                namespaced=r.namespaced,
+                namespaced=change.resource.namespaced,
                 name_rule=strategy.name_rule_of(stored),
                 standard_finalizers=strategy.standard_finalizers,
             )
@@ -296,31 +310,18 @@ class Writer:
             found *= strategy.metadata_checks
         found += findings(change, stored, current, context)
         if found:
-            # The kind as it is stored: findings about events.k8s.io are about an Event of core.
-            kind = stored.get("kind", r.kind)  # a custom object may call itself otherwise
-            raise errors.invalid(r.stored.group, kind, meta.get("name", ""), found)
+            raise self._invalid(change, stored, found)
         strategy.complete(stored, current, context)
         for text in strategy.warnings(stored, current, context):
             change.warn(text)
 
-    # -- 8 ----------------------------------------------------------------------------------------
+    def _invalid(self, change: Change, stored: Json, found: list[errors.FieldError]) -> ApiError:
+        # The kind as it is stored: findings about events.k8s.io are about an Event of core.
+        kind = stored.get("kind", change.resource.kind)  # a custom object may say another
+        name = stored["metadata"].get("name", "")
+        return errors.invalid(change.resource.stored.group, kind, name, found)
 
-    def _unless_same(
-        self, change: Change, stored: Json, current: Json, value: bytes, record: Record
-    ) -> bytes:
-        """A write that would change nothing but when fields were set does not change that either.
-
-        So does an apply that leaves out again what defaults have put into an atomic map.
-        """
-        meta, times = stored["metadata"], stored["metadata"]["managedFields"]
-        meta["managedFields"] = current["metadata"]["managedFields"]
-        before = self._versions.encode_stored(change.resource, stored)
-        if before == record.value:
-            return before
-        meta["managedFields"] = times
-        return value
-
-    # -- 9 ----------------------------------------------------------------------------------------
+    # -- 8 and 9 ----------------------------------------------------------------------------------
 
     async def _check_free(self, change: Change, record: Record | None, stored: Json) -> None:
         """A dry create of a name that is taken is refused as a real one."""

@@ -5,11 +5,13 @@ Called by `registry/write.py`, which says in which order.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from kapi.admission.plugin import Attributes
 from kapi.managedfields.manager import decode
 from kapi.registry import edits
+from kapi.registry.beside import INLINE_BYTES_MAX, Run
 from kapi.registry.change import Change
 from kapi.registry.conditions import match_path
 from kapi.registry.edits import keep, replicas_owned, restore
@@ -17,12 +19,26 @@ from kapi.registry.object_meta import validate_managed_fields
 from kapi.registry.resource import ScalePaths
 from kapi.registry.strategy import Context
 from kapi.registry.versions import Versions
+from kapi.storage.interface import Record
 
 Json = dict[str, Any]
 INVALID_OWNERS = (
     ".metadata.managedFields was in an invalid state after admission; this could be caused by an "
     "outdated mutating admission controller; please fix your requests: "
 )
+
+
+def weigh(change: Change, record: Record | None, aside: Run | None) -> None:
+    """Say how the steps are done: at once, or aside where the body or what stands there is large.
+
+    What a webhook converts has its own way, and steps of other kinds know nothing of webhooks.
+    """
+    size = change.size if record is None else max(change.size, len(record.value))
+    if aside is None or size <= INLINE_BYTES_MAX:
+        return
+    change.beside = partial(aside, size)
+    if change.resource.conversions is None:
+        change.step = change.beside
 
 
 def wipe(versions: Versions, change: Change, proposed: Json, live: Json | None) -> None:
@@ -129,3 +145,31 @@ def ownerless(change: Change, live: Json | None) -> bool:
 
 def scale_paths(change: Change) -> ScalePaths | None:
     return change.version.subresources["scale"].scale
+
+
+def encoded(
+    versions: Versions, change: Change, stored: Json, current: Json | None, record: Record | None
+) -> bytes:
+    """The bytes to store, of an object that is put in order in place."""
+    versions.arrange(change.resource, stored)
+    versions.settlers.settle(change.resource.stored_schema(), stored)
+    value = versions.encode_stored(change.resource, stored)
+    if record is not None and current is not None and edits.owned_anew(stored, current):
+        value = _unless_same(versions, change, stored, current, value, record)
+    return value
+
+
+def _unless_same(
+    versions: Versions, change: Change, stored: Json, current: Json, value: bytes, record: Record
+) -> bytes:
+    """A write that would change nothing but when fields were set does not change that either.
+
+    So does an apply that leaves out again what defaults have put into an atomic map.
+    """
+    meta, times = stored["metadata"], stored["metadata"]["managedFields"]
+    meta["managedFields"] = current["metadata"]["managedFields"]
+    before = versions.encode_stored(change.resource, stored)
+    if before == record.value:
+        return before
+    meta["managedFields"] = times
+    return value

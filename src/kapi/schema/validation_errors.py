@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from kapi.errors import FieldError, quote
+from kapi.errors import FieldError, bounded_findings, quote
 from kapi.schema import formats, numbers
 from kapi.schema.correlation import Past
 from kapi.schema.structural import Constraints, Schema
@@ -279,7 +279,10 @@ class _Walk:
             if len(good) != len(tried):
                 none = "" if good else ". None validated"
                 self._plain(result, f"{place} must validate all the schemas (allOf){none}")
-        if c.not_ is not None and not self.value(c.not_, value, path, past).errors:
+        if (
+            c.not_ is not None
+            and not self._alternatives([c.not_], value, path, past, first_only=False)[0][0].errors
+        ):
             self._plain(result, f"{place} must not validate the schema (not)")
         result.passed += 1
         return result
@@ -296,7 +299,8 @@ class _Walk:
         """What each says, and of these the ones that have nothing against the value."""
         tried: list[_Result] = []
         for schema in schemas:
-            tried.append(self.value(schema, value, path, past))
+            with bounded_findings(told=False):
+                tried.append(self.value(schema, value, path, past))
             if first_only and not tried[-1].errors:
                 break
         return tried, [each for each in tried if not each.errors]

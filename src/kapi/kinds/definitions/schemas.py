@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kapi.errors import FieldError, field_forbidden, invalid_value, not_supported, required
+from kapi.errors import (
+    FieldError,
+    bounded_findings,
+    field_forbidden,
+    invalid_value,
+    not_supported,
+    required,
+)
 from kapi.kinds.definitions import defaults as definition_defaults
 from kapi.kinds.definitions import go_form
 from kapi.kinds.definitions import lists as definition_lists
@@ -282,7 +289,10 @@ def _has_newlines(text: str) -> bool:
 
 def fulfilled(schemas: list[Json], needed: Requirements) -> Requirements:
     """The requirements that the schemas of a definition keep: others are not made of its update."""
-    structural = all(not trouble(s) and not definition_structural.findings(s, "") for s in schemas)
+    with bounded_findings(told=False):
+        structural = all(
+            not trouble(s) and not definition_structural.findings(s, "") for s in schemas
+        )
     nodes = [node for s in schemas for node in every(s)]
     object_meta = needed.object_meta
     return replace(

@@ -84,8 +84,9 @@ def findings(spec: Json, needed: Requirements) -> list[FieldError]:
     if not preserve or definition_schemas.any_node(schemas, definition_schemas.has_extension):
         needed = replace(needed, structural=True)
     versions = spec["versions"]
+    own = any(v.get("subresources") is not None for v in versions)
     for i, version in enumerate(versions):
-        found += _version(version, spec, f"spec.versions[{i}]", needed)
+        found += _version(version, spec, f"spec.versions[{i}]", needed, own=own)
     found += _together(spec, versions)
     given = spec.get("names") or {}
     found += [required(f"spec.names.{field}") for field in _NAMES if not given.get(field)]
@@ -153,7 +154,10 @@ def _has_status(holder: Json) -> bool:
     return (holder.get("subresources") or {}).get("status") is not None
 
 
-def _version(version: Json, spec: Json, path: str, needed: Requirements) -> list[FieldError]:
+def _version(
+    version: Json, spec: Json, path: str, needed: Requirements, *, own: bool
+) -> list[FieldError]:
+    """`own`: versions say themselves what subresources they have."""
     name = version.get("name", "")
     complaints = names.dns_1035_label(name)
     found = [invalid_value(f"{path}.name", name, ",".join(complaints))] if complaints else []
@@ -161,7 +165,6 @@ def _version(version: Json, spec: Json, path: str, needed: Requirements) -> list
     for text in _deprecation(warning, deprecated=bool(version.get("deprecated"))):
         shown = checks.go_json(warning)
         found.append(invalid_value(f"{path}.deprecationWarning", shown, text))
-    own = any(v.get("subresources") is not None for v in spec["versions"])
     has_status = _has_status(version if own else spec)
     return found + _parts(version, "schema", path, needed, has_status=has_status)
 

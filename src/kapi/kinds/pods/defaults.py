@@ -27,6 +27,7 @@ _FILE_MODE = 0o644
 _IMAGE_CACHE = 4096  # distinct image names in a cluster are few ...
 _CACHED_CHARACTERS_MAX = 512  # ... and short; longer ones would fill the memory
 _REPOSITORY_CHARACTERS_MAX = 255
+_TAG_CHARACTERS_MAX = 129  # with its colon
 
 # A container image reference: [registry/]path[:tag][@digest]; the path is lower case.
 _PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -51,6 +52,10 @@ def pull_policy(image: str) -> str:
 
 
 def _pull_policy(image: str) -> str:
+    if len(image) > _CACHED_CHARACTERS_MAX:
+        head, slash, path = image.partition("@")[0].partition("/")
+        if len(path if slash else head) > _REPOSITORY_CHARACTERS_MAX + _TAG_CHARACTERS_MAX:
+            return "IfNotPresent"  # too long, whatever else it is
     match = _REFERENCE.match(image)
     if match is None or _HEX_64.match(image):
         return "IfNotPresent"

@@ -227,6 +227,7 @@ def validate_spread(constraints: Sequence[Json], path: str) -> Findings:
     pairs: list[tuple[str, str]] = [
         (c.get("topologyKey", ""), c.get("whenUnsatisfiable", "")) for c in constraints
     ]
+    last = {pair: i for i, pair in enumerate(pairs)}
     for i, constraint in enumerate(constraints):
         where = f"{path}[{i}]"
         key, action = pairs[i]
@@ -237,7 +238,7 @@ def validate_spread(constraints: Sequence[Json], path: str) -> Findings:
             out.append(errors.required(f"{where}.topologyKey", EMPTY))
         if action not in _ACTIONS:
             out.append(errors.not_supported(f"{where}.whenUnsatisfiable", action, _ACTIONS))
-        if pairs[i] in pairs[i + 1 :]:
+        if last[pairs[i]] > i:
             shown = f"{{{key}, {action}}}"
             out.append(errors.duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", shown))
         out += _min_domains(constraint.get("minDomains"), action, f"{where}.minDomains")

@@ -215,6 +215,9 @@ def _hides(variable: Json, reference: str) -> bool:
     return variable.get("valueFrom") is not None or value == reference or reference not in value
 
 
+_OTHERS_MAX = 200  # ports of one number that a port is compared with
+
+
 def _ports(containers: Sequence[tuple[Json, str]]) -> list[str]:
     """Ports of one number and protocol, in all containers: apply would merge them."""
     out: list[str] = []
@@ -230,7 +233,9 @@ def _ports(containers: Sequence[tuple[Json, str]]) -> list[str]:
                 how = _conflict((ip, host), (other_ip, other_host))
                 if how:
                     out.append(f"{where}: {how} port definition with {other}")
-            seen.setdefault(key, []).append((where, ip, host))
+            others = seen.setdefault(key, [])
+            if len(others) < _OTHERS_MAX:
+                others.append((where, ip, host))
     return out
 
 
