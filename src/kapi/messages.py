@@ -225,6 +225,8 @@ class Request:
     deadline: float | None = None  # timeout: Clock.monotonic at which the request must be answered
     warnings: list[str] = field(default_factory=list)  # anyone; the warning filter sends them
     warned: set[str] = field(default_factory=set)  # the same, to look up
+    # flow_control: what a watch calls once it has sent what was there; who takes it sets None.
+    begun: Callable[[], None] | None = None
     reply_headers: list[tuple[str, str]] = field(default_factory=list)
     exit: list[ExitCallback] = field(default_factory=list)
 

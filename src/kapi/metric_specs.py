@@ -24,6 +24,17 @@ WEBHOOK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 JWT_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 TRANSFORMATION_BUCKETS = tuple(5e-6 * 2**i for i in range(25))
 KMS_BUCKETS = tuple(0.0001 * 2**i for i in range(20))
+# Of flow control. What is a fraction of a limit has its bounds near what matters.
+REQUEST_WAIT_BUCKETS = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30)
+QUEUE_LENGTH_BUCKETS = (0, 10, 25, 50, 100, 250, 500, 1000)
+SEAT_BUCKETS = (1, 2, 4, 10)
+WATCH_COUNT_BUCKETS = (0, 1, 10, 100, 1000, 10000)
+SEATS_IN_USE_BUCKETS = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+REQUESTS_BUCKETS = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 1)
+READS_WRITES_BUCKETS = (
+    0, 0.001, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1,
+)  # fmt: skip
+DEMAND_BUCKETS = (0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.4, 1.7, 2, 2.8, 4, 6)
 ATTEMPT_BUCKETS = tuple(0.001 * 2**i for i in range(15))
 
 _RESOURCE = ("verb", "group", "version", "resource", "subresource", "scope", "component")
@@ -46,6 +57,8 @@ def _spec(name: str, kind: str, labels: str, text: str, buckets: Sequence[float]
 
 _POLICY = "policy policy_binding error_type enforcement_action"
 _R = " ".join(_RESOURCE)
+_LEVEL = "priority_level"
+_FLOW = "priority_level flow_schema"
 _WITH_DRY = "verb dry_run group version resource subresource scope component"
 
 # Every metric but those of the process; docs/metrics.md is made of this.
@@ -61,6 +74,77 @@ SPECS = {
               "Bytes of answers to get and list, as sent.", SIZE_BUCKETS),
         _spec("apiserver_current_inflight_requests", "gauge", "request_kind",
               "Requests that hold a slot, reading and mutating."),
+        _spec("apiserver_current_inqueue_requests", "gauge", "request_kind",
+              "Requests that wait in a queue of flow control, reading and mutating."),
+        _spec("apiserver_flowcontrol_dispatched_requests_total", "counter", _FLOW,
+              "Requests that began to execute."),
+        _spec("apiserver_flowcontrol_rejected_requests_total", "counter", _FLOW + " reason",
+              "Requests refused: queue-full, concurrency-limit, time-out or cancelled."),
+        _spec("apiserver_flowcontrol_current_inqueue_requests", "gauge", _FLOW,
+              "Requests that wait."),
+        _spec("apiserver_flowcontrol_current_inqueue_seats", "gauge", _FLOW,
+              "Seats of the requests that wait."),
+        _spec("apiserver_flowcontrol_current_executing_requests", "gauge", _FLOW,
+              "Requests that execute; watches only until they have begun."),
+        _spec("apiserver_flowcontrol_current_executing_seats", "gauge", _FLOW,
+              "Seats taken by requests that execute, or that linger for their watchers."),
+        _spec("apiserver_flowcontrol_request_wait_duration_seconds", "histogram",
+              _FLOW + " execute", "How long requests waited, whether they were executed or not.",
+              REQUEST_WAIT_BUCKETS),
+        _spec("apiserver_flowcontrol_request_execution_seconds", "histogram", _FLOW + " type",
+              "How long requests executed; watches until they had begun.", REQUEST_WAIT_BUCKETS),
+        _spec("apiserver_flowcontrol_request_queue_length_after_enqueue", "histogram", _FLOW,
+              "Length of the queue that a request joined, with it.", QUEUE_LENGTH_BUCKETS),
+        _spec("apiserver_flowcontrol_request_dispatch_no_accommodation_total", "counter", _FLOW,
+              "How often the next in turn found too few free seats."),
+        _spec("apiserver_flowcontrol_work_estimated_seats", "histogram", _FLOW,
+              "Seats that requests were expected to take.", SEAT_BUCKETS),
+        _spec("apiserver_flowcontrol_watch_count_samples", "histogram", _FLOW,
+              "Watches that may be told of a change, at each request for one.",
+              WATCH_COUNT_BUCKETS),
+        _spec("apiserver_flowcontrol_nominal_limit_seats", "gauge", _LEVEL,
+              "Seats of a priority level by its shares."),
+        _spec("apiserver_flowcontrol_lower_limit_seats", "gauge", _LEVEL,
+              "Seats that it keeps, whatever it lends."),
+        _spec("apiserver_flowcontrol_upper_limit_seats", "gauge", _LEVEL,
+              "Seats that it has at most, with those it borrows."),
+        _spec("apiserver_flowcontrol_current_limit_seats", "gauge", _LEVEL, "Seats that it has."),
+        _spec("apiserver_flowcontrol_demand_seats", "histogram", _LEVEL,
+              "Seats wanted as a fraction of those it has; each nanosecond is an observation.",
+              DEMAND_BUCKETS),
+        _spec("apiserver_flowcontrol_demand_seats_high_watermark", "gauge", _LEVEL,
+              "Most seats wanted, between the last two adjustments."),
+        _spec("apiserver_flowcontrol_demand_seats_average", "gauge", _LEVEL,
+              "Seats wanted on average, in that time."),
+        _spec("apiserver_flowcontrol_demand_seats_stdev", "gauge", _LEVEL,
+              "Standard deviation of the seats wanted, in that time."),
+        _spec("apiserver_flowcontrol_demand_seats_smoothed", "gauge", _LEVEL,
+              "Average and deviation, which fade slowly."),
+        _spec("apiserver_flowcontrol_target_seats", "gauge", _LEVEL,
+              "Seats that it would be given if there were enough."),
+        _spec("apiserver_flowcontrol_seat_fair_frac", "gauge", "",
+              "Fraction of its target that each level was given, within its bounds."),
+        _spec("apiserver_flowcontrol_priority_level_seat_utilization", "histogram",
+              "phase priority_level",
+              "Seats in use as a fraction of those there are, by nanosecond.",
+              SEATS_IN_USE_BUCKETS),
+        _spec("apiserver_flowcontrol_priority_level_request_utilization", "histogram",
+              "phase priority_level",
+              "Requests that wait or execute as a fraction of what is allowed, by nanosecond.",
+              REQUESTS_BUCKETS),
+        _spec("apiserver_flowcontrol_read_vs_write_current_requests", "histogram",
+              "phase request_kind",
+              "The same of all levels together, for reads and writes.", READS_WRITES_BUCKETS),
+        _spec("apiserver_flowcontrol_current_r", "gauge", _LEVEL,
+              "Seat-seconds that each busy queue could have had so far."),
+        _spec("apiserver_flowcontrol_dispatch_r", "gauge", _LEVEL,
+              "The same, when a request was last dispatched."),
+        _spec("apiserver_flowcontrol_latest_s", "gauge", _LEVEL,
+              "When that request was due in the fair world."),
+        _spec("apiserver_flowcontrol_next_s_bounds", "gauge", _LEVEL + " bound",
+              "When the next requests of the queues are due there, from the first to the last."),
+        _spec("apiserver_flowcontrol_next_discounted_s_bounds", "gauge", _LEVEL + " bound",
+              "The same, less the work that these queues have in progress."),
         _spec("apiserver_longrunning_requests", "gauge", _R, "Long-running requests now open."),
         _spec("apiserver_request_terminations_total", "counter", _R + " code",
               "Requests refused in self-defence: too many, or timed out."),

@@ -68,6 +68,10 @@ class Metric:
             found = self._cells[values] = Cell()
         return found
 
+    def has(self, *values: str) -> bool:
+        """Whether these label values are shown."""
+        return values in self._cells
+
     def clear(self) -> None:
         """Forget every label set: for gauges that are filled anew at each rendering."""
         self._cells.clear()

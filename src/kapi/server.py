@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kapi import errors
 from kapi.apiextensions.conversion import Converter
-from kapi.assembly import identity, service_ranges
+from kapi.assembly import flow_control, identity, service_ranges
 from kapi.assembly.admission import AdmissionDependencies, build_admission
 from kapi.assembly.aggregation import Aggregation, build_aggregation
 from kapi.assembly.authority import Authority, AuthorityDependencies, build_authority
@@ -30,6 +30,7 @@ from kapi.cel.door import Rules
 from kapi.clock import Clock, Entropy
 from kapi.controllers import fixed_objects
 from kapi.filters.wait_group import WaitGroup
+from kapi.flowcontrol.levels import FlowControl
 from kapi.handlers.aside import Aside
 from kapi.handlers.documents.health import Check
 from kapi.kinds.catalog import Catalog
@@ -87,6 +88,7 @@ class Server:
         self._storage: Storage | None = None
         self._encryption: Encryption | None = None
         self.cacher: Cacher | None = None
+        self.flow_control: FlowControl | None = None  # None: switched off, or not started
         self._outside: Outside | None = None
         self._auditor: Auditor | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -139,20 +141,19 @@ class Server:
         probes = replicas.probes_of(storage, self.options, self.clock)
         if self.options.audited:
             self._auditor = self._build_auditor(outside)
+        fixed, settings = fixed_objects.load(), bootstrap_settings(self.options)
+        self.flow_control = flow_control.build(
+            self.options, self.clock, self.table, cacher, self._lister, fixed
+        )
         front = self._front(core, cacher, outside, aggregation, replicas.checks(probes))
         self.handler, self._mux = build_front(front)
-        fixed, settings = fixed_objects.load(), bootstrap_settings(self.options)
         await fixed_objects.bootstrap(core.in_process, fixed, settings, self.clock)
         await cacher.caught_up(SETTLE_S)
         await core.restore_addresses()
         await cacher.caught_up(SETTLE_S)
-        watch_parts(
-            self.metrics,
-            cacher,
-            storage,
-            replicas.etcds(storage, self.options),
-            counts_objects=self.options.etcd_count_metric_poll_period > 0,
-        )
+        counts = self.options.etcd_count_metric_poll_period > 0
+        etcds = replicas.etcds(storage, self.options)
+        watch_parts(self.metrics, cacher, storage, etcds, counts_objects=counts)
         self._tasks = await background.start(
             background.Dependencies(
                 options=self.options,
@@ -168,6 +169,7 @@ class Server:
                 definitions=definitions,
                 aggregation=aggregation,
                 allocation=core.allocation,
+                flow_control=self.flow_control,
                 probes=probes,
                 who=core.who,
                 authority=core.authority,
@@ -296,7 +298,7 @@ class Server:
             table=self.table,
             requests=self.requests,
             aside=self._aside,
-            lister=self._lister,
+            flow_control=self.flow_control,
             store_checks=store_checks,
             encryption_checks=[] if self._encryption is None else self._encryption.checks(),
             stopping=lambda: self.stopping,

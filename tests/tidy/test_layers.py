@@ -60,7 +60,8 @@ ROOMS: Mapping[str, tuple[frozenset[str], ...]] = {
             (
                 "reloading",
                 "jwt_issuers",
-                "audit authority identity image_reviews measures outside service_ranges",
+                "audit authority flow_control identity image_reviews measures outside"
+                " service_ranges",
                 "custom_kinds policies shown_options stored_forms webhooks",
                 "admission aggregation stores",
                 "core encryption",

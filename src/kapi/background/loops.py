@@ -33,6 +33,7 @@ from kapi.controllers.identity_lease import IdentityLease
 from kapi.controllers.objects import Fixed
 from kapi.controllers.service_repair import ServiceRepair
 from kapi.controllers.upkeep import Upkeep
+from kapi.flowcontrol.levels import FlowControl
 from kapi.kinds.definitions import apiextensions
 from kapi.kinds.server import apiregistration
 from kapi.options.table import Options
@@ -67,6 +68,7 @@ class Dependencies:
     definitions: Definitions
     aggregation: Aggregation
     allocation: ServiceAllocation | SharedAllocation
+    flow_control: FlowControl | None  # None: switched off
     probes: Sequence[Probe]
     who: Identity
     authority: Authority
@@ -86,7 +88,6 @@ async def start(d: Dependencies) -> list[asyncio.Task[None]]:
     """One task per loop; the caller cancels and awaits them."""
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "upkeep": _upkeep(d),
-        "flow-status": _flow_status(d),
         "api-services": d.aggregation.tending.run(
             _watch(d, d.resource(apiregistration.GROUP, "apiservices")),
             *(_watch(d, d.resource(*known)) for known in _LOOKED_AT),
@@ -96,6 +97,8 @@ async def start(d: Dependencies) -> list[asyncio.Task[None]]:
             _watch(d, d.resource(apiextensions.GROUP, apiextensions.PLURAL))
         ),
     }
+    if d.flow_control is not None:
+        loops |= {"flow-control": d.flow_control.run(), "flow-status": _flow_status(d)}
     ranges = DefaultServiceRange(d.clock, d.in_process, d.options.service_cluster_ip_range)
     await ranges.step()
     loops["service-ranges"] = ranges.run()

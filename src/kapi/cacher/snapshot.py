@@ -36,6 +36,7 @@ class Snapshot:
         self._order: list[str] = []  # namespace + "/", sorted: the order of the keys
         self._all: list[Item] | None = None
         self._count = 0
+        self.bytes = 0  # of all objects, as JSON
 
     def __len__(self) -> int:
         return self._count
@@ -66,9 +67,12 @@ class Snapshot:
         shelf.items = None
         previous = shelf.by_name.get(item.name)
         shelf.by_name[item.name] = item
+        self.bytes += len(item.tail)
         if previous is None:
             insort(shelf.names, item.name)
             self._count += 1
+        else:
+            self.bytes -= len(previous.tail)
         return previous
 
     def remove(self, namespace: str, name: str) -> Item | None:
@@ -79,6 +83,7 @@ class Snapshot:
             return None
         self._all = shelf.items = None
         self._count -= 1
+        self.bytes -= len(item.tail)
         del shelf.names[bisect_left(shelf.names, name)]
         if not shelf.names:
             del self._shelves[namespace]
@@ -87,7 +92,7 @@ class Snapshot:
 
     def load(self, items: Iterable[Item]) -> None:
         """Replace everything by items that come in the order of their keys."""
-        self._shelves, self._order, self._all, self._count = {}, [], None, 0
+        self._shelves, self._order, self._all, self._count, self.bytes = {}, [], None, 0, 0
         for item in items:
             shelf = self._shelves.get(item.namespace)
             if shelf is None:
@@ -96,3 +101,4 @@ class Snapshot:
             shelf.by_name[item.name] = item
             shelf.names.append(item.name)
             self._count += 1
+            self.bytes += len(item.tail)

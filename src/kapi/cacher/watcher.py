@@ -178,6 +178,7 @@ class Followed(Protocol):
 
 class Watcher:
     __slots__ = (
+        "_begun",
         "_bookmark_due",
         "_cache",
         "_initial",
@@ -218,12 +219,25 @@ class Watcher:
         self._queue: deque[Delivery] = deque()
         self._queue_max = queue_max
         self._waiter: asyncio.Future[None] | None = None
+        self._begun: Callable[[], None] | None = None
         self._bookmark_due = False
         self.timers: list[Timer] = []  # those that concern this watch; cancelled when it ends
 
     @property
     def over(self) -> bool:
         return self.state is State.ENDED
+
+    def when_begun(self, call: Callable[[], None]) -> None:
+        """Call once when the reader has what was there at the start, or the watch is over."""
+        if self.state is State.BEHIND:
+            self._begun = call
+        else:
+            call()
+
+    def _has_begun(self) -> None:
+        call, self._begun = self._begun, None
+        if call is not None:
+            call()
 
     # -- the side of the cache --------------------------------------------------------------------
 
@@ -261,6 +275,7 @@ class Watcher:
         self._cache.watchers.remove(self)
         for timer in self.timers:
             timer.cancel()
+        self._has_begun()
         self._wake()
 
     def _wake(self) -> None:
@@ -322,6 +337,7 @@ class Watcher:
         events = history.after(self.position, BATCH_MAX)
         if len(events) < BATCH_MAX:
             self.state = State.ACTIVE
+            self._has_begun()
         change = self.selection.change
         found: list[Delivery] = [(t, event) for event in events if (t := change(event))]
         if events:

@@ -1,24 +1,160 @@
-"""Says in the answer which flow schema and priority level a request belongs to.
+"""API Priority and Fairness: a request executes, waits in a fair queue, or is told to come again.
 
-`max_in_flight.py` bounds requests until the fair queues of these levels do.
-"""
+A seat is held to the last byte of the answer, by a watch until it has sent what was there at its
+start. Whatever happens to a request (an error, a deadline, a client that goes), its seat or its
+place in the queue is given back through `request.exit`. Long-running requests that are no watches
+pass by. What requests and levels are is in `flowcontrol/levels.py`."""
 
 from __future__ import annotations
 
-from kapi.flowcontrol.flow_schema import Classifier
+import asyncio
+
+from kapi.filters.long_running import count_open, is_long_running
+from kapi.filters.max_in_flight import READING, refusal
+from kapi.flowcontrol.level import Flow
+from kapi.flowcontrol.levels import FlowControl
+from kapi.flowcontrol.occupancy import Occupancy
+from kapi.flowcontrol.ticket import State, Ticket
 from kapi.messages import Handler, Request, Response
+from kapi.metric_specs import READS_WRITES_BUCKETS
+from kapi.metrics import HistogramCell, Metrics
 
-SCHEMA_HEADER = "X-Kubernetes-Pf-Flowschema-Uid"
-LEVEL_HEADER = "X-Kubernetes-Pf-Prioritylevel-Uid"
+READ, WRITE = "readOnly", "mutating"
+WAITING, EXECUTING = "waiting", "executing"
 
 
-def with_flow_control(handler: Handler, classifier: Classifier) -> Handler:
+def with_flow_control(handler: Handler, control: FlowControl, metrics: Metrics) -> Handler:
+    traffic = _Traffic(control, metrics)
+    monotonic = control.clock.monotonic
+
     async def filtered(request: Request) -> Response:
-        if request.user is not None:
-            flow = classifier.flow(request.user, request.info)
-            if flow is not None:
-                request.reply_headers.append((SCHEMA_HEADER, flow.schema_uid))
-                request.reply_headers.append((LEVEL_HEADER, flow.level_uid))
-        return await handler(request)
+        info = request.info
+        watch = info.verb == "watch"
+        if is_long_running(info):
+            count_open(request, metrics)
+            if not watch:
+                return await handler(request)
+        if request.user is None:
+            return await handler(request)
+        flow = control.flow(request)
+        request.reply_headers.extend(flow.headers)
+        now = monotonic()
+        ticket = control.start(flow, request, now)
+        if ticket is not None:
+            seat = _Seat(traffic, flow, ticket, writes=info.verb not in READING)
+            request.exit.append(seat.give_back)
+            if ticket.state is State.EXECUTING:
+                seat.taken(now)
+            elif not await seat.wait(request):
+                ticket = None
+        if ticket is None:
+            metrics.terminated(request, 429)
+            return refusal(control.refused(flow))
+        if not watch:
+            return await handler(request)
+        ticket.watching = True
+        request.exit.append(control.watches.open(info))
+        request.begun = seat.give_back
+        response = await handler(request)
+        if request.begun is not None:  # nobody says when it has begun: another server's watch
+            seat.give_back()
+        return response
 
     return filtered
+
+
+class _Seat:
+    """What one request holds."""
+
+    __slots__ = ("_counted", "_flow", "_ticket", "_traffic", "_writes")
+
+    def __init__(self, traffic: _Traffic, flow: Flow, ticket: Ticket, *, writes: bool) -> None:
+        self._traffic = traffic
+        self._flow = flow
+        self._ticket = ticket
+        self._writes = writes
+        self._counted = False
+
+    def taken(self, now: float) -> None:
+        self._counted = True
+        self._traffic.executes(self._writes, 1, now)
+
+    def give_back(self) -> None:
+        """Idempotent. Whoever still waits leaves the queue."""
+        control = self._traffic.control
+        now = control.clock.monotonic()
+        control.finish(self._flow, self._ticket, now)
+        if self._counted:
+            self._counted = False
+            self._traffic.executes(self._writes, -1, now)
+
+    async def wait(self, request: Request) -> bool:
+        """Whether its turn came."""
+        traffic, ticket = self._traffic, self._ticket
+        monotonic = traffic.control.clock.monotonic
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def decided() -> None:
+            if not turn.done():
+                turn.set_result(None)
+
+        ticket.decided = decided
+        if request.when_gone is not None:
+            request.when_gone(self.give_back)
+        traffic.waits(self._writes, 1, monotonic())
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self.give_back()
+            raise
+        finally:
+            traffic.waits(self._writes, -1, monotonic())
+            if request.when_gone is not None:
+                request.when_gone(None)
+        if ticket.state is not State.EXECUTING:
+            return False
+        self.taken(monotonic())
+        return True
+
+
+class _Traffic:
+    """Reads and writes of all levels together, for metrics."""
+
+    def __init__(self, control: FlowControl, metrics: Metrics) -> None:
+        self.control = control
+        self._waiting = [0, 0]
+        self._executing = [0, 0]
+        self._charts = [HistogramCell(READS_WRITES_BUCKETS) for _ in range(4)]
+        self._occupancy = Occupancy(control.clock.monotonic(), self._charts)
+        self._metrics = metrics
+        self._inqueue = metrics.metric("apiserver_current_inqueue_requests")
+        metrics.on_render(self._fill)
+        self._limits: tuple[int, int] | None = None
+
+    def executes(self, writes: bool, change: int, now: float) -> None:
+        self._executing[writes] += change
+        self._note(now)
+
+    def waits(self, writes: bool, change: int, now: float) -> None:
+        self._waiting[writes] += change
+        self._note(now)
+
+    def _note(self, now: float) -> None:
+        (reads_wait, writes_wait), (reads, writes) = self._waiting, self._executing
+        self._occupancy.change(now, (reads_wait, writes_wait, reads, writes))
+
+    def _fill(self) -> None:
+        control, now = self.control, self.control.clock.monotonic()
+        limits = (control.waiting_room, control.nominal_sum)
+        if limits != self._limits:
+            self._limits = limits
+            room, seats = limits
+            self._occupancy.limits(now, (room, room, seats, seats))
+        self._occupancy.fold(now)
+        shown = self._metrics.histogram("apiserver_flowcontrol_read_vs_write_current_requests")
+        labels = [(phase, kind) for phase in (WAITING, EXECUTING) for kind in (READ, WRITE)]
+        for chart, pair in zip(self._charts, labels, strict=True):
+            shown.show(chart, *pair)
+        for at, kind in enumerate((READ, WRITE)):
+            self._metrics.inflight.cell(kind).value = self._executing[at]
+            self._inqueue.cell(kind).value = self._waiting[at]

@@ -1,18 +1,18 @@
 """So many reading and so many writing requests at a time; one more is told to come again.
 
-Long-running requests take no slot; who is in system:masters gets through when all are taken. A
-slot is held to the last byte of the answer. Fair queues by flow schema take this one's place
-later."""
+In the place of `flow_control.py` with `--enable-priority-and-fairness=false`. Long-running requests
+take no slot; who is in system:masters gets through when all are taken. A slot is held to the last
+byte of the answer."""
 
 from __future__ import annotations
 
-from kapi.filters.long_running import is_long_running
+from kapi.filters.long_running import count_open, is_long_running
 from kapi.messages import Handler, Request, Response
 from kapi.metrics import Cell, Metrics
 
 MASTERS = "system:masters"
-RETRY_AFTER_SECONDS = "1"
-_READING = frozenset(("get", "list", "watch"))
+RETRY_AFTER_SECONDS = 1
+READING = frozenset(("get", "list", "watch"))
 
 
 class Slots:
@@ -47,29 +47,24 @@ def with_max_in_flight(
     async def filtered(request: Request) -> Response:
         info = request.info
         if is_long_running(info):
-            gauge = metrics.longrunning.cell(*metrics.request_labels(request, 403))
-            gauge.value += 1
-            request.exit.append(lambda: _lower(gauge))
+            count_open(request, metrics)
             return await handler(request)
-        slots = reads if info.verb in _READING else writes
+        slots = reads if info.verb in READING else writes
         if slots.take():
             request.exit.append(slots.give_back)
         elif request.user is None or MASTERS not in request.user.groups:
             metrics.terminated(request, 429)
-            return _refusal()
+            return refusal(RETRY_AFTER_SECONDS)
         return await handler(request)
 
     return filtered
 
 
-def _lower(gauge: Cell) -> None:
-    gauge.value -= 1
-
-
-def _refusal() -> Response:
+def refusal(retry_after: int) -> Response:
+    """429; `retry_after` in seconds."""
     headers = [
         ("Content-Type", "text/plain; charset=utf-8"),
         ("X-Content-Type-Options", "nosniff"),
-        ("Retry-After", RETRY_AFTER_SECONDS),
+        ("Retry-After", str(retry_after)),
     ]
     return Response(429, headers, b"Too many requests, please try again later.\n")

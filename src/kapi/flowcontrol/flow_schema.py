@@ -1,80 +1,51 @@
 """Which flow schema, and so which priority level, a request belongs to.
 
 The first schema by precedence, then by name, one of whose rules fits the user and the request.
-Schemas come from a lister; what was found for a kind of request is kept until schemas or levels
-change. https://kubernetes.io/docs/concepts/cluster-administration/flow-control/"""
+`levels.py` makes a `Classifier` of the schemas that are in force, and another when they change;
+what was found for a kind of request is kept until then.
+https://kubernetes.io/docs/concepts/cluster-administration/flow-control/"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, TypeVar
 
 from kapi.messages import RequestInfo, UserInfo
 
 Json = dict[str, Any]
 Test = Callable[[UserInfo, RequestInfo], bool]
+Flow = TypeVar("Flow")
 
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 REMEMBERED_MAX = 10_000  # kinds of requests; at the bound all are forgotten
 
 
-class Lister(Protocol):
-    """The objects of one resource, in the watch cache."""
+class Classifier(Generic[Flow]):
+    """Sorts requests into what somebody made of each flow schema."""
 
-    @property
-    def changed(self) -> int: ...
+    def __init__(self, flows: Sequence[tuple[Json, Flow]], otherwise: Flow) -> None:
+        """Flow schemas in any order, and what stands for each. `otherwise`: for requests that none
+        takes, which are those of users without a group."""
+        self._flows = [
+            (_rule_test(rule), flow)
+            for schema, flow in sorted(flows, key=lambda pair: _precedence(pair[0]))
+            for rule in schema["spec"].get("rules") or ()
+        ]
+        self._otherwise = otherwise
+        self._known: dict[tuple[object, ...], Flow] = {}
 
-    def list(self, namespace: str = "") -> Sequence[Json]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """What a request belongs to."""
-
-    schema: str
-    schema_uid: str
-    level: str
-    level_uid: str
-
-
-class Classifier:
-    """Sorts requests by the live flow schemas."""
-
-    def __init__(self, schemas: Lister, levels: Lister) -> None:
-        self._schemas = schemas
-        self._levels = levels
-        self._seen = (-1, -1)
-        self._flows: list[tuple[Test, Flow]] = []
-        self._known: dict[tuple[object, ...], Flow | None] = {}
-
-    def flow(self, user: UserInfo, info: RequestInfo) -> Flow | None:
-        """None only where somebody removed the catch-all schema."""
-        now = (self._schemas.changed, self._levels.changed)
-        if now != self._seen or len(self._known) >= REMEMBERED_MAX:
-            self._load()
-            self._seen = now
+    def flow(self, user: UserInfo, info: RequestInfo) -> Flow:
         key = (
             user.name, user.groups, info.verb, info.group, info.resource, info.subresource,
             info.namespace, "" if info.is_resource else info.path,
         )  # fmt: skip
-        if key in self._known:
-            return self._known[key]
-        found = next((flow for test, flow in self._flows if test(user, info)), None)
-        self._known[key] = found
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= REMEMBERED_MAX:
+                self._known.clear()
+            tests = (flow for test, flow in self._flows if test(user, info))
+            found = self._known[key] = next(tests, self._otherwise)
         return found
-
-    def _load(self) -> None:
-        self._known.clear()
-        levels = {o["metadata"]["name"]: o["metadata"].get("uid", "") for o in self._levels.list()}
-        self._flows = []
-        for obj in sorted(self._schemas.list(), key=_precedence):
-            metadata, spec = obj["metadata"], obj["spec"]
-            level = spec["priorityLevelConfiguration"]["name"]
-            if level not in levels:
-                continue  # a dangling schema takes no requests
-            flow = Flow(metadata["name"], metadata.get("uid", ""), level, levels[level])
-            self._flows += [(_rule_test(rule), flow) for rule in spec.get("rules") or ()]
 
 
 def _precedence(obj: Json) -> tuple[int, str]:

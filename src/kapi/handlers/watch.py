@@ -77,6 +77,9 @@ class WatchHandler:
             target.resource, target.namespace, options, self._timeout(options), form
         )
         request.exit.append(watcher.end)
+        begun, request.begun = request.begun, None
+        if begun is not None:
+            watcher.when_begun(begun)
         accepted = self._negotiate_stream(request, target)
         frames = self._frames(request, form, accepted)
         group, version = target.resource.group, target.version.name

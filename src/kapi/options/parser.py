@@ -167,6 +167,7 @@ def _check(options: Options) -> None:
     except access.AccessProblem as error:
         raise UsageError(str(error)) from error
     _check_overrides(options)
+    _check_fairness(options)
     if options.egress_selector_config_file:
         raise UsageError("--egress-selector-config-file: calls cannot be sent through a proxy")
     if options.service_account_issuer and "" in options.service_account_issuer:
@@ -193,6 +194,23 @@ def _check_overrides(options: Options) -> None:
         overrides.parse(options.etcd_servers_overrides)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _check_fairness(options: Options) -> None:
+    if not options.enable_priority_and_fairness:
+        return
+    for served in ("flowcontrol.apiserver.k8s.io/v1", "api/ga", "api/all"):
+        if options.runtime_config.get(served) in ("false", "0"):
+            raise UsageError(
+                f"--runtime-config={served}=false conflicts with --enable-priority-and-fairness="
+                "true"
+            )
+    reading, writing = options.max_requests_inflight, options.max_mutating_requests_inflight
+    if reading + writing <= 0:
+        raise UsageError(
+            f"invalid configuration: MaxRequestsInFlight={reading} and "
+            f"MaxMutatingRequestsInFlight={writing}; they must add up to something positive"
+        )
 
 
 def _spelled(options: Options, name: str) -> str:

@@ -142,7 +142,7 @@ class Options:
     max_mutating_requests_inflight: int = _int(200,
         "Writing requests at a time; 0: no bound.", at_least(0))
     enable_priority_and_fairness: bool = _bool(True,
-        "Queue requests by flow schema and priority level.", later=True)
+        "Queue requests by flow schema and priority level; the seats are the sum of both above.")
 
     # -- storage --
     etcd_servers: tuple[str, ...] = _list((),

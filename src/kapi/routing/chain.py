@@ -28,7 +28,7 @@ from kapi.filters.response_headers import with_response_headers
 from kapi.filters.timeout import with_timeout
 from kapi.filters.wait_group import WaitGroup, with_wait_group
 from kapi.filters.warning import with_warnings
-from kapi.flowcontrol.flow_schema import Classifier
+from kapi.flowcontrol.levels import FlowControl
 from kapi.messages import Handler
 from kapi.metrics import Metrics
 from kapi.options.table import Options
@@ -48,15 +48,15 @@ class Dependencies:
     anonymous: Authenticator | None
     proxy_headers: HeaderNames
     authorizer: Authorizer
-    classifier: Classifier
+    flow_control: FlowControl | None
     draining: Callable[[], bool]
     auditor: Auditor | None
 
 
 def build_chain(handler: Handler, d: Dependencies) -> Handler:
     """The handler behind all filters."""
-    options = d.options
-    offer, auditor = offered(options.gates), d.auditor
+    options, control, auditor = d.options, d.flow_control, d.auditor
+    offer = offered(options.gates)
     filters: list[Callable[[Handler], Handler] | None] = [
         lambda h: with_panic_recovery(h, offer),
         with_request_info,
@@ -78,13 +78,17 @@ def build_chain(handler: Handler, d: Dependencies) -> Handler:
         lambda h: with_impersonation(
             h, d.authorizer, constrained=options.gates["ConstrainedImpersonation"]
         ),
-        lambda h: with_flow_control(h, d.classifier),
-        lambda h: with_max_in_flight(
-            h,
-            reading=options.max_requests_inflight,
-            mutating=options.max_mutating_requests_inflight,
-            metrics=d.metrics,
-        ),
+        (lambda h: with_flow_control(h, control, d.metrics)) if control is not None else None,
+        (
+            lambda h: with_max_in_flight(
+                h,
+                reading=options.max_requests_inflight,
+                mutating=options.max_mutating_requests_inflight,
+                metrics=d.metrics,
+            )
+        )
+        if control is None
+        else None,
         lambda h: with_authorization(h, d.authorizer),
     ]
     for make in reversed(filters):

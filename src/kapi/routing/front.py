@@ -16,11 +16,12 @@ from kapi.assembly.measures import MeasuredAuthenticator, MeasuredAuthorizer
 from kapi.assembly.outside import Outside
 from kapi.assembly.shown_options import flag_values, openid
 from kapi.cacher.cacher import Cacher
-from kapi.cacher.lister import Lister
 from kapi.clock import Clock, Entropy
 from kapi.codec.negotiate import offered
 from kapi.filters.wait_group import WaitGroup
-from kapi.flowcontrol.flow_schema import Classifier
+from kapi.flowcontrol import dumps
+from kapi.flowcontrol.levels import FlowControl
+from kapi.flowcontrol.shown import show
 from kapi.handlers.aside import Aside
 from kapi.handlers.documents import zpages
 from kapi.handlers.documents.debugging import debug_paths
@@ -41,8 +42,6 @@ from kapi.routing.verbs import VerbDependencies, build_verbs
 if TYPE_CHECKING:
     from kapi.audit.auditor import Auditor
 
-_FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontDependencies:
@@ -57,7 +56,7 @@ class FrontDependencies:
     table: ResourceTable
     requests: WaitGroup
     aside: Aside
-    lister: Callable[[str, str], Lister]  # by group and plural
+    flow_control: FlowControl | None  # None: switched off
     store_checks: list[Check]  # of a store that is another process; empty: the cache says it all
     encryption_checks: list[Check]
     stopping: Callable[[], bool]
@@ -92,6 +91,8 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
             outside=d.outside,
         )
     )
+    if d.flow_control is not None:
+        show(d.metrics, d.flow_control)
     roots = root_paths(
         Served(
             discovery=_discovery(d, encoder),
@@ -101,6 +102,7 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
             others={**openid(options, who), **_flagz(d)},
             debug=debug_paths(clock) if options.profiling else None,
             of_paths=_statusz(d),
+            unlisted=dumps.handlers(d.flow_control) if d.flow_control is not None else {},
         )
     )
     mux = Mux(
@@ -109,10 +111,6 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
     )  # fmt: skip
     authenticator = MeasuredAuthenticator(
         who.authenticator, d.metrics, clock, anonymous=who.anonymous is not None
-    )
-    classifier = Classifier(
-        d.lister(_FLOW_CONTROL, "flowschemas"),
-        d.lister(_FLOW_CONTROL, "prioritylevelconfigurations"),
     )
     handler = build_chain(
         mux,
@@ -126,7 +124,7 @@ def build_front(d: FrontDependencies) -> tuple[Handler, Mux]:
             anonymous=who.anonymous,
             proxy_headers=who.proxy_headers,
             authorizer=MeasuredAuthorizer(core.authority.authorizer, d.metrics, clock),
-            classifier=classifier,
+            flow_control=d.flow_control,
             draining=d.stopping,
             auditor=d.auditor,
         ),

@@ -29,7 +29,7 @@ class RootPaths:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """What there is to serve. `metrics` renders content type and text; `others` are exact paths,
-    `debug` those that `/` does not list."""
+    as are those `unlisted`, which no index tells of; nor of those of `debug`."""
 
     discovery: Discovery
     openapi: OpenApi
@@ -41,6 +41,7 @@ class Served:
     of_paths: Mapping[str, Callable[[Callable[[], Iterable[str]]], Handler]] = field(
         default_factory=dict
     )
+    unlisted: Mapping[str, Handler] = field(default_factory=dict)
 
 
 def root_paths(served: Served) -> RootPaths:
@@ -69,6 +70,7 @@ def root_paths(served: Served) -> RootPaths:
     exact = {
         **debug.exact,
         **listed,
+        **served.unlisted,
         "/": index,
         "/index.html": index,
         "/api": served.discovery.handle,
