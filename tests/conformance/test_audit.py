@@ -221,6 +221,12 @@ async def test_patches_are_as_they_were_sent(tmp_path: Path) -> None:
         await client("PATCH", f"{MAPS}/n?fieldManager=x", applied, content_type=APPLY_PATCH)
         lines = log.path.read_bytes()
         assert b'"requestObject":{"apiVersion":"v1","data":{"a":"2","z":"1"},"kind":' in lines
+        flow = b"{kind: ConfigMap, apiVersion: v1, data: {w: b}}"
+        await client("PATCH", f"{MAPS}/n?fieldManager=x", flow, content_type=APPLY_PATCH)
+        assert log.last()["requestObject"]["data"] == {"w": "b"}
+        large = b'{"data": {"k": "%b"}, "data": {"k": "%b"} }' % (b"x" * 200_000, b"y" * 200_000)
+        await client("PATCH", f"{MAPS}/m", large, content_type=MERGE_PATCH)
+        assert large.replace(b" ", b"") in log.path.read_bytes()
         await client("PATCH", f"{MAPS}/m", b"{", content_type=MERGE_PATCH)
         assert "requestObject" not in log.last()
 

@@ -161,8 +161,9 @@ class LogFile:
             out.append("" if whole else error)
             kept += len(line) if whole else 0
         self._size += kept
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, self._size)
+        with contextlib.suppress(OSError):  # the file may be shorter than we know: others cut logs
+            there = os.fstat(self._descriptor).st_size
+            os.ftruncate(self._descriptor, max(there - (done - kept), 0))
         return out
 
     # -- rotation ---------------------------------------------------------------------------------

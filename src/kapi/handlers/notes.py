@@ -12,10 +12,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from kapi.audit.objects import compact, without_owners
 from kapi.audit.policy import Level
 from kapi.codec import json_format
 from kapi.codec.negotiate import JSON, Accepted, Patch
+from kapi.handlers.aside import Aside
 from kapi.messages import Request, Response
 
 Json = dict[str, Any]
@@ -34,12 +37,25 @@ def note_object(
         facts.object = encode(without_owners(obj) if facts.omit_managed_fields else obj)
 
 
-def note_patch(request: Request, data: bytes, asked: Patch, value: Any) -> None:
+async def note_patch(request: Request, data: bytes, asked: Patch, value: Any, aside: Aside) -> None:
     """A patch: JSON as it was sent, anything else as the JSON of its value, with sorted keys."""
-    if request.audit.level < Level.REQUEST:
-        return
-    as_sent = asked.syntax != "cbor" and data.lstrip().startswith((b"{", b"["))
-    request.audit.object = compact(data) if as_sent else json_format.dumps_sorted(value)
+    if request.audit.level >= Level.REQUEST:
+        request.audit.object = await aside.run(len(data), lambda: _told(data, asked, value))
+
+
+def _told(data: bytes, asked: Patch, value: Any) -> bytes:
+    if asked.syntax == "json" or (asked.syntax == "yaml" and _is_json(data)):
+        return compact(data)
+    return json_format.dumps_sorted(value)
+
+
+def _is_json(data: bytes) -> bool:
+    """Most bodies of apply patches are; YAML may begin with a brace, too."""
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def note_answer(

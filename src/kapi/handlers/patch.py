@@ -65,7 +65,7 @@ class PatchHandler:
         options = write_options(request.query, "PatchOptions", patch_type=form)
         patch = await self._decoder.aside.run(len(data), lambda: parse_patch(data, asked))
         if request.audit.level:
-            note_patch(request, data, asked, patch.value)
+            await note_patch(request, data, asked, patch.value, self._decoder.aside)
         if form == "apply" and options.field_validation not in ("Strict", "Ignore"):
             for complaint in patch.complaints:
                 request.warn(complaint)

@@ -119,7 +119,7 @@ class ScaleHandler:
             len(data), lambda: parse_patch(data, asked)
         )
         if request.audit.level:
-            note_patch(request, data, asked, document.value)
+            await note_patch(request, data, asked, document.value, self._decoder.aside)
         subresource = target.subresource
         assert subresource is not None
         assert subresource.schema is not None

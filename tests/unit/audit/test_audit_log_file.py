@@ -150,6 +150,28 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.Mon
     assert path.read_bytes() == line("a") + line("b") + line("e")
 
 
+def test_a_file_that_others_cut_has_no_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.log"
+    file = LogFile(str(path), Rotation(), HandClock())
+    file.write([line("a"), line("b")])
+    os.truncate(path, 0)
+    real = os.write
+
+    def fails(descriptor: int, data: bytes) -> int:
+        if len(data) < 20:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(descriptor, bytes(data)[:13])
+
+    monkeypatch.setattr(os, "write", fails)
+    assert [bool(error) for error in file.write([line("c"), line("d")])] == [False, True]
+    monkeypatch.undo()
+    assert file.write([line("e")]) == [""]
+    file.close()
+    assert path.read_bytes() == line("c") + line("e")
+
+
 def test_a_folder_that_is_gone_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "a.log"
     file = LogFile(str(path), Rotation(size=10), HandClock())
