@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import gzip
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -14,8 +16,11 @@ from etcd_process import one_member
 from kms_plugin import kms_plugin
 from server_harness import Answer, Running, eventually, running
 
+from kapi.__main__ import run as run_command
 from kapi.assembly.encryption import CannotEncrypt
 from kapi.clock import SystemClock
+from kapi.encryption.local_keys import AesGcm
+from kapi.storage.check import check_file
 from kapi.storage.etcd import EtcdStorage
 from kapi.storage.etcd_client import EtcdSettings
 from kapi.storage.interface import Storage
@@ -158,8 +163,6 @@ async def test_in_etcd_messages_are_encrypted_under_their_keys(
         flags = config.flags(etcd_servers=(etcd.url,), etcd_prefix=prefix)
         async with running(storage=storage, **flags) as run:
             made = await run.client.post(SECRETS, SECRET)
-            from kapi.encryption.local_keys import AesGcm
-
             value = (await stored(storage)).removeprefix(b"k8s:enc:aesgcm:v1:one:")
             context = f"{prefix}/secrets/default/s".encode()
             plain, _ = AesGcm(b"one".ljust(32, b".")).read(value, context)
@@ -529,3 +532,60 @@ async def test_a_reload_waits_for_its_plugins(tmp_path: Path, config: Config) ->
             await replaced(run)
             assert (await stored(storage)).startswith(b"k8s:enc:kms:v2:foo:")
             assert (await run.client("GET", "/readyz/kms-providers")).body == b"ok"
+
+
+# -- from one store to another --------------------------------------------------------------------
+
+
+async def test_encrypted_objects_move_as_they_are(tmp_path: Path, config: Config) -> None:
+    """From SQLite into etcd and back; each reads what the other wrote, and writes its own form."""
+    config.write(keys("aesgcm", "one"), IDENTITY)
+    first, second = tmp_path / "first", tmp_path / "second"
+    flags = config.flags()
+
+    async def snapshot(*words: str) -> None:
+        assert await asyncio.to_thread(run_command, ["snapshot", *words]) == 0
+
+    async with running(storage=await SqliteStorage.open(first), **flags) as run:
+        made = await run.client.post(SECRETS, SECRET)
+        in_sqlite = await stored(run.storage)
+    file = str(tmp_path / "snapshot")
+    await snapshot("save", file, "--data-dir", str(first))
+    with gzip.open(file) as lines:
+        assert DATA.encode() not in lines.read()
+    with one_member(tmp_path) as etcd:
+        await snapshot("restore", file, "--etcd-servers", etcd.url)
+        storage = await EtcdStorage.open(EtcdSettings(servers=[etcd.url]), SystemClock())
+        assert await stored(storage) == in_sqlite
+        there = config.flags(etcd_servers=(etcd.url,))
+        async with running(storage=storage, **there) as run:
+            found = await run.client.get(f"{SECRETS}/s")
+            assert found["metadata"]["uid"] == made["metadata"]["uid"]
+            assert found["data"] == {"word": DATA}
+            changed = {**found, "data": {"word": DATA, "more": DATA}}
+            await run.client.put(f"{SECRETS}/s", changed)
+            in_etcd = await stored(storage)
+        await snapshot("save", file, "--etcd-servers", etcd.url)
+    await snapshot("restore", file, "--data-dir", str(second))
+    async with running(storage=await SqliteStorage.open(second), **flags) as run:
+        assert await stored(run.storage) == in_etcd
+        assert await secret(run) == {"word": DATA, "more": DATA}
+        assert len((await run.client.get(SECRETS))["items"]) == 1
+        await replaced(run)
+        value = (await stored(run.storage)).removeprefix(b"k8s:enc:aesgcm:v1:one:")
+        plain, _ = AesGcm(b"one".ljust(32, b".")).read(value, KEY.encode())
+        assert plain.startswith(b"{")
+
+
+async def test_a_file_of_sqlite_without_its_configuration_is_sound(
+    tmp_path: Path, config: Config
+) -> None:
+    config.write(keys("aescbc", "one"))
+    async with running(storage=await SqliteStorage.open(tmp_path / "a"), **config.flags()) as run:
+        await run.client.post(SECRETS, SECRET)
+    assert check_file(tmp_path / "a") == []
+    async with running(storage=await SqliteStorage.open(tmp_path / "a")) as run:
+        assert (await run.client("GET", SECRETS)).status == 500
+        gone = {"ignoreStoreReadErrorWithClusterBreakingPotential": True}
+        (await run.client("DELETE", f"{SECRETS}/s", gone)).expect(200)
+        assert (await run.client.get(SECRETS))["items"] == []

@@ -3,11 +3,12 @@
 gzip, of lines of JSON: a head, a line for each record in the order of the keys, and an end with the
 number of records and a digest of all lines before it, so that a file that was cut or changed is
 refused. Values are the JSON that kapi works with, whatever the store keeps, so that a snapshot goes
-from any store into any other.
+from any store into any other; what is encrypted is there as it is, in base64.
 """
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import os
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 import orjson
 
-from kapi.storage.interface import Record, StorageError
+from kapi.storage.interface import ENCRYPTED, Record, StorageError
 
 FORMAT: Final = "kapi-snapshot"
 VERSION: Final = 1
@@ -58,7 +59,7 @@ def write(path: Path, head: Head, records: Iterable[Record]) -> int:
                         "key": record.key,
                         "revision": record.revision,
                         "create_revision": record.create_revision,
-                        "value": record.value.decode(),
+                        **_shown(record.value),
                     }
                 )
                 count += 1
@@ -112,10 +113,24 @@ def read(path: Path) -> Iterator[Record]:
                 count += 1
                 yield Record(
                     line["key"],
-                    line["value"].encode(),
+                    _value(line),
                     line["revision"],
                     line["create_revision"],
                 )
-    except (gzip.BadGzipFile, EOFError, zlib.error, orjson.JSONDecodeError, KeyError):
+    except (gzip.BadGzipFile, EOFError, zlib.error, KeyError, ValueError):
         raise damaged from None
     raise damaged
+
+
+def _shown(value: bytes) -> dict[str, str]:
+    if value.startswith(ENCRYPTED):
+        return {"encrypted": base64.b64encode(value).decode()}
+    return {"value": value.decode()}
+
+
+def _value(line: dict[str, Any]) -> bytes:
+    """Raises KeyError, ValueError."""
+    if "encrypted" in line:
+        return base64.b64decode(line["encrypted"], validate=True)
+    value: str = line["value"]
+    return value.encode()
