@@ -146,7 +146,8 @@ class Options:
 
     # -- storage --
     etcd_servers: tuple[str, ...] = _list((),
-        "Keep objects in this etcd (scheme://host:port, several with commas) instead of SQLite. "
+        "Keep objects in this etcd (scheme://host:port, several with commas; unix:///path for a "
+        "socket) instead of SQLite. "
         "Other servers may share it.")
     etcd_servers_overrides: tuple[str, ...] = _list((),
         "Keep these resources in another etcd: group/resource#servers, the servers with "

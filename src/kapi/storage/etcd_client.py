@@ -123,8 +123,13 @@ class Member:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         self.url = url
         # Who names no scheme but files means TLS, as to etcd's own client.
-        self._secure = parts.scheme == "https" or ("://" not in url and any(files.paths))
-        self._host, self._port = parts.hostname or "", parts.port or DEFAULT_PORT
+        named = "://" in url
+        self._secure = parts.scheme in ("https", "unixs") or (not named and any(files.paths))
+        local = parts.scheme in ("unix", "unixs")
+        # A relative path has its first part in the place of a host.
+        self._socket = parts.netloc + parts.path if local else ""
+        self._host = "localhost" if local else parts.hostname or ""
+        self._port = DEFAULT_PORT if local else parts.port or DEFAULT_PORT
         self._files = files
         self._stamp: tuple[float, ...] = ()
         self._channel: Channel | None = None
@@ -145,7 +150,7 @@ class Member:
             if self._secure:
                 self._stamp = self._files.stamp()
                 tls = self._files.context()
-            self._channel = Channel(self._host, self._port, tls)
+            self._channel = Channel(self._host, self._port, tls, socket=self._socket)
         await self._channel.connect(seconds)
 
     async def unary(
