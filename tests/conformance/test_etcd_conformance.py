@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from etcd_process import Etcd, free_ports, one_member
+from etcd_process import Etcd, one_member
+from ports import free_ports
 from storage_suite import StorageSuite
 
 from kapi.clock import SystemClock
