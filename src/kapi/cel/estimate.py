@@ -32,6 +32,7 @@ from kapi.cel.nodes import (
     Node,
     Select,
 )
+from kapi.cel.room import with_room
 from kapi.cel.types import StructType, Type, is_optional
 
 LIST, MAP, MESSAGE = (10, 10), (30, 30), (40, 40)
@@ -43,7 +44,7 @@ Entries = tuple[Range, Range]  # sizes of keys, or indices, and of values
 def estimate(tree: Node, root: Type | None = None) -> Range:
     """The least and the most that a checked tree may cost. `root`: the type of the data that
     every variable has."""
-    return _Estimator(root).cost(tree)
+    return with_room(lambda: _Estimator(root).cost(tree))
 
 
 class _Local:

@@ -52,12 +52,16 @@ _LITERALS = frozenset((INT, UINT, FLOAT, STRING, BYTES, "true", "false", "null")
 Macros = Mapping[tuple[str, bool, int], Macro]
 
 
+class _TooDeep(Exception):
+    """The text nests more than DEPTH_MAX levels."""
+
+
 class _Malformed(Exception):
     """The text does not fit the grammar."""
 
 
 def parse(text: str, macros: Macros) -> Node:
-    """Raises CompileError."""
+    """Raises CompileError, and RecursionError where there is too little room (`room.py`)."""
     if len(text) > CODE_POINTS_MAX:
         words = (
             f"expression code point size exceeds limit: size: {len(text)}, limit {CODE_POINTS_MAX}"
@@ -70,7 +74,7 @@ def parse(text: str, macros: Macros) -> Node:
         from kapi.cel import syntax_errors  # good texts do without it
 
         raise CompileError(text, syntax_errors.explain(text)) from None
-    except RecursionError:
+    except _TooDeep:
         words = f"expression recursion limit exceeded: {DEPTH_MAX}"
         raise CompileError(text, [Issue(NOWHERE, words)]) from None
     if parser.issues:
@@ -117,7 +121,7 @@ class _Parser:
     def _expression(self) -> Node:
         self._depth += 1
         if self._depth > DEPTH_MAX:
-            raise RecursionError
+            raise _TooDeep
         condition = self._logic("||")
         if self._peek() == "?":
             at = self._take("?")[2]
@@ -167,7 +171,7 @@ class _Parser:
 
     def _counted(self, in_a_row: int) -> int:
         if in_a_row >= DEPTH_MAX:
-            raise RecursionError
+            raise _TooDeep
         return in_a_row + 1
 
     def _unary(self) -> Node:

@@ -18,6 +18,7 @@ from kapi.cel.environment import Environment
 from kapi.cel.folds import build_fold, exceeded
 from kapi.cel.nodes import Node
 from kapi.cel.parser import parse
+from kapi.cel.room import with_room
 from kapi.cel.source import CompileError, Issue
 from kapi.cel.types import Type
 from kapi.cel.values import CostLimitError, EvalError, no_such_overload
@@ -63,6 +64,16 @@ class Program:
 
         Never raises for what an expression or the data may do.
         """
+        try:
+            return self._evaluated(values, limit)
+        except RecursionError:
+            pass
+        try:
+            return with_room(lambda: self._evaluated(values, limit))
+        except RecursionError:
+            return Outcome(None, 0, EvalError("internal error: stack overflow"))
+
+    def _evaluated(self, values: Mapping[str, Any], limit: int) -> Outcome:
         run = self._run or self._built()
         frame: Frame = [_MISSING] * self._size
         frame[0], frame[1] = self._sure, limit
@@ -74,8 +85,6 @@ class Program:
             value = run(frame)
         except EvalError as e:
             return Outcome(None, frame[0], e)
-        except RecursionError:
-            return Outcome(None, frame[0], EvalError("internal error: stack overflow"))
         if frame[0] > limit:
             return Outcome(None, frame[0], exceeded())
         return Outcome(value, frame[0])
@@ -83,6 +92,10 @@ class Program:
 
 def compile_expression(text: str, environment: Environment) -> Program:
     """Raises CompileError with all that is wrong."""
+    return with_room(lambda: _compiled(text, environment))
+
+
+def _compiled(text: str, environment: Environment) -> Program:
     tree = parse(text, environment.macros)
     issues = check(tree, environment)
     if issues:
