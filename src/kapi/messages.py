@@ -131,7 +131,8 @@ class Peer:
     address: str = ""
     port: int = 0
     tls: bool = False
-    certificates: tuple[Certificate, ...] = ()  # the verified client chain, leaf first
+    # What the client showed, leaf first: it has the key, but nobody vouches for it yet.
+    certificates: tuple[Certificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

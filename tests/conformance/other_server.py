@@ -41,10 +41,9 @@ class Authority:
         pair = certificates.make_serving(self._pair, names, made_at or time())
         return self._files("serving-" + "-".join(names).replace(":", "_").replace("*", "x"), pair)
 
-    def client(self, user: str, *groups: str) -> tuple[str, str]:
-        return self._files(
-            "client-" + user, certificates.make_client(self._pair, user, groups, time())
-        )
+    def client(self, user: str, *groups: str, made_at: float | None = None) -> tuple[str, str]:
+        pair = certificates.make_client(self._pair, user, groups, made_at or time())
+        return self._files("client-" + user, pair)
 
     def _files(self, name: str, pair: certificates.Pair) -> tuple[str, str]:
         return (

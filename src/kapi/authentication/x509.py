@@ -1,7 +1,7 @@
 """Client certificates: the common name is the user, the organizations are the groups.
 
-The TLS layer has checked the chain against all CAs it was given; here it is asked again *which* CA
-vouches for the certificate, because those of clients and of front proxies share one listener. What
+The TLS layer has only seen that the client has the key. Whether a CA vouches for the certificate,
+and *which* (those of clients and of front proxies share one listener), is looked at here. What
 a certificate says is remembered per certificate; its dates are looked at with every request.
 https://kubernetes.io/docs/reference/access-authn-authz/authentication/#x509-client-certificates
 """

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
 from kapi.edge.asgi import TLS
 from kapi.edge.asgi_form import Receive, Scope, Send
+from kapi.edge.asked_certificates import handshake_done
 from kapi.edge.listener_state import ListenerState
 from kapi.edge.protocol import HttpProtocol
 from kapi.edge.tls import tls_extension
@@ -30,7 +31,9 @@ class Http2Protocol(ZttpH2Protocol):
         self.access_log = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        tls = tls_extension(transport.get_extra_info("ssl_object"))
+        connection = transport.get_extra_info("ssl_object")
+        tls = tls_extension(connection)
+        handshake_done(connection)
         if tls is not None:
             self._extensions[TLS] = tls
         super().connection_made(transport)

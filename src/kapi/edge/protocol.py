@@ -19,6 +19,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kapi.edge.asgi import CONNECTION, TLS, Connection
+from kapi.edge.asked_certificates import handshake_done
 from kapi.edge.cycle import STATUS_LINES, Cycle
 from kapi.edge.listener_state import WRITE_STALL_SECONDS, ListenerState
 from kapi.edge.tls import tls_extension
@@ -84,7 +85,9 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._extensions[CONNECTION] = self._connection
         self._connection.take_over = self._take_over
-        tls = tls_extension(transport.get_extra_info("ssl_object"))
+        connection = transport.get_extra_info("ssl_object")
+        tls = tls_extension(connection)
+        handshake_done(connection)
         if tls is not None:
             self._extensions[TLS] = tls
         self._watchdog = self.loop.call_later(HEADER_SECONDS, self._head_overdue)

@@ -1,8 +1,7 @@
 """The TLS side of a listener: one `ssl.SSLContext` from certificate files and the flags' words.
 
-Client certificates are asked for, not demanded (`CERT_OPTIONAL`): which CA a chain leads to is
-for the authenticators to tell. A certificate from no known CA fails the handshake here, where
-Go's server would go on and answer 401; Python's `ssl` cannot ask without verifying."""
+Client certificates are asked for, not demanded, and any is taken (`asked_certificates.py`): which
+CA a chain leads to is for the authenticators to tell."""
 
 from __future__ import annotations
 
@@ -10,6 +9,8 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from kapi.edge.asked_certificates import AskingContext, ask
 
 VERSIONS = {"VersionTLS12": ssl.TLSVersion.TLSv1_2, "VersionTLS13": ssl.TLSVersion.TLSv1_3}
 
@@ -50,21 +51,33 @@ class TlsFiles:
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
     """Raises OSError, ssl.SSLError or ValueError for what cannot be loaded."""
+    if not files.client_cas:
+        return _plain(files)
+    context = AskingContext(ssl.PROTOCOL_TLS_SERVER)
+    _load(context, files)
+    for path in files.client_cas:
+        context.load_verify_locations(path)
+    ask(context, lambda: _plain(files))
+    return context
+
+
+def _plain(files: TlsFiles) -> ssl.SSLContext:
+    """Without clients' certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _load(context, files)
+    return context
+
+
+def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
     context.minimum_version = VERSIONS[files.min_version]
     chosen = [CIPHERS[name] for name in files.ciphers if name in CIPHERS]
     context.set_ciphers(":".join(chosen) or CIPHERS_DEFAULT)
     context.load_cert_chain(files.certificate, files.private_key)
-    if files.client_cas:
-        context.verify_mode = ssl.CERT_OPTIONAL
-        for path in files.client_cas:
-            context.load_verify_locations(path)
     context.set_alpn_protocols(["h2", "http/1.1"] if files.http2 else ["http/1.1"])
-    return context
 
 
 def tls_extension(ssl_object: ssl.SSLObject | None) -> dict[str, Any] | None:
-    """What the ASGI TLS extension says; the chain is the client's, verified, leaf first."""
+    """What the ASGI TLS extension says; the chain is the client's, leaf first."""
     if ssl_object is None:
         return None
     cipher = ssl_object.cipher()
