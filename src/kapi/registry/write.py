@@ -24,7 +24,7 @@ from kapi.registry import write_steps as steps
 from kapi.registry.beside import Run
 from kapi.registry.change import Change, Written
 from kapi.registry.conditions import check_version, match_path
-from kapi.registry.conversion import ConversionFailed, undecodable
+from kapi.registry.conversion import ConversionFailed, at_once, undecodable
 from kapi.registry.edits import (
     finished,
     in_order,
@@ -41,19 +41,13 @@ from kapi.registry.hooks import Held, Hook, Occupied
 from kapi.registry.storing import storage_call
 from kapi.registry.strategy import Context
 from kapi.registry.versions import Versions
+from kapi.registry.warned import Warned
 from kapi.storage import keys
-from kapi.storage.interface import (
-    AlreadyExists,
-    Conflict,
-    NotFound,
-    Record,
-    Storage,
-)
+from kapi.storage.interface import AlreadyExists, Conflict, NotFound, Record, Storage
 
 Json = dict[str, Any]
-ATTEMPTS_MAX = (
-    5  # conflicts in a row before a patch without resourceVersion gives up, as the real server
-)
+# Conflicts in a row before a patch without resourceVersion gives up, as the real server.
+ATTEMPTS_MAX = 5
 NAME_ATTEMPTS_MAX = 8  # generated names that were all taken (KEP-4420)
 OCCUPIED_MAX = 4096  # addresses that turned out to be others'; each is met once
 
@@ -163,10 +157,11 @@ class Writer:
         try:
             await held.take(work, before)
             # 7 every finding at once, then admission may refuse
-            await change.beside(lambda: self._examine(change, work, before, context))
+            warned = Warned(change, work, before, context)
+            await change.beside(lambda: self._examine(change, work, before, context, warned))
             if not change.admitted:
                 attributes.object, attributes.old = work, before
-                await self._admission.validate(attributes)
+                await warned.around(self._admission.validate, attributes)
             # 8 nothing to do, or only asked what would happen
             stored = work
             if late:
@@ -177,13 +172,15 @@ class Writer:
                 lambda: steps.encoded(self._versions, change, stored, current, record)
             )
             if record is not None and value == record.value and not record.stale:
+                warned.tell()
                 return await self._written(change, stored, record.revision)
             if change.options.dry_run:
+                warned.tell()
                 await self._check_free(change, record, stored)
                 revision = record.revision if record else 0
                 return await self._written(change, stored, revision, created=record is None)
             # 9 write it, if nobody was faster
-            put = partial(self._put, change, sight, stored, value, unconditional)
+            put = partial(self._put, change, sight, stored, value, unconditional, warned)
             return await held.store(put, current)
         finally:
             await held.undo()
@@ -281,7 +278,12 @@ class Writer:
             meta["generation"] = current["metadata"].get("generation", 0) + 1
 
     def _examine(
-        self, change: Change, stored: Json, current: Json | None, context: Context
+        self,
+        change: Change,
+        stored: Json,
+        current: Json | None,
+        context: Context,
+        warned: Warned,
     ) -> None:
         """Raises ApiError 422 with all that is wrong."""
         self._prepare(change, stored, current, context)
@@ -290,6 +292,8 @@ class Writer:
                 self._validate(change, stored, current, context)
         except TooManyFindings as e:
             raise self._invalid(change, stored, e.found) from None
+        if change.beside is not at_once:  # a large object: what takes long is done here
+            warned.look()
 
     def _validate(
         self, change: Change, stored: Json, current: Json | None, context: Context
@@ -312,8 +316,6 @@ class Writer:
         if found:
             raise self._invalid(change, stored, found)
         strategy.complete(stored, current, context)
-        for text in strategy.warnings(stored, current, context):
-            change.warn(text)
 
     def _invalid(self, change: Change, stored: Json, found: list[errors.FieldError]) -> ApiError:
         # The kind as it is stored: findings about events.k8s.io are about an Event of core.
@@ -337,23 +339,22 @@ class Writer:
         stored: Json,
         value: bytes,
         unconditional: bool,
+        warned: Warned,
     ) -> Written:
         meta, record = stored["metadata"], sight.record
         key = keys.object_key(change.resource, change.namespace, meta["name"])
         sight.sent = True
         try:
             if record is None:
-                revision = await storage_call(self._storage.create(key, value))
+                revision = await storage_call(self._storage.create(key, value), warned.tell)
                 return await self._written(change, stored, revision, created=True)
             expected = record.revision
             if finished(meta) and not change.resource.strategy.held(stored):
-                _, revision = await storage_call(
-                    self._storage.delete(key, expected_revision=expected)
-                )
+                deleting = self._storage.delete(key, expected_revision=expected)
+                _, revision = await storage_call(deleting, warned.tell)
                 return await self._written(change, stored, revision, deleted=True)
-            revision = await storage_call(
-                self._storage.update(key, value, expected_revision=expected)
-            )
+            updating = self._storage.update(key, value, expected_revision=expected)
+            revision = await storage_call(updating, warned.tell)
             return await self._written(change, stored, revision)
         except (Conflict, NotFound) as e:
             raise _Lost(unconditional, e) from None

@@ -21,11 +21,13 @@ from test_every_kind import decoded, engines, generate, resources, shown, stored
 
 from kapi.registry.resource import ResourceType, Version
 from kapi.schema.scalars import Mismatch
+from kapi.schema.settling import Settlers
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
 Place = tuple[Any, Any, Schema]  # where, the name or index there, the schema of the value
 KEPT = ("kind", "apiVersion", "metadata", "status")
+SETTLERS = Settlers()
 
 
 def manifests() -> dict[str, tuple[ResourceType, Version, Json]]:
@@ -105,7 +107,10 @@ def findings(
     out = [str(f) for f in resource.strategy.validate(obj, old, about)]
     if not out:
         resource.strategy.complete(obj, old, about)
-        resource.strategy.warnings(obj, old, about)
+        as_kept = copy.deepcopy(obj)
+        SETTLERS.settle(resource.stored_schema(), as_kept)  # as it is when it is written
+        warned = resource.strategy.warnings(obj, old, about)
+        assert resource.strategy.warnings(as_kept, old, about) == warned
     return out
 
 
