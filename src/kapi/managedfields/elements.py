@@ -8,6 +8,7 @@ whole package.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ import orjson
 from kapi.errors import quote
 
 SELF = "."
+SHORT = 64  # characters of a text that is remembered
 _RANK = {"f": 0, "k": 1, "v": 2, "i": 3}  # the order of kinds of elements
 
 
@@ -30,10 +32,19 @@ def text_of(value: Any) -> str:
     """A value as it stands inside an element: JSON as Go writes it, safe for HTML."""
     if value.__class__ is int:
         return str(value)
+    if value.__class__ is str and len(value) < SHORT:
+        return _short_text(value)
+    return _text_of(value)
+
+
+def _text_of(value: Any) -> str:
     text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     if "&" in text or "<" in text or ">" in text:
         text = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
     return text
+
+
+_short_text = lru_cache(maxsize=4096)(_text_of)
 
 
 def key_element(names: Iterable[str], values: Iterable[Any]) -> str:

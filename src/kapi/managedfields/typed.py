@@ -22,8 +22,8 @@ from kapi.managedfields.fieldset import Node
 from kapi.schema.structural import Schema
 
 Diff = tuple[Node | None, Node | None]  # changed, removed
-# The members of a struct in the order of their elements: name, element, walker; None for a scalar.
-Plan = tuple[tuple[str, str, "Walker | None"], ...]
+# What a struct with some fields comes to: its node, and the members that are more than one field.
+Plan = tuple[Node, tuple[tuple[str, str, "Walker"], ...]]
 _MISSING: Any = object()
 
 # Combinations of fields remembered for one struct; past it, they are learnt anew.
@@ -85,17 +85,18 @@ class Walker:
 class MapWalker(Walker):
     """A struct, a granular map, or a place without a schema that holds a map."""
 
-    __slots__ = ("_children", "_other", "_plans", "_schema", "_walkers", "_whole")
+    __slots__ = ("_children", "_other", "_plans", "_scalars", "_schema", "_walkers")
 
     def __init__(self, walkers: Family, schema: Schema | None) -> None:
         super().__init__(exact=walkers.reaches_untyped(schema))
         self._plans: dict[tuple[str, ...], Plan] = {}
-        # The nodes of structs that hold scalars only: one for all that have the same fields.
-        self._whole: dict[tuple[str, ...], Node] = {}
         self._walkers = walkers
         self._schema = schema
         self._children: dict[str, tuple[str, Walker]] = {}
         self._other: Walker | None = None
+        # A map of scalars: each member is one field.
+        values = schema.values if schema is not None and schema.type == "map" else None
+        self._scalars = values is not None and type(walkers.walker(values)) is Walker
 
     @property
     def declared(self) -> bool:
@@ -123,30 +124,31 @@ class MapWalker(Walker):
     def shape(self, value: Any) -> Node:
         if not value or value.__class__ is not dict:
             return {}
+        if self._scalars:
+            node: Node = {SELF: {}}
+            for name in value if len(value) < 2 else sorted(value):
+                node[f"f:{name}"] = {}
+            return node
         names = tuple(value)
-        whole = self._whole.get(names)
-        if whole is not None:
-            return whole
-        node: Node = {SELF: {}}
-        for name, element, walker in self._plans.get(names) or self._plan(names):
-            node[element] = {} if walker is None else walker.shape(value[name])
+        whole, members = self._plans.get(names) or self._plan(names)
+        if not members:
+            return whole  # one for all that have the same fields
+        node = whole.copy()
+        for name, element, walker in members:
+            node[element] = walker.shape(value[name])
         return node
 
     def _plan(self, names: tuple[str, ...]) -> Plan:
-        made = []
-        for name in names:
-            element, walker = self.child(name)
-            made.append((name, element, None if type(walker) is Walker else walker))
-        made.sort(key=_element)
-        plan = tuple(made)
+        found = sorted(((*self.child(name), name) for name in names), key=_element)
+        plan: Plan = (
+            {SELF: {}, **{element: {} for element, _, _ in found}},
+            tuple((name, element, w) for element, w, name in found if type(w) is not Walker),
+        )
         declared = self._schema.properties if self._schema is not None else {}
         if all(name in declared for name in names):
             if len(self._plans) >= PLANS_MAX:
                 self._plans.clear()
-                self._whole.clear()
             self._plans[names] = plan
-            if all(walker is None for _, _, walker in plan):
-                self._whole[names] = {SELF: {}, **{element: {} for _, element, _ in plan}}
         return plan
 
     def compare(self, old: Any, new: Any) -> Diff | None:
@@ -200,8 +202,8 @@ class MapWalker(Walker):
         return dict(out) or None
 
 
-def _element(member: tuple[str, str, Walker | None]) -> str:
-    return member[1]
+def _element(member: tuple[str, Walker, str]) -> str:
+    return member[0]
 
 
 def _maplike(value: Any) -> bool:
@@ -325,6 +327,17 @@ class ListWalker(Walker):
         """The node of items that stand where none were; repeated ones are one field."""
         item = self.item
         found: dict[Any, Node] = {}
+        if self._only:  # nearly always one text names an item
+            name = self._names[0]
+            for v in value:
+                key = v.get(name) if v.__class__ is dict else None
+                if key.__class__ is not str:
+                    break
+                found[key] = {} if key in found else item.shape(v)
+            else:
+                only = self._only
+                return {f"{only}{text_of(key)}}}": found[key] for key in sorted(found)}
+            found.clear()
         for v in value:
             key = self.key(v)
             found[key] = {} if key in found else item.shape(v)

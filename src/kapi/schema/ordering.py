@@ -73,10 +73,12 @@ class Orders:
             run = self.arranger(p.schema)
             if run is not None:
                 inner[name] = run
-        plan_of = _planner(schema, inner)
+        plans: dict[tuple[str, ...], Plan] = {}
+        plan_of = _planner(schema, inner, plans)
 
         def arrange(obj: Any) -> None:
-            runs, ordered = plan_of(tuple(obj))
+            names = tuple(obj)
+            runs, ordered = plans.get(names) or plan_of(names)
             for name, run in runs:
                 value = obj[name]
                 if value:
@@ -111,25 +113,25 @@ def _map(run: Arrange | None) -> Arrange:
 Plan = tuple[Sequence[tuple[str, Arrange]], Sequence[str] | None]
 
 
-def _planner(schema: Schema, inner: Mapping[str, Arrange]) -> Callable[[tuple[str, ...]], Plan]:
+def _planner(
+    schema: Schema, inner: Mapping[str, Arrange], plans: dict[tuple[str, ...], Plan]
+) -> Callable[[tuple[str, ...]], Plan]:
     order = tuple(schema.properties)
-    plans: dict[tuple[str, ...], Plan] = {}
 
     def plan_of(names: tuple[str, ...]) -> Plan:
-        found = plans.get(names)
-        if found is None:
-            present = set(names)
-            known = [name for name in order if name in present]
-            others = [name for name in names if name not in schema.properties]
-            moved = known != [name for name in names if name in schema.properties]
-            found = (
-                tuple((name, inner[name]) for name in known if name in inner),
-                tuple(known + others) if moved else None,
-            )
-            if not others:
-                if len(plans) >= PLANS_MAX:
-                    plans.clear()
-                plans[names] = found
-        return found
+        """Made for a combination of fields that `plans` lacks, and put there."""
+        present = set(names)
+        known = [name for name in order if name in present]
+        others = [name for name in names if name not in schema.properties]
+        moved = known != [name for name in names if name in schema.properties]
+        made: Plan = (
+            tuple((name, inner[name]) for name in known if name in inner),
+            tuple(known + others) if moved else None,
+        )
+        if not others:
+            if len(plans) >= PLANS_MAX:
+                plans.clear()
+            plans[names] = made
+        return made
 
     return plan_of
