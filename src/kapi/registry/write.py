@@ -171,14 +171,10 @@ class Writer:
             value = await change.beside(
                 lambda: steps.encoded(self._versions, change, stored, current, record)
             )
-            if record is not None and value == record.value and not record.stale:
+            same = record is not None and value == record.value and not record.stale
+            if same or change.options.dry_run:
                 warned.tell()
-                return await self._written(change, stored, record.revision)
-            if change.options.dry_run:
-                warned.tell()
-                await self._check_free(change, record, stored)
-                revision = record.revision if record else 0
-                return await self._written(change, stored, revision, created=record is None)
+                return await self._unwritten(change, stored, record)
             # 9 write it, if nobody was faster
             put = partial(self._put, change, sight, stored, value, unconditional, warned)
             return await held.store(put, current)
@@ -325,12 +321,15 @@ class Writer:
 
     # -- 8 and 9 ----------------------------------------------------------------------------------
 
-    async def _check_free(self, change: Change, record: Record | None, stored: Json) -> None:
-        """A dry create of a name that is taken is refused as a real one."""
+    async def _unwritten(self, change: Change, stored: Json, record: Record | None) -> Written:
+        """What would be written. A dry create of a name that is taken is refused as a real one."""
+        if record is not None:
+            return await self._written(change, stored, record.revision)
         name = stored["metadata"]["name"]
         key = keys.object_key(change.resource, change.namespace, name)
-        if record is None and await storage_call(self._storage.get(key)) is not None:
+        if await storage_call(self._storage.get(key)) is not None:
             raise _Taken(change.mode == "create" and not change.name, name)
+        return await self._written(change, stored, 0, created=True)
 
     async def _put(
         self,
