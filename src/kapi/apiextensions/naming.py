@@ -1,7 +1,8 @@
 """Which names a definition gets, and the conditions that say so. Pure.
 
 A name that another definition of the group has is refused; everything else is accepted. A
-definition is served from the moment that all its names are.
+definition is served from the moment that all its names are, unless its webhook has a CA bundle that
+is none.
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
@@ -20,6 +21,7 @@ from kapi.kinds.definitions.conditions import (
     is_true,
     set_condition,
 )
+from kapi.kinds.definitions.conversion_rules import has_bad_bundle
 
 Json = dict[str, Any]
 
@@ -56,15 +58,13 @@ def decide(definition: Json, taken: Taken, now: str) -> Json:
     accepted = conflict or condition_of(NAMES_ACCEPTED, "True", "NoConflicts", "no conflicts found")
     set_condition(status, accepted, now)
     if not is_true({"status": status}, ESTABLISHED):
-        if conflict is None:
-            established = condition_of(
-                ESTABLISHED, "True", "InitialNamesAccepted", "the initial names have been accepted"
-            )
+        if conflict is not None:
+            verdict = ("False", "NotAccepted", "not all names are accepted")
+        elif has_bad_bundle(definition.get("spec") or {}):
+            verdict = ("False", "InvalidCABundle", "The conversion webhook CABundle is invalid")
         else:
-            established = condition_of(
-                ESTABLISHED, "False", "NotAccepted", "not all names are accepted"
-            )
-        set_condition(status, established, now)
+            verdict = ("True", "InitialNamesAccepted", "the initial names have been accepted")
+        set_condition(status, condition_of(ESTABLISHED, *verdict), now)
     approved = approval(definition)
     if approved is not None:
         set_condition(status, approved, now)

@@ -86,6 +86,20 @@ def test_a_name_of_its_own_cannot_serve_twice() -> None:
     assert conditions(status)["NamesAccepted"][1] == "SingularConflict"
 
 
+def test_a_definition_with_a_bundle_that_is_none_is_not_served_at_first() -> None:
+    found = definition()
+    client = {"url": "https://h", "caBundle": "Cg=="}
+    found["spec"]["conversion"] = {"strategy": "Webhook", "webhook": {"clientConfig": client}}
+    status = decide(found, NOBODY, NOW)
+    assert conditions(status)["Established"][:2] == ("False", "InvalidCABundle")
+    assert conditions(status)["NamesAccepted"][0] == "True"
+    mended = definition(status)
+    served = decide(mended, NOBODY, LATER)
+    assert conditions(served)["Established"][:2] == ("True", "InitialNamesAccepted")
+    found["status"] = served
+    assert decide(found, NOBODY, LATER) == served, "what is served stays so"
+
+
 def test_a_group_of_kubernetes_says_whether_its_api_was_approved() -> None:
     wanted = definition()
     wanted["metadata"] = {"annotations": {"api-approved.kubernetes.io": "https://example.com/1"}}

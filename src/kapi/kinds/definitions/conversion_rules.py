@@ -31,9 +31,11 @@ def bundle_problem(text: str) -> str:
     return problem and f"unable to load root certificates: {problem}"
 
 
-def may_keep_bundle(old: Json) -> bool:
-    """Whether the conversion of a served definition has a bundle that is none already."""
-    webhook = (old.get("conversion") or {}).get("webhook") or {}
+def has_bad_bundle(spec: Json) -> bool:
+    """Whether the webhook of a definition has a bundle that is none: it may stay, but a definition
+    is not served with it that was not before.
+    """
+    webhook = (spec.get("conversion") or {}).get("webhook") or {}
     bundle = (webhook.get("clientConfig") or {}).get("caBundle")
     return bool(bundle and bundle_problem(bundle))
 

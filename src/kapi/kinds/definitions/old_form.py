@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from kapi.kinds.definitions.spec import alike
 from kapi.registry.resource import GroupVersionKind
 
 Json = dict[str, Any]
@@ -71,7 +72,7 @@ def to_v1beta1(obj: Json) -> Json:
     old: Json = {**spec, "preserveUnknownFields": spec.get("preserveUnknownFields", False)}
     for here, there in _SHARED.items():
         values = [version.get(here) for version in versions]
-        if versions and all(same(here, value, values[0]) for value in values):
+        if versions and all(alike(value, values[0]) for value in values):
             for version in versions:
                 version.pop(here, None)
             if values[0] is not None:
@@ -86,13 +87,6 @@ def to_v1beta1(obj: Json) -> Json:
     if spec.get("conversion"):
         old["conversion"] = _old_conversion(spec["conversion"])
     return {**obj, "apiVersion": KIND.api_version, "spec": _in_order(_OLD_SPEC, old)}
-
-
-def same(name: str, value: Any, other: Any) -> bool:
-    """Whether two versions share a field: an empty list is as good as none."""
-    if name in ("additionalPrinterColumns", "selectableFields"):
-        return (value or None) == (other or None)
-    return bool(value == other)
 
 
 def _in_order(names: tuple[str, ...], obj: Json) -> Json:

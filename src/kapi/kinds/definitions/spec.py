@@ -41,7 +41,7 @@ def hoisted(spec: Json) -> Json:
     out["version"] = versions[0].get("name", "")
     for inside, outside in _COMMON:
         first = versions[0].get(inside)
-        if all(_alike(v.get(inside), first) for v in versions):
+        if all(alike(v.get(inside), first) for v in versions):
             if first is not None:
                 out[outside] = first
             for version in versions:
@@ -49,7 +49,7 @@ def hoisted(spec: Json) -> Json:
     return out
 
 
-def _alike(a: Any, b: Any) -> bool:
+def alike(a: Any, b: Any) -> bool:
     """Whether two parts are equal, an empty list or map being as good as none."""
     return bool(a == b) or _settled(a) == _settled(b)
 
@@ -263,7 +263,7 @@ def requirements(old: Json, needed: Requirements, *, established: bool) -> Requi
         immutable_names=established,
         judged=tuple(schemas),
         review_version=not reviews or bool(set(reviews) & set(conversion_rules.REVIEWS)),
-        ca_bundle=established and not conversion_rules.may_keep_bundle(old),
+        ca_bundle=established and not conversion_rules.has_bad_bundle(old),
         schema=all(
             (spec.get("validation") or v.get("schema") or {}).get("openAPIV3Schema") is not None
             for v in spec["versions"]

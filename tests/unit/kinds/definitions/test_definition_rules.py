@@ -425,7 +425,7 @@ def test_a_bundle_that_is_none_is_kept_but_not_taken_again(text: str, words: str
     ]
     assert said(spec, definition_spec.requirements(spec, NEEDED, established=True)) == []
     assert said(spec, definition_spec.requirements(SPEC, NEEDED, established=False)) == []
-    assert conversion_rules.may_keep_bundle(spec)
+    assert conversion_rules.has_bad_bundle(spec)
 
 
 # -- names ----------------------------------------------------------------------------------------
