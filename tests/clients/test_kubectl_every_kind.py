@@ -3,7 +3,8 @@ described, edited and deleted, each as on a real cluster and without a word on s
 server would not cause.
 
 A kind that is served without a manifest in `tests/manifests` fails here. All kinds go through one
-kubectl at a time, so that the whole takes seconds; the server is this module's own.
+kubectl at a time, so that the whole takes seconds; the server is this module's own, and the last
+test takes away what the others look at.
 """
 
 from __future__ import annotations
