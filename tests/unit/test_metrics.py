@@ -45,14 +45,15 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return sum(found) if found else None
 
 
-# Metrics that the real server shows only once a webhook, a policy, audit or a queue was used: not
-# among the facts.
+# Metrics that the real server shows only once a webhook, a policy, audit, a queue or encryption was
+# used: not among the facts.
 _EXTENSIONS = (
     "_webhook_", "_match_condition_", "_admission_policy_", "_audit_error_", "_audit_level_",
     "_authorization_decisions_", "_config_controller_", "_jwt_authenticator_",
     "flowcontrol_rejected_", "flowcontrol_current_inqueue_", "flowcontrol_request_wait_",
     "flowcontrol_request_queue_", "flowcontrol_request_dispatch_", "flowcontrol_dispatch_r",
-    "flowcontrol_latest_s", "flowcontrol_next_",
+    "flowcontrol_latest_s", "flowcontrol_next_", "_storage_transformation_",
+    "_envelope_encryption_",
 )  # fmt: skip
 ONCE_USED = frozenset(name for name in SPECS if any(word in name for word in _EXTENSIONS))
 
