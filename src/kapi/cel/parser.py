@@ -38,6 +38,7 @@ from kapi.cel.nodes import (
     Node,
     Select,
 )
+from kapi.cel.room import with_room
 from kapi.cel.source import NOWHERE, CompileError, Issue
 
 CODE_POINTS_MAX = 100_000  # of an expression
@@ -61,15 +62,14 @@ class _Malformed(Exception):
 
 
 def parse(text: str, macros: Macros) -> Node:
-    """Raises CompileError, and RecursionError where there is too little room (`room.py`)."""
+    """Raises CompileError."""
     if len(text) > CODE_POINTS_MAX:
         words = (
             f"expression code point size exceeds limit: size: {len(text)}, limit {CODE_POINTS_MAX}"
         )
         raise CompileError(text, [Issue(NOWHERE, words)])
     try:
-        parser = _Parser(lexer.tokens(text), macros)
-        tree = parser.whole()
+        tree, issues = with_room(lambda: _read(lexer.tokens(text), macros))
     except (_Malformed, NotATokenError):
         from kapi.cel import syntax_errors  # good texts do without it
 
@@ -77,9 +77,14 @@ def parse(text: str, macros: Macros) -> Node:
     except _TooDeep:
         words = f"expression recursion limit exceeded: {DEPTH_MAX}"
         raise CompileError(text, [Issue(NOWHERE, words)]) from None
-    if parser.issues:
-        raise CompileError(text, parser.issues)
+    if issues:
+        raise CompileError(text, issues)
     return tree
+
+
+def _read(tokens: list[Token], macros: Macros) -> tuple[Node, list[Issue]]:
+    parser = _Parser(tokens, macros)
+    return parser.whole(), parser.issues
 
 
 class _Parser:

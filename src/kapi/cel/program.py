@@ -96,7 +96,7 @@ def compile_expression(text: str, environment: Environment) -> Program:
 
 
 def _compiled(text: str, environment: Environment) -> Program:
-    tree = parse(text, environment.macros)
+    tree = parse(text, environment.macros)  # anew each time: checking writes into it
     issues = check(tree, environment)
     if issues:
         raise CompileError(text, issues)

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 # Calls within each other. Twice what 250 levels take; a stack of 8 MB holds some ten times as many.
 CALLS_MAX = 5000
-_one_at_a_time = threading.Lock()
+_one_at_a_time = threading.RLock()  # work that has room may ask for it again
 
 
 def with_room(work: Callable[[], T]) -> T:
