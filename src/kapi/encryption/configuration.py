@@ -110,7 +110,7 @@ def read(path: str) -> tuple[bytes, str]:
         raise ConfigurationError(f"error reading {what}: larger than {FILE_BYTES_MAX} bytes")
     if not data:
         raise ConfigurationError(f"{what} is empty")
-    return data, f"k8s:enc:unstable:1:{hashlib.sha256(data).hexdigest()}"
+    return data, f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def decode(path: str, data: bytes, file_hash: str) -> Configuration:

@@ -38,8 +38,9 @@ POLL_S, POLL_FAILED_S = 60.0, 10.0
 WRITE_S: Final = 180.0
 # Seconds for which health endpoints give the last answer.
 HEALTHY_S, UNHEALTHY_S = 20.0, 3.0
-# Seconds before a key that could not be decrypted is asked for again.
-REFUSED_S: Final = 1.0
+# Seconds before a key that could not be decrypted is asked for again: if the plugin said no, and if
+# it did not answer. A good answer to a check ends the latter.
+REFUSED_S, UNANSWERED_S = 1.0, 10.0
 VERSIONS: Final = ("v2", "v2beta1")
 _TRANSIENT: Final = frozenset(("Unavailable", "DeadlineExceeded", "Canceled", "Aborted"))
 
@@ -141,11 +142,13 @@ class Provider:
                 self._remember(key, envelope.of_key(obj.source_type, plain))
                 self._refused.pop(key, None)
             except TransformError as error:
-                self._missed |= error.code in _TRANSIENT
+                transient = error.code in _TRANSIENT
+                self._missed |= transient
                 if len(self._refused) >= envelope.SEEDS_MAX:
                     self._refused.clear()
                 failed = TransformError(f"failed to decrypt DEK, error: {error}", error.code)
-                self._refused[key] = (failed, self._clock.monotonic() + REFUSED_S)
+                pause = UNANSWERED_S if transient else REFUSED_S
+                self._refused[key] = (failed, self._clock.monotonic() + pause)
 
     def _remember(self, key: bytes, reader: Transformer) -> None:
         self._known.put(key, reader)

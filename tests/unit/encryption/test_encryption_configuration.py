@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ resources:
     data, file_hash = files.read(str(path))
     found = files.decode(str(path), data, file_hash)
     validation.check(found, reload=False)
-    assert file_hash.startswith("k8s:enc:unstable:1:")
+    assert file_hash == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
     first, second = found.resources
     assert list(first.resources) == ["secrets", "configmaps", "pandas.awesome.bears.example"]
     assert [list(element) for element in first.providers] == [

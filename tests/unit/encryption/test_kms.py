@@ -369,6 +369,24 @@ async def test_a_key_that_is_gone(kms: Set) -> None:
     assert kms.plugin.calls.count("Decrypt") == 2
 
 
+async def test_a_plugin_that_hangs_is_not_asked_for_every_value(kms: Set) -> None:
+    first = kms.provider()
+    await first.check()
+    data = first.write(b"value", CONTEXT)
+    provider = kms.provider(timeout=0.2)
+    await provider.check()
+    kms.plugin.calls.clear()
+    kms.plugin.hangs = True
+    for _ in range(5):
+        with pytest.raises(TransformError, match="code = DeadlineExceeded"):
+            await read(provider, data)
+    assert kms.plugin.calls == ["Decrypt"]
+    kms.plugin.hangs = False
+    kms.clock.added += 21
+    assert await provider.check() == ""
+    assert await read(provider, data) == (b"value", False)
+
+
 async def test_metrics(kms: Set) -> None:
     provider = kms.provider()
     await provider.check()

@@ -378,3 +378,25 @@ def test_gates_of_other_components_may_be_named() -> None:
         "WatchList",
     ]
     assert not features.others() & set(features.GATES)
+
+
+def test_the_encryption_config_is_checked_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "enc.yaml"
+    flag = f"--encryption-provider-config={file}"
+    reload = "--encryption-provider-config-automatic-reload"
+    assert problem(reload) == f"{reload} must be set with --encryption-provider-config"
+    head = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n"
+    rule = "- resources: [secrets]\n  providers:\n  - "
+    file.write_text(f"{head}resources:\n{rule}identity: {{}}\n")
+    options = parse([flag, reload], ENV)
+    assert options.encryption_provider_config_automatic_reload
+    assert without_effect(options) == []
+    key = "aesgcm: {keys: [{name: a, secret: c2VjcmV0}]}"
+    file.write_text(f"{head}resources:\n{rule}{key}\n")
+    said = problem(flag)
+    assert said.startswith("--encryption-provider-config: error while parsing file: resources[0]")
+    assert "c2VjcmV0" not in said
+    kms = "kms: {name: a, endpoint: 'unix:///a'}"
+    file.write_text(f"{head}resources:\n{rule}{kms}\n  - {kms}\n")
+    assert parse([flag], ENV).encryption_provider_config == str(file)
+    assert "duplicate KMS provider name a" in problem(flag, reload)
