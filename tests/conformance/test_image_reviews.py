@@ -81,6 +81,8 @@ async def test_images_are_reviewed(tmp_path: Path) -> None:
         ({"server": "https://x"}, {"client-key-data": "eA=="}, "client-key-data: holds no PEM"),
         ({"server": "https://x"}, {"client-certificate": "gone"}, "no such file"),
         ({"server": "https://x"}, {"tokenFile": "gone"}, "no such file"),
+        ({"server": "https://x"}, {"exec": {"command": "x"}}, "users: exec: is not done here"),
+        ({"server": "https://x", "proxy-url": "http://p"}, {}, "proxy-url: is not done here"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, cluster: Json, user: Json, words: str) -> None:

@@ -107,6 +107,8 @@ GOOD = b'{"authenticated":true,"user":%s}'
         (200, STATUS % (GOOD % b'{"username":"a","extra":{"a":"b"}}')),
         (200, STATUS % b'{"authenticated":true,"audiences":"x"}'),
         (403, b"no"),
+        (200, b'{"you sent": "some-secret"}'),
+        (403, b'{"kind":"Status","status":"Failure","message":"some-secret?"}'),
         (302, b""),
     ],
 )

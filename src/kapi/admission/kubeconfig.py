@@ -19,6 +19,8 @@ from kapi.outgoing.reviews import Server
 from kapi.outgoing.tls import Tls
 
 Json = dict[str, Any]
+# What would change who we are or which way we go.
+_NOT_DONE = ("exec", "auth-provider", "as", "proxy-url")
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -42,6 +44,10 @@ def load(path: str) -> Server:
     if not context and len(clusters) == 1:
         cluster = clusters[0].get("cluster") or {}
     user = _named(document, "users", "user", context.get("user", ""))
+    for where, found in (("users", user), ("clusters", cluster)):
+        for field in _NOT_DONE:
+            if found.get(field):
+                raise KubeconfigError(f"{path}: {where}: {field}: is not done here")
     url = str(cluster.get("server", ""))
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:

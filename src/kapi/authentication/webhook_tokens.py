@@ -66,8 +66,9 @@ class WebhookTokens:
         try:
             answer = await self._asked(token, audiences)
         except ReviewError as error:
-            _log.error("the token webhook failed", error=str(error))
-            raise InvalidCredentials(str(error)) from error
+            text = str(error).replace(token, "…")  # a webhook may say back what it was sent
+            _log.error("the token webhook failed", error=text)
+            raise InvalidCredentials(text) from None
         if self._kept_s > 0:
             self._known[key] = (self._clock.monotonic() + self._kept_s, answer)
             if len(self._known) > ENTRIES_MAX:
