@@ -7,7 +7,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -16,6 +16,8 @@ from kapi.messages import UserInfo
 
 Json = dict[str, Any]
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+# Combinations of operation and resource for which the plugins are remembered.
+KNOWN_MAX = 4096
 
 
 class Options(Protocol):
@@ -84,9 +86,9 @@ def refused(a: Attributes, text: str) -> ApiError:
 class MutatingPlugin(Protocol):
     name: str
 
-    def handles(
-        self, operation: Operation, group: str, resource: str, subresource: str
-    ) -> bool: ...
+    def handles(self, operation: Operation, group: str, resource: str, subresource: str) -> bool:
+        """Always the same for the same request; unless the plugin says `live = True`, as those do
+        for which it depends on objects that come and go."""
 
     async def admit(self, attributes: Attributes) -> None:
         """May change `attributes.object`. Raises ApiError to refuse."""
@@ -103,12 +105,38 @@ class ValidatingPlugin(Protocol):
         """Raises ApiError to refuse."""
 
 
+class _Handled:
+    """Which of some plugins see a request, remembered by what it is about."""
+
+    def __init__(self, plugins: Iterable[Any]) -> None:
+        self.plugins = tuple((p, getattr(p, "live", False)) for p in plugins)
+        self._known: dict[tuple[str, ...], tuple[tuple[Any, bool], ...]] = {}
+
+    def by(self, a: Attributes) -> Iterator[Any]:
+        about = (a.operation, a.group, a.resource, a.subresource)
+        found = self._known.get(about)
+        if found is None:
+            found = tuple((p, live) for p, live in self.plugins if live or p.handles(*about))
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[about] = found
+        for plugin, live in found:
+            if not live or plugin.handles(*about):
+                yield plugin
+
+
 class AdmissionChain:
     """The plugins in their order. A plugin may be mutating, validating or both."""
 
     def __init__(self, plugins: tuple[MutatingPlugin | ValidatingPlugin, ...] = ()) -> None:
-        self._mutating = tuple(p for p in plugins if hasattr(p, "admit"))
-        self._validating = tuple(p for p in plugins if hasattr(p, "validate"))
+        self._mutating = _Handled(p for p in plugins if hasattr(p, "admit"))
+        self._validating = _Handled(p for p in plugins if hasattr(p, "validate"))
+
+    @property
+    def names(self) -> list[str]:
+        """Those that may change, then those that may only refuse."""
+        plugins = (*self._mutating.plugins, *self._validating.plugins)
+        return list(dict.fromkeys(plugin.name for plugin, _ in plugins))
 
     async def admit(self, attributes: Attributes) -> None:
         """Everyone in turn; and again, if a change of one could matter to one before."""
@@ -118,13 +146,10 @@ class AdmissionChain:
             rounds.again = True
             await self._admit(attributes)
 
-    async def _admit(self, a: Attributes) -> None:
-        for plugin in self._mutating:
-            if plugin.handles(a.operation, a.group, a.resource, a.subresource):
-                await plugin.admit(a)
+    async def _admit(self, attributes: Attributes) -> None:
+        for plugin in self._mutating.by(attributes):
+            await plugin.admit(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
-        a = attributes
-        for plugin in self._validating:
-            if plugin.handles(a.operation, a.group, a.resource, a.subresource):
-                await plugin.validate(a)
+        for plugin in self._validating.by(attributes):
+            await plugin.validate(attributes)

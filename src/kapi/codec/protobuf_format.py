@@ -10,7 +10,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 MAGIC = b"k8s\x00"
 VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)
@@ -179,6 +179,7 @@ def sized(data: bytes) -> bytes:
 ENVELOPE_END = b"\x1a\0\x22\0"  # contentEncoding and contentType, both empty
 
 
+@lru_cache(maxsize=1024)
 def envelope_start(api_version: str, kind: str) -> bytes:
     """An envelope up to the length of its message."""
     api, name = sized(api_version.encode()), sized(kind.encode())

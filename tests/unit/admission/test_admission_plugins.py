@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from kapi.admission.objects.default_ingress_class import DefaultIngressClass
 from kapi.admission.objects.default_storage_class import DefaultStorageClass
 from kapi.admission.objects.namespace_lifecycle import NamespaceLifecycle
 from kapi.admission.objects.storage_protection import StorageObjectInUseProtection
-from kapi.admission.plugin import Attributes
+from kapi.admission.plugin import AdmissionChain, Attributes, Operation
 from kapi.admission.pods.default_tolerations import DefaultTolerationSeconds
 from kapi.admission.pods.priority import Priority
 from kapi.admission.pods.runtime_class import RuntimeClassPlugin
@@ -478,8 +477,7 @@ class TestChain:
                 image_review=lambda path: None,
             )
         )
-        plugins: Iterable[Any] = (*chain._mutating, *chain._validating)
-        return list(dict.fromkeys(p.name for p in plugins))
+        return chain.names
 
     def test_namespaces_come_first_and_quotas_last(self) -> None:
         names = self.names()
@@ -490,3 +488,36 @@ class TestChain:
             "Priority",
             "PodSecurity",
         }
+
+    async def test_who_handles_what_is_remembered_but_for_those_that_say_it_changes(self) -> None:
+        class Plugin:
+            def __init__(self, name: str, *, live: bool) -> None:
+                self.name, self.live = name, live
+                self.wants, self.asked = True, 0
+
+            def handles(
+                self, operation: Operation, group: str, resource: str, subresource: str
+            ) -> bool:
+                self.asked += 1
+                return self.wants and resource == "pods"
+
+            async def admit(self, attributes: Attributes) -> None:
+                seen.append(self.name)
+
+        seen: list[str] = []
+        fixed, changing = Plugin("fixed", live=False), Plugin("changing", live=True)
+        chain = AdmissionChain((fixed, changing))
+
+        async def admitted(resource: str) -> list[str]:
+            seen.clear()
+            await chain.admit(write(resource, {}))
+            return list(seen)
+
+        for _ in range(3):
+            assert await admitted("pods") == ["fixed", "changing"]
+            assert await admitted("services") == []
+        assert fixed.asked == 2
+        changing.wants = False
+        assert await admitted("pods") == ["fixed"]
+        changing.wants = True
+        assert await admitted("pods") == ["fixed", "changing"]

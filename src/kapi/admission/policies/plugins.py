@@ -24,6 +24,7 @@ class Admits(Protocol):
 
 class ValidatingAdmissionPolicy:
     name = VALIDATING
+    live = True
 
     def __init__(self, source: PolicySource[Any], load: Callable[[], Validates]) -> None:
         self._source = source
@@ -41,6 +42,7 @@ class ValidatingAdmissionPolicy:
 
 class MutatingAdmissionPolicy:
     name = MUTATING
+    live = True
 
     def __init__(self, source: PolicySource[Any], load: Callable[[], Admits]) -> None:
         self._source = source

@@ -45,6 +45,7 @@ class _Memory:
 
 class MutatingAdmissionWebhook:
     name = NAME
+    live = True
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller

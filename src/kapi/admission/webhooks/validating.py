@@ -21,6 +21,7 @@ _FAILED_OPEN = "failed-open.validating.webhook.admission.k8s.io/round_0_index_"
 
 class ValidatingAdmissionWebhook:
     name = NAME
+    live = True
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
