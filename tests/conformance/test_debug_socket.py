@@ -29,12 +29,12 @@ async def test_debug_socket(tmp_path: Path) -> None:
             assert (await c.request("GET", "/statusz"))[0] == 200
             assert (await c.request("GET", "/debug/pprof/cmdline"))[0] == 404
         process.terminate()
-        assert await process.ended(10) == 0
+        assert await process.ended(30) == 0
         assert "Traceback" not in process.log, process.log
 
 
 async def test_a_socket_that_cannot_be(tmp_path: Path) -> None:
     process = Process(tmp_path / "data", f"--debug-socket-path={tmp_path}/nowhere/x.sock")
-    assert await process.ended(10) == 1
+    assert await process.ended(30) == 1
     assert "--debug-socket-path: cannot listen on" in process.log
     process.close()

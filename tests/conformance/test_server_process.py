@@ -11,7 +11,7 @@ from pathlib import Path
 from server_process import Connection, Gone, Process, connected, serving
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
-STOP_S = 10  # at once, on a busy machine; who waits for the watches waits a minute
+STOP_S = 30  # at once, on a busy machine; who waits for the watches waits a minute
 WATCHES = 20
 FILE_BYTES = 6 * 1024 * 1024  # what the disk of the test holds
 

@@ -13,7 +13,7 @@ import pytest
 
 from kapi.clock import SystemClock
 from kapi.credentials import certificates
-from kapi.edge import protocol
+from kapi.edge import protocol, websocket_protocol
 from kapi.edge.asgi import App
 from kapi.edge.listener import AddressInUse, BadAddress, Listener, bind
 from kapi.edge.tls import TlsFiles, server_context
@@ -260,7 +260,8 @@ async def watch(request: Request) -> Response:
     return Response(101, [("Audit-Id", "7")], events())
 
 
-async def test_websocket_messages() -> None:
+async def test_websocket_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_protocol, "GOODBYE_SECONDS", 0.05)  # this client says none
     async with serving(watch) as (_, port):
         answer = await exchange(port, HANDSHAKE + b"Sec-WebSocket-Protocol: p\r\n\r\n")
     head, _, frames = answer.partition(b"\r\n\r\n")
