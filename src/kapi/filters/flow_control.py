@@ -39,20 +39,21 @@ def with_flow_control(handler: Handler, control: FlowControl, metrics: Metrics) 
         flow = control.flow(request)
         request.reply_headers.extend(flow.headers)
         now = monotonic()
-        ticket = control.start(flow, request, now)
-        if ticket is not None:
-            seat = _Seat(traffic, flow, ticket, writes=info.verb not in READING)
+        seat = control.start(flow, request, now, _Seat)
+        if seat is not None:
+            seat.flow, seat.traffic, seat.writes = flow, traffic, info.verb not in READING
             request.exit.append(seat.give_back)
-            if ticket.state is State.EXECUTING:
-                seat.taken(now)
-            elif not await seat.wait(request):
-                ticket = None
-        if ticket is None:
+            if seat.state is State.EXECUTING:
+                seat.counted = True
+                traffic.executes(seat.writes, 1, now)
+            elif not await seat.wait():
+                seat = None
+        if seat is None:
             metrics.terminated(request, 429)
             return refusal(control.refused(flow))
         if not watch:
             return await handler(request)
-        ticket.watching = True
+        seat.watching = True
         request.exit.append(control.watches.open(info))
         request.begun = seat.give_back
         response = await handler(request)
@@ -63,57 +64,51 @@ def with_flow_control(handler: Handler, control: FlowControl, metrics: Metrics) 
     return filtered
 
 
-class _Seat:
-    """What one request holds."""
+class _Seat(Ticket):
+    """What one request holds. `counted`: it is among those that execute, in metrics."""
 
-    __slots__ = ("_counted", "_flow", "_ticket", "_traffic", "_writes")
-
-    def __init__(self, traffic: _Traffic, flow: Flow, ticket: Ticket, *, writes: bool) -> None:
-        self._traffic = traffic
-        self._flow = flow
-        self._ticket = ticket
-        self._writes = writes
-        self._counted = False
-
-    def taken(self, now: float) -> None:
-        self._counted = True
-        self._traffic.executes(self._writes, 1, now)
+    __slots__ = ("counted", "flow", "traffic", "writes")
+    flow: Flow
+    traffic: _Traffic
+    writes: bool
+    counted: bool
 
     def give_back(self) -> None:
         """Idempotent. Whoever still waits leaves the queue."""
-        control = self._traffic.control
-        now = control.clock.monotonic()
-        control.finish(self._flow, self._ticket, now)
-        if self._counted:
-            self._counted = False
-            self._traffic.executes(self._writes, -1, now)
+        traffic = self.traffic
+        now = traffic.monotonic()
+        traffic.control.finish(self.flow, self, now)
+        if self.counted:
+            self.counted = False
+            traffic.executes(self.writes, -1, now)
 
-    async def wait(self, request: Request) -> bool:
+    async def wait(self) -> bool:
         """Whether its turn came."""
-        traffic, ticket = self._traffic, self._ticket
-        monotonic = traffic.control.clock.monotonic
+        traffic, request = self.traffic, self.request
+        self.counted = False
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def decided() -> None:
             if not turn.done():
                 turn.set_result(None)
 
-        ticket.decided = decided
+        self.decided = decided
         if request.when_gone is not None:
             request.when_gone(self.give_back)
-        traffic.waits(self._writes, 1, monotonic())
+        traffic.waits(self.writes, 1, traffic.monotonic())
         try:
             await turn
         except asyncio.CancelledError:
             self.give_back()
             raise
         finally:
-            traffic.waits(self._writes, -1, monotonic())
+            traffic.waits(self.writes, -1, traffic.monotonic())
             if request.when_gone is not None:
                 request.when_gone(None)
-        if ticket.state is not State.EXECUTING:
+        if self.state is not State.EXECUTING:
             return False
-        self.taken(monotonic())
+        self.counted = True
+        traffic.executes(self.writes, 1, traffic.monotonic())
         return True
 
 
@@ -122,26 +117,25 @@ class _Traffic:
 
     def __init__(self, control: FlowControl, metrics: Metrics) -> None:
         self.control = control
+        self.monotonic = control.clock.monotonic
         self._waiting = [0, 0]
         self._executing = [0, 0]
         self._charts = [HistogramCell(READS_WRITES_BUCKETS) for _ in range(4)]
         self._occupancy = Occupancy(control.clock.monotonic(), self._charts)
+        self._change = self._occupancy.change
         self._metrics = metrics
         self._inqueue = metrics.metric("apiserver_current_inqueue_requests")
         metrics.on_render(self._fill)
         self._limits: tuple[int, int] | None = None
 
     def executes(self, writes: bool, change: int, now: float) -> None:
-        self._executing[writes] += change
-        self._note(now)
+        executing, waiting = self._executing, self._waiting
+        executing[writes] += change
+        self._change(now, (waiting[0], waiting[1], executing[0], executing[1]))
 
     def waits(self, writes: bool, change: int, now: float) -> None:
         self._waiting[writes] += change
-        self._note(now)
-
-    def _note(self, now: float) -> None:
-        (reads_wait, writes_wait), (reads, writes) = self._waiting, self._executing
-        self._occupancy.change(now, (reads_wait, writes_wait, reads, writes))
+        self.executes(writes, 0, now)
 
     def _fill(self) -> None:
         control, now = self.control, self.control.clock.monotonic()

@@ -12,7 +12,7 @@ https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kapi import log
 from kapi.clock import Clock
@@ -38,6 +38,7 @@ WAIT_MAX_S = 60.0
 # Pairs of schema and level that are counted apart, ever; further ones together.
 TALLIES_MAX = 10_000
 CATCH_ALL = "catch-all"
+T = TypeVar("T", bound=Ticket)
 
 _log = log.get("flow-control")
 
@@ -103,25 +104,26 @@ class FlowControl:
         assert request.user is not None, "who asks is found out first"
         return self._classifier.flow(request.user, request.info)
 
-    def start(self, flow: Flow, request: Request, now: float) -> Ticket | None:
+    def start(self, flow: Flow, request: Request, now: float, make: type[T]) -> T | None:
         """A ticket that executes or waits; None: refused. Give it back with `finish`."""
         level = flow.level
-        estimate = self._estimate(flow, request)
-        if estimate is ONE_SEAT:
-            flow.tally.one_seat += 1
+        tally, queues = flow.tally, level.queues
+        if request.info.verb == "get":
+            estimate = ONE_SEAT
+            tally.one_seat += 1
         else:
-            flow.tally.seats.observe(estimate.seats)
+            estimate = self._estimate(flow, request)
         if level.spec.queuing is None:
-            ticket = Ticket(flow.tally, "", estimate, request, now)
-            found = level.queues.start(ticket, (), 0.0, now)
+            ticket = make(tally, "", estimate, request, now)
+            taken = queues.start(ticket, (), 0.0, now)
         else:
             distinguisher = flow.distinguisher(request)
-            ticket = Ticket(flow.tally, distinguisher, estimate, request, now)
+            ticket = make(tally, distinguisher, estimate, request, now)
             deadline = self._may_wait_until(request)
-            found = level.queues.start(ticket, flow.hand(distinguisher), deadline, now)
-        if level.queues.waiting:
+            taken = queues.start(ticket, flow.hand(distinguisher), deadline, now)
+        if queues.waiting:
             level.watch(now, self._later, self.clock.monotonic)
-        return found
+        return ticket if taken else None
 
     def finish(self, flow: Flow, ticket: Ticket, now: float) -> None:
         """Idempotent: the request is done, or waits no more."""
@@ -140,9 +142,17 @@ class FlowControl:
         return flow.level.refusals.add(int(self.clock.now()))
 
     def _estimate(self, flow: Flow, request: Request) -> Estimate:
+        estimate = self._work(flow, request)
+        if estimate is ONE_SEAT:
+            flow.tally.one_seat += 1
+        else:
+            flow.tally.seats.observe(estimate.seats)
+        return estimate
+
+    def _work(self, flow: Flow, request: Request) -> Estimate:
         info = request.info
         verb = info.verb
-        if verb == "get" or not info.is_resource:
+        if not info.is_resource:
             return ONE_SEAT
         if verb in ("list", "watch"):
             return list_estimate(info, request.query, self._size_of, flow.level.widest)

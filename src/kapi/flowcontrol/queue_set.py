@@ -39,6 +39,7 @@ STALE_MAX = 64
 class QueueSet:
     def __init__(self, occupancy: Occupancy, *, exempt: bool) -> None:
         self._occupancy = occupancy
+        self._changed = occupancy.change
         self._exempt = exempt
         self.queuing: Queuing | None = None
         self.limit = 0  # seats
@@ -76,11 +77,9 @@ class QueueSet:
 
     # -- requests ----------------------------------------------------------------------------------
 
-    def start(
-        self, ticket: Ticket, hand: tuple[int, ...], deadline: float, now: float
-    ) -> Ticket | None:
-        """The ticket, EXECUTING or WAITING; None: refused. `hand`: the queues that it may join, if
-        there are queues; `deadline`: how long it may wait in one."""
+    def start(self, ticket: Ticket, hand: tuple[int, ...], deadline: float, now: float) -> bool:
+        """Whether it is EXECUTING or WAITING now; else it was refused. `hand`: the queues that it
+        may join, if there are queues; `deadline`: how long it may wait in one."""
         if self._lingering or self.waiting:
             self.advance(now)
         else:
@@ -88,34 +87,33 @@ class QueueSet:
         if self.queuing is None:
             if not self._fits(ticket.seats):
                 self._refuse(ticket, CONCURRENCY_LIMIT)
-                return None
+                return False
             self._execute(ticket, None, now)
             if not self._exempt:
                 ticket.tally.wait_executed.observe(0)
-            return ticket
+            return True
         queue = self._queue(hand)
-        if queue.idle:
-            queue.next_r = self.r
+        if not queue.waiting and (queue.next_r < self.r or not queue.executing):
+            queue.next_r = self.r  # an idle queue begins now; a busy one has saved nothing up
         ticket.arrived_r = self.r
         ticket.queue = queue
         if not self.waiting:
             if self._fits(ticket.seats):
                 ticket.tally.at_once += 1
-                queue.next_r = max(queue.next_r, self.r)
                 self._execute(ticket, queue, now)
-                return ticket
+                return True
             ticket.tally.no_accommodation += 1
         if self.seats_in_use >= self.limit and len(queue.waiting) >= self.queuing.length:
             self._refuse(ticket, QUEUE_FULL)
-            return None
+            return False
         if deadline <= now:
             self.cancelled += 1
             self._settle(queue)
             self._refuse(ticket, CANCELLED)
-            return None
+            return False
         self._enqueue(ticket, queue, deadline, now)
         self._dispatch(now)
-        return ticket
+        return True
 
     def leave(self, ticket: Ticket, now: float, reason: str = CANCELLED) -> None:
         """A waiting request waits no more: its client is gone, or it waited too long."""
@@ -148,8 +146,8 @@ class QueueSet:
         queue = ticket.queue
         if queue is not None:
             queue.executing -= 1
-            queue.next_r -= work(ticket.estimate.initial, SERVICE_S - took)
-            if queue.idle:
+            queue.next_r += work(ticket.estimate.initial, took - SERVICE_S)
+            if not (queue.executing or queue.waiting):
                 self._busy -= 1
         if ticket.linger > 0:
             self._serial += 1
@@ -157,7 +155,7 @@ class QueueSet:
         else:
             self._release(ticket)
         self._note(now)
-        if queue is not None:
+        if queue is not None and (queue.waiting or not queue.executing):
             self._settle(queue)
         if self.waiting:
             self.advance(now)
@@ -319,7 +317,7 @@ class QueueSet:
         tally.executing += 1
         tally.executing_seats += seats
         if queue is not None:
-            if queue.idle:
+            if not (queue.executing or queue.waiting):
                 self._busy += 1
             self._serial += 1
             queue.served = self._serial
@@ -345,8 +343,9 @@ class QueueSet:
         ticket.tally.wait_refused.observe(max(0.0, self._r_at - ticket.arrived))
 
     def _note(self, now: float) -> None:
-        wanted = self.seats_in_use + self.seats_waiting
-        self._occupancy.change(now, (self.waiting, len(self.executing), self.seats_in_use, wanted))
+        seats = self.seats_in_use
+        state = (self.waiting, len(self.executing), seats, seats + self.seats_waiting)
+        self._changed(now, state)
 
     @staticmethod
     def _decide(ticket: Ticket) -> None:

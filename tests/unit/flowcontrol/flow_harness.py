@@ -103,7 +103,7 @@ class Simulation:
             self._push(self.now + service, "finish", made)
 
         made.decided = begun
-        if self.queues.start(made, hand, FOREVER, self.now) is None:
+        if not self.queues.start(made, hand, FOREVER, self.now):
             self.refused += 1
             return
         self._held.append(made)

@@ -113,7 +113,7 @@ class World:
         return made
 
     def start(self, asked: Request) -> Ticket | None:
-        return self.control.start(self.control.flow(asked), asked, self.bell.time)
+        return self.control.start(self.control.flow(asked), asked, self.bell.time, Ticket)
 
     def finish(self, asked: Request, ticket: Ticket) -> None:
         self.control.finish(self.control.flow(asked), ticket, self.bell.time)
