@@ -82,10 +82,12 @@ class QueueSet:
         may join, if there are queues; `deadline`: how long it may wait in one."""
         if self._lingering or self.waiting:
             self.advance(now)
-        else:
+        elif self._busy:
             self._sync(now)
+        else:
+            self._r_at = now
         if self.queuing is None:
-            if not self._fits(ticket.seats):
+            if not (self._exempt or self._fits(ticket.seats)):
                 self._refuse(ticket, CONCURRENCY_LIMIT)
                 return False
             self._execute(ticket, None, now)
@@ -136,7 +138,10 @@ class QueueSet:
         """An executing request is done; its seats are free, now or after it lingered."""
         if ticket.state is not State.EXECUTING:
             return
-        self._sync(now)
+        if self._busy:
+            self._sync(now)
+        else:
+            self._r_at = now
         ticket.state = State.DONE
         del self.executing[ticket]
         tally = ticket.tally
