@@ -589,3 +589,34 @@ async def test_a_file_of_sqlite_without_its_configuration_is_sound(
         gone = {"ignoreStoreReadErrorWithClusterBreakingPotential": True}
         (await run.client("DELETE", f"{SECRETS}/s", gone)).expect(200)
         assert (await run.client.get(SECRETS))["items"] == []
+
+
+async def test_servers_that_share_an_etcd_have_seeds_of_their_own(
+    tmp_path: Path, config: Config
+) -> None:
+    """What one wrote comes to the other by its watch, with a seed that it must ask for."""
+    async with kms_plugin(tmp_path / "kms.sock") as plugin:
+        config.write({"kms": {"apiVersion": "v2", "name": "foo", "endpoint": plugin.endpoint}})
+        with one_member(tmp_path) as etcd:
+            flags = config.flags(etcd_servers=(etcd.url,))
+            settings = EtcdSettings(servers=[etcd.url])
+            first, second = [await EtcdStorage.open(settings, SystemClock()) for _ in range(2)]
+            async with (
+                running(storage=first, alone=False, **flags) as one,
+                running(storage=second, alone=False, **flags) as two,
+                two.client.watch(f"{SECRETS}?watch=1&resourceVersion=0") as watch,
+            ):
+                plugin.calls.clear()
+                for name in ("s", "t", "u"):
+                    await one.client.post(SECRETS, {**SECRET, "metadata": {"name": name}})
+                for name in ("s", "t", "u"):
+                    event = await watch.next()
+                    assert event is not None
+                    assert event["object"]["metadata"]["name"] == name
+                    assert event["object"]["data"] == {"word": DATA}
+                assert plugin.calls == ["Decrypt"]
+                found = await two.client.get(f"{SECRETS}/t")
+                changed = await two.client.put(f"{SECRETS}/t", {**found, "data": {"a": DATA}})
+                assert changed["data"] == {"a": DATA}
+                assert (await one.client.get(f"{SECRETS}/t"))["data"] == {"a": DATA}
+                assert plugin.calls == ["Decrypt", "Decrypt"]
