@@ -129,13 +129,18 @@ def _meta(s: Json, level: str, path: str) -> Iterator[FieldError]:
         yield required(f"{path}.properties", text)
 
 
+def _said(props: Json) -> Json:
+    """What a schema says, without what is as if it were not there."""
+    return {
+        key: value
+        for _, key, kind in go_form.FIELDS
+        if not go_form.is_zero(value := props.get(key), kind) and (value or key not in _BUILT)
+    }
+
+
 def _names_only(metadata: Json) -> bool:
     """Whether a schema of metadata asks for nothing but names."""
-    rest = {
-        key
-        for _, key, kind in go_form.FIELDS
-        if not go_form.is_zero(value := metadata.get(key), kind) and (value or key not in _BUILT)
-    }
+    rest = set(_said(metadata))
     rest -= {"type", "default", "externalDocs", "example"}
     properties = metadata.get("properties") or {}
     if properties.keys() <= {"name", "generateName"}:
@@ -148,7 +153,7 @@ def _names_only(metadata: Json) -> bool:
 
 def _is_either(s: Json) -> bool:
     """The one way to say "integer or string" by types in a junctor."""
-    return bool(s.get("anyOf") == _EITHER)
+    return [_said(inner) for inner in s.get("anyOf") or ()] == _EITHER
 
 
 def _first_is_either(s: Json) -> bool:

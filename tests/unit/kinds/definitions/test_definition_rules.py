@@ -113,6 +113,27 @@ def test_what_may_be_said_of_metadata(metadata: Json, *, refused: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("either", "refused"),
+    [
+        ([{"type": "integer"}, {"type": "string"}], False),
+        ([{"type": "integer", "nullable": False}, {"type": "string", "title": ""}], False),
+        ([{"type": "string"}, {"type": "integer"}], True),
+        ([{"type": "integer", "minimum": 0}, {"type": "string"}], True),
+        ([{"type": "integer"}], True),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_one_way_to_say_integer_or_string(
+    either: list[Json], *, refused: bool, wrapped: bool
+) -> None:
+    field: Json = {"x-kubernetes-int-or-string": True, "anyOf": either}
+    if wrapped:
+        field = {"x-kubernetes-int-or-string": True, "allOf": [{"anyOf": either}, {"pattern": "x"}]}
+    texts = said(with_schema({"type": "object", "properties": {"a": field}}))
+    assert any("must be empty to be structural" in t for t in texts) is refused
+
+
+@pytest.mark.parametrize(
     ("props", "refused"),
     [
         ({}, False),
