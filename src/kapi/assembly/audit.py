@@ -82,18 +82,20 @@ def _log_backend(options: Options, clock: Clock, metrics: Metrics) -> Sink:
     if options.audit_log_format == "legacy":
         form = log_sink.legacy_line
     strict = wanted.mode == "blocking-strict"
+    batches = wanted.batches
+    if wanted.mode == "batch" and batches.size == 1 and not batches.qps:
+        # One by one and unthrottled: batches of a file that nobody could tell apart.
+        queued = log_sink.LogSink(writer, form, metrics, queue=batches.buffer)
+        return _cut(queued, wanted, metrics)
     sink = log_sink.LogSink(writer, form, metrics, strict=strict)
     if wanted.mode != "batch":
         return _cut(sink, wanted, metrics)
-    # One by one and unthrottled, batches of a file cannot be told apart.
-    whole = wanted.batches.size == 1 and not wanted.batches.qps
     batched = BatchedSink(
         sink.deliver,
-        wanted.batches,
+        batches,
         clock,
         metrics,
         sequential=True,
-        whole=whole,
         closing=sink.close,
     )
     return _cut(batched, wanted, metrics)

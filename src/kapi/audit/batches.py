@@ -27,8 +27,7 @@ Send = Callable[[list[Record]], Awaitable[object]]
 
 class BatchedSink:
     """`send`: gives a batch on, and counts what it loses. `sequential`: one after the other, which
-    is for files; else several are on their way. `whole`: no bound but the queue's, for what has no
-    batches that could be seen.
+    is for files; else several are on their way.
     """
 
     strict = False
@@ -41,13 +40,12 @@ class BatchedSink:
         metrics: Metrics,
         *,
         sequential: bool = False,
-        whole: bool = False,
         closing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._send = send
         self._settings = settings
-        self._size = settings.buffer if whole else settings.size
-        self._at_once = whole or settings.size == 1
+        self._size = settings.size
+        self._at_once = settings.size == 1
         self._clock = clock
         self._metrics = metrics
         self._closing_send = closing

@@ -1,8 +1,8 @@
 """The log backend: one thread writes events to a file, the event loop never does.
 
 The thread takes all that waits, writes it in one go and tells the loop of each event whether it is
-kept. The queue is bounded by its bytes: what finds no room is lost and counted. In mode `batch` a
-`BatchedSink` stands before it, and nobody waits.
+kept. The queue is bounded: what finds no room is lost and counted. In mode `batch` nobody waits; a
+`BatchedSink` stands before it if batches have a size or a rate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from kapi.audit.record import Record
 from kapi.audit.sink import failed
 from kapi.metrics import Metrics
 
-PLUGIN = "log"
+PLUGIN, BUFFERED = "log", "buffered"
+# Where nobody waits, events are gathered so long: each hand-over stops the loop for a moment.
+IDLE_S = 0.02
 CLOSE_S = 10.0  # how long a stop waits for the disk
 # Bytes that may wait. Answers that wait for their events hold their own bytes anyway.
 QUEUE_BYTES_MAX = 256 * 1024 * 1024
@@ -40,7 +42,7 @@ def legacy_line(record: Record) -> bytes:
     return f"{record.legacy()}\n".encode("utf-8", "replace")
 
 
-_Entry = tuple[Record, "Future[bool]"]
+_Entry = tuple[Record, "Future[bool] | None"]
 
 
 class LogSink:
@@ -53,15 +55,21 @@ class LogSink:
         metrics: Metrics,
         *,
         strict: bool = False,
+        queue: int = 0,
         bytes_max: int = QUEUE_BYTES_MAX,
     ) -> None:
+        """`queue`: nobody waits, and so many events may be there that are not yet written; 0:
+        answers wait.
+        """
         self.strict = strict
         self._writer = writer
         self._form = form
         self._metrics = metrics
         self._bytes_max = bytes_max
+        self._queue = queue
+        self._pending = 0
         self._loop = asyncio.get_running_loop()
-        self._fresh: list[_Entry] = []  # of this turn of the loop
+        self._fresh: list[_Entry] = []  # not yet handed over
         self._waiting: SimpleQueue[list[_Entry]] = SimpleQueue()  # empty: the end
         self._bytes = 0
         self._closed = False
@@ -69,18 +77,26 @@ class LogSink:
         self._thread = threading.Thread(target=self._run, name="kapi-audit-log", daemon=True)
         self._thread.start()
 
-    def put(self, record: Record) -> Future[bool]:
+    def put(self, record: Record) -> Future[bool] | None:
         """As `Sink.put`. What finds no room is lost."""
-        done: Future[bool] = self._loop.create_future()
+        done: Future[bool] | None = None if self._queue else self._loop.create_future()
         weight = record.weight
         full = self._bytes and self._bytes + weight > self._bytes_max
+        if self._queue and (full or self._pending >= self._queue):
+            failed(self._metrics, BUFFERED, "audit buffer queue blocked", [record])
+            return None
         if self._closed or full:
             failed(self._metrics, PLUGIN, "audit log is behind", [record])
-            done.set_result(False)
+            if done is not None:
+                done.set_result(False)
             return done
         self._bytes += weight
-        if not self._fresh:  # what comes in one turn of the loop is handed over at once
-            self._loop.call_soon(self._hand_over)
+        self._pending += 1
+        if not self._fresh:  # what comes in one turn of the loop is handed over in one go
+            if self._queue:
+                self._loop.call_later(IDLE_S, self._hand_over)
+            else:
+                self._loop.call_soon(self._hand_over)
         self._fresh.append((record, done))
         return done
 
@@ -97,7 +113,7 @@ class LogSink:
             async with asyncio.timeout(CLOSE_S):
                 await asyncio.shield(self._ended)
         except TimeoutError:  # the disk does not answer: the thread ends with the process
-            lost = [record for record, done in self._all_waiting() if not done.done()]
+            lost = [record for record, _ in self._all_waiting()]
             failed(self._metrics, PLUGIN, f"not written within {CLOSE_S:g}s of the stop", lost)
             return
         self._thread.join()
@@ -134,13 +150,15 @@ class LogSink:
     async def deliver(self, records: list[Record]) -> None:
         """A batch, until all of it is kept or lost."""
         for kept in [self.put(record) for record in records]:
-            await kept
+            if kept is not None:
+                await kept
 
     def _told(self, taken: list[_Entry], found: list[str]) -> None:
         self._bytes -= sum(record.weight for record, _ in taken)
+        self._pending -= len(taken)
         if any(found):
             lost = [record for (record, _), error in zip(taken, found, strict=True) if error]
             failed(self._metrics, PLUGIN, next(error for error in found if error), lost)
         for (_, done), error in zip(taken, found, strict=True):
-            if not done.done():  # who waited may have given up
+            if done is not None and not done.done():  # who waited may have given up
                 done.set_result(not error)

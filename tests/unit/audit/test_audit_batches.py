@@ -142,15 +142,6 @@ async def test_batches_do_not_wait_for_each_other_unless_for_a_file() -> None:
     assert out.sizes == [1, 1, 1]
 
 
-async def test_a_file_takes_all_that_waits() -> None:
-    clock, out = HandClock(), Out()
-    sink = BatchedSink(out, settings(size=1), clock, Metrics(), sequential=True, whole=True)
-    put(sink, *"abc")
-    await settle()
-    assert out.sent == [["a", "b", "c"]]
-    await sink.close()
-
-
 async def test_the_throttle_bounds_batches_per_second() -> None:
     clock, out = HandClock(), Out()
     sink = BatchedSink(out, settings(size=1, qps=2, burst=3), clock, Metrics())

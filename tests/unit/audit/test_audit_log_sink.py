@@ -35,6 +35,15 @@ class Shelf:
         self.closed = True
 
 
+async def kept_of(done: asyncio.Future[bool] | None) -> bool:
+    assert done is not None, "answers wait"
+    return await done
+
+
+async def put(sink: LogSink, name: str) -> bool:
+    return await kept_of(sink.put(record(name)))
+
+
 def lost(metrics: Metrics, plugin: str) -> float:
     return metrics.metric("apiserver_audit_error_total").cell(plugin).value
 
@@ -42,7 +51,7 @@ def lost(metrics: Metrics, plugin: str) -> float:
 async def test_lines_come_in_order_and_are_told_of() -> None:
     shelf, metrics = Shelf(bad=b'"7"'), Metrics()
     sink = LogSink(shelf, json_line, metrics)
-    kept = await asyncio.gather(*(sink.put(record(str(i))) for i in range(20)))
+    kept = [await put(sink, str(i)) for i in range(20)]
     assert kept == [i != 7 for i in range(20)]
     names = [orjson.loads(line)["auditID"] for line in shelf.lines]
     assert names == [str(i) for i in range(20) if i != 7]
@@ -59,10 +68,10 @@ async def test_what_waits_is_written_in_one_go_and_before_the_end() -> None:
     kept = [sink.put(record(str(i))) for i in range(50)]
     gate.set()
     await sink.close()
-    assert all([await done for done in kept])
+    assert all([await kept_of(done) for done in kept])
     assert shelf.lines == [f"AUDIT: {i}\n".encode() for i in range(50)]
     assert shelf.calls < 4
-    assert await sink.put(record("late")) is False
+    assert not await put(sink, "late")
     assert lost(metrics, "log") == 1
 
 
@@ -73,7 +82,7 @@ async def test_the_queue_has_a_bound() -> None:
     sink = LogSink(shelf, json_line, metrics, bytes_max=3 * big.weight)
     kept = [sink.put(big) for _ in range(10)]
     gate.set()
-    found = [await done for done in kept]
+    found = [await kept_of(done) for done in kept]
     await sink.close()
     assert found.count(True) == 3
     assert lost(metrics, "log") == found.count(False)
@@ -83,7 +92,19 @@ async def test_who_gives_up_waiting_harms_nobody() -> None:
     gate = threading.Event()
     sink = LogSink(Shelf(gate), json_line, Metrics())
     first, second = sink.put(record("a")), sink.put(record("b"))
+    assert first is not None
     first.cancel()
     gate.set()
-    assert await second
+    assert await kept_of(second)
     await sink.close()
+
+
+async def test_where_nobody_waits_the_queue_is_bounded_by_number() -> None:
+    gate = threading.Event()
+    shelf, metrics = Shelf(gate), Metrics()
+    sink = LogSink(shelf, legacy_line, metrics, queue=3)
+    assert [sink.put(record(name)) for name in "abcde"] == [None] * 5
+    assert lost(metrics, "buffered") == 2
+    gate.set()
+    await sink.close()
+    assert shelf.lines == [b"AUDIT: a\n", b"AUDIT: b\n", b"AUDIT: c\n"]
