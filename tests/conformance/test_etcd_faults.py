@@ -153,11 +153,14 @@ async def test_a_member_that_hangs(tmp_path: Path) -> None:
             revision = await storage.create(POD, b"1")
             etcd.freeze()
             try:
-                with pytest.raises(Unavailable):
-                    await storage.get(POD)
                 with pytest.raises(Unavailable) as error:
                     await storage.update(POD, b"2", expected_revision=revision)
                 assert error.value.uncertain
+                with pytest.raises(Unavailable):
+                    await storage.get(POD)
+                with pytest.raises(Unavailable) as error:
+                    await storage.create(LEASE, b"3")
+                assert not error.value.uncertain, "it did not answer, so nothing was sent"
             finally:
                 etcd.thaw()
             await recovers(storage.current_revision)

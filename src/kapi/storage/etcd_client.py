@@ -12,6 +12,7 @@ a leader, so that a cut-off one says no at once.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,9 @@ WRITE_S: Final = 8.0
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.05, 0.5
 # How long a connection may take to come up before the next member is tried.
 CONNECT_S: Final = 1.0
+# A connection that nothing came from for so many seconds is asked whether it still stands before a
+# write takes it, for a write cannot be sent again; and how long it may take to answer.
+QUIET_S, AWAKE_S, LOOK_S = 2.0, 2.0, 0.002
 DEFAULT_PORT: Final = 2379
 
 # Answers with which a member says that it did nothing, so that another may be asked.
@@ -63,6 +67,11 @@ _TRANSIENT: Final = frozenset(
 COMPACTED: Final = "etcdserver: mvcc: required revision has been compacted"
 LEASE_GONE: Final = "etcdserver: requested lease not found"
 FUTURE: Final = "etcdserver: mvcc: required revision is a future revision"
+
+
+def _now() -> float:
+    """The loop's time, by which connections say when they heard something."""
+    return asyncio.get_running_loop().time()
 
 
 class EtcdRefused(Unavailable):
@@ -133,6 +142,7 @@ class Member:
         self._files = files
         self._stamp: tuple[float, ...] = ()
         self._channel: Channel | None = None
+        self._clock = clock
 
     async def renew(self) -> None:
         """Connect anew if the certificates were replaced."""
@@ -152,6 +162,26 @@ class Member:
                 tls = self._files.context()
             self._channel = Channel(self._host, self._port, tls, socket=self._socket)
         await self._channel.connect(seconds)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has come from it for some time."""
+        connection = None if self._channel is None else self._channel.connection
+        return connection is not None and _now() - connection.heard > QUIET_S
+
+    async def awake(self, seconds: float) -> None:
+        """Return if the connection stands. Raises OSError if it does not say so; it takes no more
+        calls then, and `connect` makes another.
+        """
+        connection = self._standing().connection
+        assert connection is not None, "asked of a member that is up"
+        heard, until = connection.heard, _now() + seconds
+        connection.ask()
+        while connection.heard == heard and connection.usable:
+            if _now() >= until:
+                connection.usable = False
+                raise ConnectionError("it does not answer")
+            await self._clock.sleep(LOOK_S)
 
     async def unary(
         self, method: str, request: bytes, *, timeout: float, kept: bool = False
@@ -221,6 +251,9 @@ class EtcdClient:
             try:
                 if not member.up:
                     await member.connect(min(CONNECT_S, left))
+                    left = until - self._clock.monotonic()
+                elif write and member.quiet:
+                    await member.awake(min(AWAKE_S, left))
                     left = until - self._clock.monotonic()
                 seconds = max(0.05, min(attempt, left))
                 data = await member.unary(method, request, timeout=seconds, kept=write)

@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
         self._decoder = Decoder()
         self._blocks: dict[bytes, Headers] = {}
         self._open_block: tuple[Stream | None, int, bytes] | None = None
-        self._heard = self._loop.time()
+        self.heard = self._loop.time()  # when something came last
         self._timer: asyncio.TimerHandle | None = None
         self._asked = False
         self._why = "the connection was closed"
@@ -125,6 +125,10 @@ class Connection(asyncio.Protocol):
         if stream.unread >= STREAM_WINDOW // 2 and stream.number:
             self._write([frames.window_update(stream.number, stream.unread)])
             stream.unread = 0
+
+    def ask(self) -> None:
+        """Whether the other side is there: it answers, and `heard` moves on."""
+        self._write([frames.frame(frames.PING, 0, 0, b"\0" * 8)])
 
     def cancel(self, stream: Stream) -> None:
         """Nobody wants the answer any more; its owner is told nothing."""
@@ -159,7 +163,7 @@ class Connection(asyncio.Protocol):
         stream.window = self._first_window
         self._streams[stream.number] = stream
         if self._timer is None:
-            self._heard = self._loop.time()
+            self.heard = self._loop.time()
             self._timer = self._loop.call_later(self._silence_s, self._silence)
         flags = frames.END_HEADERS
         if stream.last and not stream.outgoing:
@@ -232,7 +236,7 @@ class Connection(asyncio.Protocol):
             stream.receiver.failed(-1, text, untouched=True)
 
     def data_received(self, data: bytes) -> None:
-        self._heard, self._asked = self._loop.time(), False
+        self.heard, self._asked = self._loop.time(), False
         buffer = self._rest + data if self._rest else data
         at, end = 0, len(buffer)
         try:
@@ -257,12 +261,12 @@ class Connection(asyncio.Protocol):
         self._timer = None
         if not self._streams:
             return
-        quiet = self._loop.time() - self._heard
+        quiet = self._loop.time() - self.heard
         if self._asked:
             self.close("keepalive: the other side does not answer")
         elif quiet >= self._silence_s:
             self._asked = True
-            self._write([frames.frame(frames.PING, 0, 0, b"\0" * 8)])
+            self.ask()
             self._timer = self._loop.call_later(self._answer_s, self._silence)
         else:
             self._timer = self._loop.call_later(self._silence_s - quiet, self._silence)

@@ -25,18 +25,12 @@ from kapi.storage.etcd_http2 import Connection, Headers, Stream
 _RESETS: Final = {7: 14, 8: 1, 11: 8, 12: 7}
 # ... and answers that are none of gRPC's, where they do not mean UNKNOWN.
 _HTTP: Final = {
-    "400": 13,
-    "401": 16,
-    "403": 7,
-    "404": 12,
-    "429": 14,
-    "502": 14,
-    "503": 14,
-    "504": 14,
-}
+    "400": 13, "401": 16, "403": 7, "404": 12, "429": 14, "502": 14, "503": 14, "504": 14,
+}  # fmt: skip
 # A member of etcd that is cut off from the others says so at once.
 HAS_LEADER: Final = (b"hasleader", b"true")
 _PREFIX: Final = 5  # bytes before a message: whether it is compressed, and its length
+ANSWER_BYTES_MAX: Final = (1 << 31) - 1  # of one message, as etcd's own client
 
 
 class Code(IntEnum):
@@ -95,6 +89,11 @@ class Channel:
     @property
     def up(self) -> bool:
         return self._connection is not None and self._connection.usable
+
+    @property
+    def connection(self) -> Connection | None:
+        """The one that calls take now."""
+        return self._connection
 
     async def connect(self, seconds: float) -> None:
         """Return with a connection. Raises OSError, also when it takes longer."""
@@ -249,12 +248,13 @@ def _broken(code: int, text: str, untouched: bool) -> RpcError:
 class _Unary:
     """A call with one answer: the receiver of its stream."""
 
-    __slots__ = ("_chunks", "_connection", "_outcome", "answer", "over", "stream")
+    __slots__ = ("_chunks", "_connection", "_outcome", "_size", "answer", "over", "stream")
 
     def __init__(self, connection: Connection, answer: asyncio.Future[bytes]) -> None:
         self._connection = connection
         self._outcome = _Outcome()
         self._chunks: list[bytes] = []
+        self._size = 0
         self.answer = answer
         self.over = False
         self.stream: Stream | None = None
@@ -263,8 +263,13 @@ class _Unary:
         self._outcome.take(headers)
 
     def data(self, data: bytes) -> None:
-        self._chunks.append(data)
         assert self.stream is not None
+        self._size += len(data)
+        if self._size > ANSWER_BYTES_MAX + _PREFIX:
+            self._connection.cancel(self.stream)
+            self.failed(11, f"the answer has more than {ANSWER_BYTES_MAX} bytes", untouched=False)
+            return
+        self._chunks.append(data)
         self._connection.took(self.stream, len(data))
 
     def ended(self) -> None:

@@ -15,6 +15,7 @@ import h2.events
 import h2.settings
 import pytest
 
+from kapi.storage import etcd_rpc
 from kapi.storage.etcd_frames import literal
 from kapi.storage.etcd_rpc import Channel, Code, RpcError
 
@@ -125,6 +126,16 @@ async def test_many_calls_at_once() -> None:
         requests = [b"%d" % number * 1_000 for number in range(200)]
         answers = await asyncio.gather(*(_call(channel, "Echo", r) for r in requests))
         assert answers == requests
+
+
+async def test_an_answer_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etcd_rpc, "ANSWER_BYTES_MAX", 100_000)
+    async with _running() as (_, channel):
+        assert len(await _call(channel, "Echo", b"x" * 100_000)) == 100_000
+        with pytest.raises(RpcError, match="more than 100000 bytes") as caught:
+            await _call(channel, "Echo", b"x" * 100_001)
+        assert caught.value.code == Code.RESOURCE_EXHAUSTED
+        assert await _call(channel, "Echo", b"y") == b"y"
 
 
 async def test_a_refusal_has_its_code_and_text() -> None:
