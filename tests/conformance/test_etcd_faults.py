@@ -31,7 +31,7 @@ from kapi.storage.interface import (
     Unavailable,
 )
 
-RECOVERY_S = 15.0
+RECOVERY_S = 30.0
 EVENT = b"/registry/events/a"
 
 
@@ -118,7 +118,7 @@ async def test_nobody_is_there(tmp_path: Path) -> None:
                 await probe.step()
                 return (probe.alive, probe.ready) == ("", "")
 
-            await eventually(well, 10)  # the watch opens beside the first write
+            await eventually(well, RECOVERY_S)  # the watch opens beside the first write
             await asyncio.to_thread(etcd.kill)
             answers = await asyncio.gather(
                 storage.get(POD),

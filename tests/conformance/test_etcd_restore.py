@@ -20,7 +20,7 @@ from kapi.storage.etcd_client import EtcdClient, EtcdFiles
 
 Json = dict[str, Any]
 MAPS = "/api/v1/namespaces/default/configmaps"
-WAIT_S = 15.0
+WAIT_S = 30.0
 
 
 async def make(server: Running, *names: str, **data: str) -> None:

@@ -35,8 +35,10 @@ class SqliteModel(StorageModel):
         assert check_file(self.directory) == []
 
     def teardown(self) -> None:
-        super().teardown()
-        shutil.rmtree(self.directory)
+        try:
+            super().teardown()
+        finally:
+            shutil.rmtree(self.directory)
 
 
 class EtcdModel(StorageModel):
@@ -45,14 +47,20 @@ class EtcdModel(StorageModel):
         self.cleanup = ExitStack()
         directory = Path(tempfile.mkdtemp(prefix="kapi-model-"))
         self.cleanup.callback(shutil.rmtree, directory)
-        self.etcd = self.cleanup.enter_context(one_member(directory))
+        try:
+            self.etcd = self.cleanup.enter_context(one_member(directory))
+        except BaseException:
+            self.cleanup.close()
+            raise
 
     async def open_other(self) -> Storage:
         return await EtcdStorage.open(EtcdSettings(servers=[self.etcd.url]), SystemClock())
 
     def teardown(self) -> None:
-        super().teardown()
-        self.cleanup.close()
+        try:
+            super().teardown()
+        finally:
+            self.cleanup.close()
 
 
 SqliteModel.TestCase.settings = settings(
