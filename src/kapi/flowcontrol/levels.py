@@ -35,7 +35,8 @@ ADJUSTMENT_S = 10.0
 # A request may wait for a quarter of its time, and never longer than this.
 WAIT_SHARE = 0.25
 WAIT_MAX_S = 60.0
-# Pairs of schema and level that are counted apart, ever; further ones together.
+# Pairs of schema and level that are counted apart, ever; further ones together. Also levels that
+# are charted.
 TALLIES_MAX = 10_000
 CATCH_ALL = "catch-all"
 T = TypeVar("T", bound=Ticket)
@@ -211,7 +212,9 @@ class FlowControl:
                 level.quiescing = True
 
     def _new_level(self, name: str, spec: LevelSpec, now: float) -> Level:
-        c = self.charts.setdefault(name, Charts())
+        c = self.charts.get(name) or Charts()
+        if len(self.charts) < TALLIES_MAX:
+            self.charts[name] = c
         return Level(name, spec, Occupancy(now, (c.waiting, c.executing, c.seats, c.demand)))
 
     def _share_out(self) -> None:

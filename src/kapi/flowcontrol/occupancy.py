@@ -52,13 +52,15 @@ class Occupancy:
 
     def change(self, now: float, state: State) -> None:
         """This is the state from `now` on."""
-        before = self.state
-        spent = self._spent
-        spent[before] = spent.get(before, 0.0) + now - self.since
+        before, seconds = self.state, now - self.since
         self.since = now
         self.state = state
-        if len(spent) > STATES_MAX:
-            self._fold()
+        try:
+            self._spent[before] += seconds
+        except KeyError:
+            self._spent[before] = seconds
+            if len(self._spent) > STATES_MAX:
+                self._fold()
 
     def limits(self, now: float, limits: Sequence[int]) -> None:
         """What fractions are of, from `now` on."""
