@@ -65,3 +65,14 @@ async def test_an_object_with_very_many_findings() -> None:
         few = body.replace(b",{}" * 49_000, b"")
         answer = await server.client("POST", MAPS, few)
         assert len(answer.expect(422)["details"]["causes"]) == 4 * 1000
+
+
+async def test_a_review_with_very_many_findings() -> None:
+    requirements: list[dict[str, Any]] = [{}] * (FINDINGS_MAX + 1)
+    selector = {"requirements": requirements}
+    attributes = {"verb": "get", "resource": "pods", "labelSelector": selector}
+    body = {"spec": {"user": "a", "resourceAttributes": attributes}}
+    async with running() as server:
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        answer = await server.client("POST", path, body)
+        assert len(answer.expect(422)["details"]["causes"]) == FINDINGS_MAX + 1

@@ -73,7 +73,7 @@ class CreateHandler:
         if answer is not None:
             self._own(request, version.kind, schema, obj, options, "")
             await self._admission.create(request, target, version.kind, obj, options)
-            answered = await answer(request, target, obj, options)
+            answered = await _answered(answer, request, target, obj, options)
             return self._respond.object(request, target, answered, accepted, status=201)
         meta = obj.get("metadata") or {}
         if resource.namespaced and not target.namespace:
@@ -125,7 +125,7 @@ class CreateHandler:
             note_object(request, obj, partial(self._versions.text, schema))
         self._own(request, subresource.kind, schema, obj, options, subresource.name)
         await self._admission.create(request, target, subresource.kind, obj, options)
-        answered = await answer(request, target, obj, options)
+        answered = await _answered(answer, request, target, obj, options)
         return self._respond.object(request, target, answered, accepted, status=201)
 
     def _own(
@@ -150,3 +150,14 @@ class CreateHandler:
         )
         if managed:
             obj.setdefault("metadata", {})["managedFields"] = managed
+
+
+async def _answered(
+    answer: Virtual, request: Request, target: Target, obj: Json, options: WriteOptions
+) -> Json:
+    try:
+        with errors.bounded_findings():
+            return await answer(request, target, obj, options)
+    except errors.TooManyFindings as e:
+        kind = target.resource.kind
+        raise errors.invalid(target.resource.group, kind, target.name, e.found) from None
