@@ -41,6 +41,7 @@ from kapi.options.table import Options
 from kapi.outgoing.hooks import HookClient
 from kapi.registry.applying import Applier
 from kapi.registry.delete import Deleter
+from kapi.registry.fresh import Fresh
 from kapi.registry.hearsay import from_cache, nothing
 from kapi.registry.in_process import InProcess, LateObjects
 from kapi.registry.read import Reader
@@ -74,6 +75,7 @@ class Server:
         open_storage: Callable[[Options], Awaitable[Storage]] | None = None,
     ) -> None:
         """`open_storage`: instead of the store that the options name; the server closes it."""
+        self._fresh = Fresh() if options.etcd_servers else None
         self._open_storage = open_storage or (lambda options: open_store(options, clock))
         self.options = options
         self.clock = clock
@@ -109,7 +111,8 @@ class Server:
 
     async def _start(self, storage: Storage) -> None:
         catalog = Catalog()
-        storage = translated(storage, self.options, catalog, await self._build_cipher(catalog))
+        cipher = await self._build_cipher(catalog)
+        storage = translated(storage, self.options, catalog, cipher, fresh=self._fresh)
         cacher = self.cacher = Cacher(storage, self.clock, self.entropy)
         config = {k: v not in ("false", "0") for k, v in self.options.runtime_config.items()}
         for resource in catalog.resources(config):
@@ -191,7 +194,7 @@ class Server:
         """Registry, identity and admission: all that handlers are made of."""
         options, clock, entropy = self.options, self.clock, self.entropy
         meta = catalog.types.schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
-        versions = Versions(Decoders(), Defaulters(), tuple(meta.properties))
+        versions = Versions(Decoders(), Defaulters(), tuple(meta.properties), self._fresh)
         fields = FieldManager(versions.decoders)
         assert self._outside is not None, "the outside comes first"
         authority = self._authority()

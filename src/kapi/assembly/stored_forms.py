@@ -23,6 +23,7 @@ from kapi.codec import json_format
 from kapi.codec.protobuf_format import MAGIC, BadEnvelope, ProtobufError, open_envelope, sealed
 from kapi.codec.spelled import split
 from kapi.kinds.definitions import old_form
+from kapi.registry.fresh import Fresh
 from kapi.registry.resource import Convert, GroupVersionKind, ResourceType
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
@@ -56,9 +57,11 @@ class StoredForms:
         media_type: str,
         *,
         cbor: bool = False,
+        fresh: Fresh | None = None,
     ) -> None:
         """`extra`: (prefix, apiVersion, kind) of what has no resource: ranges and the like.
-        `cbor`: custom objects are written so."""
+        `cbor`: custom objects are written so. `fresh`: may have the object of a value."""
+        self._fresh = fresh
         self._cbor = cbor
         decoders = Decoders()
         self._schema_of = schema_of
@@ -91,13 +94,25 @@ class StoredForms:
         if kind == resource.stored:
             if is_json:
                 return split(value)[0] + b"\n"
-            return self._message(kind.api_version, kind.kind, json_format.loads_kept(value))
+            return self._message(kind.api_version, kind.kind, self._said(value))
         obj: Json = json_format.loads_kept(value)
         _, convert = _conversions(resource, kind)
         obj = {**(obj if convert is None else convert(obj)), "apiVersion": kind.api_version}
         if is_json:
             return json_format.dumps(obj) + b"\n"
         return self._message(kind.api_version, kind.kind, obj)
+
+    def _said(self, value: bytes) -> Json:
+        """The object that JSON says, as it is stored; only to be looked at."""
+        obj = None if self._fresh is None else self._fresh.take(value)
+        if obj is None:
+            read: Json = json_format.loads_kept(value)
+            return read
+        meta = obj["metadata"]
+        if "resourceVersion" in meta:
+            kept = {name: x for name, x in meta.items() if name != "resourceVersion"}
+            return {**obj, "metadata": kept}
+        return obj
 
     def _message(self, api_version: str, kind: str, obj: Json) -> bytes:
         schema = self._schema_of(api_version, kind)

@@ -18,6 +18,7 @@ from kapi.clock import Clock
 from kapi.controllers import server_endpoints
 from kapi.kinds.catalog import Catalog
 from kapi.options.table import MEMORY, Options
+from kapi.registry.fresh import Fresh
 from kapi.storage import keys, overrides
 from kapi.storage.encryption import Cipher, EncryptedStorage
 from kapi.storage.interface import ENCRYPTED, Storage, StorageError
@@ -53,9 +54,11 @@ def translated(
     cipher: Cipher | None = None,
     *,
     sealed: bool = False,
+    fresh: Fresh | None = None,
 ) -> Storage:
     """The store as kapi works with it: in etcd, objects have the form of the real server; `cipher`
-    says how they are encrypted. `sealed`: those that are encrypted pass as they are.
+    says how they are encrypted. `sealed`: those that are encrypted pass as they are. `fresh`: may
+    have the object of a value that is written.
     """
     main, others = parts_of(storage)
     if isinstance(main, TranslatedStorage):
@@ -66,7 +69,7 @@ def translated(
     if not options.etcd_servers:
         return main
     cbor = options.gates["CBORServingAndStorage"]
-    forms = _forms(options.storage_media_type, catalog, cbor=cbor)
+    forms = _forms(options.storage_media_type, catalog, cbor=cbor, fresh=fresh)
     shown: Forms = Sealed(forms) if sealed else forms
     made = {store: TranslatedStorage(store, shown) for store in (main, *others.values())}
     if not others:
@@ -105,10 +108,12 @@ def translated_by(storage: Storage, media_type: str, catalog: Catalog) -> Transl
     return TranslatedStorage(storage, _forms(media_type, catalog))
 
 
-def _forms(media_type: str, catalog: Catalog, *, cbor: bool = False) -> StoredForms:
+def _forms(
+    media_type: str, catalog: Catalog, *, cbor: bool = False, fresh: Fresh | None = None
+) -> StoredForms:
     """`cbor`: of custom objects."""
     everything = catalog.resources({"api/all": True})
-    return StoredForms(catalog.schema_of, everything, EXTRA, media_type, cbor=cbor)
+    return StoredForms(catalog.schema_of, everything, EXTRA, media_type, cbor=cbor, fresh=fresh)
 
 
 async def _open_etcd(options: Options, clock: Clock) -> Storage:

@@ -15,6 +15,7 @@ import orjson
 from kapi.codec import json_format
 from kapi.codec.spelled import restore, split
 from kapi.registry.corrupt import unreadable_for_change
+from kapi.registry.fresh import Fresh
 from kapi.registry.resource import ResourceType, Version
 from kapi.schema.decoding import Decoders, emitted
 from kapi.schema.defaulting import Defaulters
@@ -46,9 +47,15 @@ class Versions:
     """Stateless but for the compiled schemas it is given."""
 
     def __init__(
-        self, decoders: Decoders, defaulters: Defaulters, meta_order: Sequence[str]
+        self,
+        decoders: Decoders,
+        defaulters: Defaulters,
+        meta_order: Sequence[str],
+        fresh: Fresh | None = None,
     ) -> None:
-        """`meta_order`: the fields of ObjectMeta in the order of Go's struct."""
+        """`meta_order`: the fields of ObjectMeta in the order of Go's struct. `fresh`: is told of
+        the objects of built-in kinds that are encoded."""
+        self._fresh = fresh
         self.meta_order = tuple(meta_order)
         self.decoders = decoders
         self.defaulters = defaulters
@@ -115,7 +122,10 @@ class Versions:
         version = meta.pop("resourceVersion", None)
         try:
             if not resource.custom:
-                return json_format.dumps_kept(stored)
+                value = json_format.dumps_kept(stored)
+                if self._fresh is not None:
+                    self._fresh.made(value, stored)
+                return value
             value = json_format.dumps_sorted(stored)
             if b".0" in value and _WHOLE_FLOAT.search(value) and _whole_floats(stored):
                 value = json_format.dumps_sorted(stored)

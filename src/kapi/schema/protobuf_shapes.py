@@ -8,13 +8,12 @@ a message of a text, and a number that is absent:
     def write(obj):
         v0, = obj.values()
         if v0 is None:
-            h0, v0 = k1, ""
-        else:
-            if not v0.isascii():
-                v0 = odd(v0)
-            n = len(v0)
-            h0 = k2[n] if n < 128 else far(k2, n)
-        return f"{h0}{v0}\\x10\\x00"
+            v0 = ""
+        elif not v0.isascii():
+            v0 = odd(v0)
+        n = len(v0)
+        h0 = LOW[n] if n < 128 else far(n)
+        return f"\\x0a{h0}{v0}\\x10\\x00"
 
 A message is put together as a text whose characters are its bytes (Latin-1): a text that is all
 ASCII, as nearly all are, stands in it as it is. Called by `protobuf_writing.py` alone, whose tables
@@ -25,10 +24,16 @@ source. Writing and compiling a function takes less than a millisecond.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
-from kapi.codec.protobuf_format import BYTES, encoded, header, text_bytes
+from kapi.codec.protobuf_format import (
+    BYTES,
+    UINT64,
+    VARINT,
+    encoded,
+    header,
+    text_bytes,
+)
 
 Json = dict[str, Any]
 # What is written for a value, as a text of bytes.
@@ -76,9 +81,9 @@ class _Function:
     """The lines of a function, and what each slot gives: a piece of an f-string."""
 
     def __init__(self, absent: Iterable[bytes]) -> None:
-        self._known: dict[str, Any] = {"far": far, "odd": odd}
+        self._known: dict[str, Any] = {"far": far, "odd": odd, "LOW": LOW}
         self._lines = ["def write(obj):"]
-        self._slots = ["".join(f"\\x{byte:02x}" for byte in data) for data in absent]
+        self._slots = [_literal(data) for data in absent]
 
     def line(self, text: str) -> None:
         self._lines.append("    " + text)
@@ -89,10 +94,9 @@ class _Function:
 
     def close(self, start: int, stop: int, tag: bytes) -> None:
         """Make slots one message."""
-        name, head = self._of(None), self._of(None)
+        name = self._of(None)
         self.line(f'{name} = f"{"".join(self._slots[start:stop])}"')
-        self._measure(name, head, heads_of(tag))
-        self._slots[start:stop] = (f"{{{head}}}{{{name}}}",)
+        self._slots[start:stop] = (self._measured(name, tag),)
 
     def made(self) -> Text:
         self.line(f'return f"{"".join(self._slots)}"')
@@ -106,36 +110,58 @@ class _Function:
         self._known[name] = value
         return name
 
-    def _measure(self, name: str, head: str, heads: Sequence[str], indent: str = "") -> None:
-        """Make the head of what is in a variable."""
-        known = self._of(heads)
+    def _measured(self, name: str, tag: bytes, indent: str = "") -> str:
+        """The piece of a content that is in a variable."""
+        head = self._of(None)
         self.line(f"{indent}n = len({name})")
-        self.line(f"{indent}{head} = {known}[n] if n < 128 else far({known}, n)")
+        self.line(f"{indent}{head} = LOW[n] if n < 128 else far(n)")
+        return f"{_literal(tag)}{{{head}}}{{{name}}}"
 
     def _piece(self, value: str, field: Field) -> str:
-        write, null = field.write, self._of(latin(field.null))
+        null = field.null
+        if field.kind in (TEXT, MESSAGE):
+            return self._long_piece(value, field)
         if field.kind == INTEGER:
-            small = self._of(tuple(latin(write(n)) for n in range(128)))
-            large = self._of(as_text(write))
-            number = f"{small}[{value}] if 0 <= {value} < 128 else {large}({value})"
-            return f"{{{null} if {value} is None else {number}}}"
+            tag = header(field.number, VARINT)
+            number = f"{_literal(tag)}{{LOW[{value}] if 0 <= {value} < 128 else number({value})}}"
+            self._known["number"] = number_text
+            if null:
+                self.line(f"if {value} is None: {value} = 0")
+                return number
+            self.line(f'{value} = "" if {value} is None else f"{number}"')
+            return f"{{{value}}}"
         if field.kind == BOOLEAN:
-            yes, no = (self._of(latin(write(x))) for x in (True, False))
-            return f"{{{yes} if {value} else {null} if {value} is None else {no}}}"
-        text = self._of(field.text or as_text(write))
-        if field.kind == OTHER:
-            return f"{{{null} if {value} is None else {text}({value})}}"
-        head = self._of(None)
-        self.line(f"if {value} is None:")
-        self.line(f'    {head}, {value} = {null}, ""')
-        self.line("else:")
+            yes, no, nothing = (
+                self._of(latin(x)) for x in (field.write(True), field.write(False), null)
+            )
+            return f"{{{yes} if {value} else {nothing} if {value} is None else {no}}}"
+        text, nothing = self._of(field.text or as_text(field.write)), self._of(latin(null))
+        return f"{{{nothing} if {value} is None else {text}({value})}}"
+
+    def _long_piece(self, value: str, field: Field) -> str:
+        """Of a text or a message."""
+        tag, null = header(field.number, BYTES), field.null
+        make = [f"{value} = {self._of(field.text)}({value})"]
         if field.kind == TEXT:
-            self.line(f"    if not {value}.isascii():")
-            self.line(f"        {value} = odd({value})")
-        else:
-            self.line(f"    {value} = {text}({value})")
-        self._measure(value, head, heads_of(header(field.number, BYTES)), "    ")
-        return f"{{{head}}}{{{value}}}"
+            make = [f"if not {value}.isascii():", f"    {value} = odd({value})"]
+        if null == tag + b"\0":  # as an empty one
+            self.line(f'if {value} is None: {value} = ""')
+            self.line("else:")
+            for line in make:
+                self.line("    " + line)
+            return self._measured(value, tag)
+        self.line(f"if {value} is None: {value} = '{_literal(null)}'")
+        self.line("else:")
+        for line in make:
+            self.line("    " + line)
+        piece = self._measured(value, tag, "    ")
+        self.line(f'    {value} = f"{piece}"')
+        return f"{{{value}}}"
+
+
+def _literal(data: bytes) -> str:
+    """Bytes as they stand in a source."""
+    return "".join(f"\\x{byte:02x}" for byte in data)
 
 
 # -- texts of bytes -------------------------------------------------------------------------------
@@ -160,7 +186,7 @@ def plain_text(value: str) -> str:
 
 def each(number: int, item: Text, null: bytes) -> Text:
     """A list: a field for each item, whose content is given; `null` is all that null writes."""
-    heads, nothing = heads_of(header(number, BYTES)), latin(null)
+    tag, nothing = latin(header(number, BYTES)), latin(null)
 
     def text(value: list[Any]) -> str:
         out = []
@@ -170,7 +196,7 @@ def each(number: int, item: Text, null: bytes) -> Text:
                 continue
             content = item(x)
             size = len(content)
-            out.append(f"{heads[size] if size < 128 else far(heads, size)}{content}")
+            out.append(f"{tag}{LOW[size] if size < 128 else far(size)}{content}")
         return "".join(out)
 
     return text
@@ -179,7 +205,7 @@ def each(number: int, item: Text, null: bytes) -> Text:
 def entries(number: int, item: Text, null: bytes) -> Text:
     """A map: a small message per entry, in the order of the keys. `item` gives all that its value
     writes, `null` is what null does."""
-    heads, keys, nothing = heads_of(header(number, BYTES)), heads_of(header(1, BYTES)), latin(null)
+    tag, key, nothing = latin(header(number, BYTES)), latin(header(1, BYTES)), latin(null)
 
     def text(value: Json) -> str:
         out = []
@@ -189,9 +215,9 @@ def entries(number: int, item: Text, null: bytes) -> Text:
             if not name.isascii():
                 name = odd(name)
             size = len(name)
-            entry = f"{keys[size] if size < 128 else far(keys, size)}{name}{content}"
+            entry = f"{key}{LOW[size] if size < 128 else far(size)}{name}{content}"
             size = len(entry)
-            out.append(f"{heads[size] if size < 128 else far(heads, size)}{entry}")
+            out.append(f"{tag}{LOW[size] if size < 128 else far(size)}{entry}")
         return "".join(out)
 
     return text
@@ -208,18 +234,18 @@ def item_text(value: str) -> str:
     if not value.isascii():
         value = odd(value)
     size = len(value)
-    return f"{_ITEMS[size] if size < 128 else far(_ITEMS, size)}{value}"
+    return f"\x12{LOW[size] if size < 128 else far(size)}{value}"
 
 
-@cache  # by the tags of fields, which are few
-def heads_of(tag: bytes) -> tuple[str, ...]:
-    """A tag with each length of one byte."""
-    return tuple(latin(tag + bytes((size,))) for size in range(128))
+def number_text(value: int) -> str:
+    """A number behind its tag, as a text of bytes."""
+    return latin(encoded(value & UINT64))
 
 
-def far(heads: Sequence[str], size: int) -> str:
-    """A tag with a longer length."""
-    return heads[0][:-1] + latin(encoded(size))
+# Numbers of one byte. One table for all fields: little memory is touched to write an object.
+LOW = tuple(map(chr, range(128)))
 
 
-_ITEMS = heads_of(header(2, BYTES))
+def far(size: int) -> str:
+    """A longer number, as a text of bytes."""
+    return latin(encoded(size))

@@ -3,6 +3,7 @@ cannot be read told in the real server's words."""
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import orjson
@@ -14,7 +15,9 @@ from kapi.codec import json_format
 from kapi.codec.protobuf_format import MAGIC, open_envelope, sealed
 from kapi.codec.spelled import spelled
 from kapi.kinds.catalog import Catalog
+from kapi.registry.fresh import Fresh
 from kapi.registry.resource import ResourceType
+from kapi.registry.versions import Versions
 from kapi.schema.decoding import Decoders
 from kapi.schema.defaulting import Defaulters
 from kapi.schema.ordering import Orders
@@ -103,6 +106,22 @@ def test_both_forms_are_read_whatever_is_written() -> None:
     for writes in (PROTOBUF, JSON):
         for reads in (PROTOBUF, JSON):
             assert forms(reads).decode(key, forms(writes).encode(key, value)) == value
+
+
+@pytest.mark.parametrize("resource", resources(), ids=lambda r: str(r.qualified))
+def test_an_object_at_hand_is_written_as_what_its_json_says(resource: ResourceType) -> None:
+    fresh = Fresh()
+    versions = Versions(Decoders(), Defaulters(), (), fresh)
+    made = StoredForms(catalog().schema_of, resources(), EXTRA, PROTOBUF, fresh=fresh)
+    key, obj = key_of(resource), orjson.loads(minimal(resource))
+    obj["metadata"]["resourceVersion"] = "7"
+    before = copy.deepcopy(obj)
+    value = versions.encode_stored(resource, obj)
+    assert made.encode(key, value) == forms().encode(key, value)
+    assert obj == before
+    other = {**obj, "metadata": {**obj["metadata"], "name": "other"}}
+    versions.encode_stored(resource, other)  # somebody else's, in between
+    assert made.encode(key, value) == forms().encode(key, value)
 
 
 def test_json_within_an_object_keeps_its_text_in_messages_only() -> None:
