@@ -10,15 +10,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import (
     BasicConstraints,
     Certificate,
+    DuplicateExtension,
     ExtendedKeyUsage,
     ExtensionNotFound,
+    Extensions,
+    ExtensionType,
+    KeyUsage,
     ObjectIdentifier,
+    Version,
     load_pem_x509_certificates,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -30,6 +36,7 @@ from kapi.messages import Request, UserInfo
 UID_OID = ObjectIdentifier("1.3.6.1.4.1.57683.2")  # a subject attribute that holds the user's uid
 CHAIN_MAX = 10  # certificates from the leaf to the CA; a longer chain is not followed
 REMEMBERED_MAX = 1024  # certificates; the least recently used is forgotten first
+_E = TypeVar("_E", bound=ExtensionType)
 _EKU = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
 
 
@@ -65,10 +72,16 @@ class CertificateAuthority:
             self._known.move_to_end(key)
             verdict = self._known[key]
         else:
-            verdict = self._known[key] = self._verify(key)
+            verdict = self._known[key] = self._looked_at(key)
             if len(self._known) > REMEMBERED_MAX:
                 self._known.popitem(last=False)
         return verdict is not None and verdict.good_at(now)
+
+    def _looked_at(self, chain: Sequence[Certificate]) -> Verdict | None:
+        try:
+            return self._verify(chain)
+        except (ValueError, DuplicateExtension):  # something in it cannot be read
+            return None
 
     def _verify(self, chain: Sequence[Certificate]) -> Verdict | None:
         if not _may_be_client(chain[0]):
@@ -78,10 +91,12 @@ class CertificateAuthority:
             current = path[-1]
             if current in self._roots:
                 return Verdict(path)
-            issuer = _issuer(current, self._roots)
+            below = len(path) - 1
+            issuer = _issuer(current, [c for c in self._roots if _may_sign(c, below)])
             if issuer is not None:
                 return Verdict([*path, issuer])
-            issuer = _issuer(current, [c for c in chain[1:] if c not in path and _is_ca(c)])
+            others = [c for c in chain[1:] if c not in path]
+            issuer = _issuer(current, [c for c in others if _is_ca(c) and _may_sign(c, below)])
             if issuer is None:
                 return None
             path.append(issuer)
@@ -103,8 +118,32 @@ def _issuer(child: Certificate, among: Sequence[Certificate]) -> Certificate | N
 def _is_ca(certificate: Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(BasicConstraints).value.ca
-    except (ExtensionNotFound, ValueError):
+    except (ExtensionNotFound, DuplicateExtension, ValueError):
         return False
+
+
+def _may_sign(certificate: Certificate, below: int) -> bool:
+    """Whether it may vouch for others, `below` CAs between it and the leaf. A bundle may hold plain
+    certificates, too: each is good for itself alone. Those of version 1 cannot say what they are.
+    """
+    try:
+        constraints = _extension(certificate.extensions, BasicConstraints)
+        usage = _extension(certificate.extensions, KeyUsage)
+    except (ValueError, DuplicateExtension):  # what cannot be read
+        return False
+    if constraints is None:
+        may = certificate.version is not Version.v3
+    else:
+        longest = constraints.path_length
+        may = constraints.ca and (longest is None or below <= longest)
+    return may and (usage is None or usage.key_cert_sign)
+
+
+def _extension(extensions: Extensions, kind: type[_E]) -> _E | None:
+    try:
+        return extensions.get_extension_for_class(kind).value
+    except ExtensionNotFound:
+        return None
 
 
 def _may_be_client(certificate: Certificate) -> bool:
@@ -112,7 +151,7 @@ def _may_be_client(certificate: Certificate) -> bool:
         usages = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
     except ExtensionNotFound:
         return True
-    except ValueError:  # an extension that cannot be read
+    except (ValueError, DuplicateExtension):  # an extension that cannot be read
         return False
     return any(usage in _EKU for usage in usages)
 

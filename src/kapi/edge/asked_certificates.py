@@ -6,7 +6,8 @@ otherwise. But it shows the messages of a handshake as they come in, and the con
 may be replaced meanwhile, as for SNI. So when a client shows a certificate that none of our CAs
 signed, its connection goes on in a context of its own that trusts just this certificate. TLS then
 says no more than that the client has the key: who vouches for it, and whether its time has come, is
-for `authentication/x509.py`, which looks for itself.
+for `authentication/x509.py`, which looks for itself. It hears of such a certificate alone, of
+nothing that was sent beside it: a chain counts only if OpenSSL followed it to a CA of ours.
 
 Messages are shown through `_msg_callback`, which is not public: where there is none, foreign
 certificates end the handshake as ever. It is called for every record, so a connection leaves the
@@ -16,12 +17,14 @@ context that has it once its handshake is done (`handshake_done`).
 from __future__ import annotations
 
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 CHAIN_MAX = 10  # certificates of a client that are looked at
+CHAINS_MAX = 1024  # remembered; the least recently seen goes first
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME
 _HANDSHAKE, _CERTIFICATE = 22, 11  # a content type, and a message of it
 _TLS_13 = 0x304
@@ -30,9 +33,20 @@ _Make = Callable[[], ssl.SSLContext]
 
 
 class AskingContext(ssl.SSLContext):
-    """For handshakes. `quiet`: a context with the same key, for what comes afterwards."""
+    """For handshakes. `quiet`: a context with the same key, for what comes afterwards.
+
+    `chains`: those that were good and hold more than a leaf and its CA, leaf first, by the leaf. A
+    client that goes on with a session of before sends no certificates again.
+    """
 
     quiet: ssl.SSLContext
+    chains: OrderedDict[bytes, list[bytes]]
+
+    def remember(self, chain: list[bytes]) -> None:
+        self.chains[chain[0]] = chain
+        self.chains.move_to_end(chain[0])
+        if len(self.chains) > CHAINS_MAX:
+            self.chains.popitem(last=False)
 
 
 def ask(context: AskingContext, make: _Make) -> None:
@@ -41,6 +55,7 @@ def ask(context: AskingContext, make: _Make) -> None:
     """
     context.verify_mode = ssl.CERT_OPTIONAL
     context.quiet = make()
+    context.chains = OrderedDict()
     slot = ssl.SSLContext.__mro__[1].__dict__.get("_msg_callback")
     if slot is None:
         return
@@ -80,7 +95,7 @@ class _Listener:
                 return
             own = self._make()
             own.load_verify_locations(cadata=chain[0])
-        except (ValueError, OSError):  # OpenSSL has words for what is no certificate
+        except Exception:  # OpenSSL has words for what is no certificate
             return
         connection.context = own
 

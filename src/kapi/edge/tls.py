@@ -35,6 +35,8 @@ CIPHERS = {
 }
 CIPHERS_13 = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 CIPHERS_DEFAULT = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_LEAF_AND_CA = 2  # certificates of a chain that needs nothing more
+_DER = 2  # how OpenSSL calls this form of a certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,27 @@ def tls_extension(ssl_object: ssl.SSLObject | None) -> dict[str, Any] | None:
 
 
 def client_chain(ssl_object: ssl.SSLObject) -> list[bytes]:
+    """The client's certificate and those that OpenSSL found above it, up to a CA of ours.
+
+    Of a foreign certificate nothing above it: there OpenSSL looked at the certificate alone, and
+    what else the client sent is worth nothing.
+    """
     leaf = ssl_object.getpeercert(binary_form=True)
     if leaf is None:
         return []
-    verified = getattr(ssl_object, "get_verified_chain", None)  # Python 3.13
-    return list(verified()) if verified is not None else [leaf]
+    context = ssl_object.context
+    if not isinstance(context, AskingContext):
+        return [leaf]
+    found = _verified(ssl_object)
+    if not found:  # a session goes on: it holds the leaf alone
+        return context.chains.get(leaf, [leaf])
+    if len(found) > _LEAF_AND_CA:
+        context.remember(found)
+    return found
+
+
+def _verified(ssl_object: ssl.SSLObject) -> list[bytes]:
+    """Public since Python 3.13; before, the same is there for the asking."""
+    inner = getattr(ssl_object, "_sslobj", None)
+    look = getattr(inner, "get_verified_chain", None)
+    return [c.public_bytes(_DER) for c in (look() if look is not None else None) or ()]

@@ -31,16 +31,19 @@ def name(common_name: str, more: Sequence[Attribute] = ()) -> x509.Name:
 class Authority:
     """A CA that signs what it is told."""
 
-    def __init__(self, common_name: str, parent: Authority | None = None) -> None:
+    def __init__(
+        self,
+        common_name: str,
+        parent: Authority | None = None,
+        extensions: Sequence[x509.ExtensionType] = (x509.BasicConstraints(True, None),),
+    ) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = name(common_name)
         signer = parent or self
-        self.certificate = (
-            self._builder(self.name, signer.name)
-            .public_key(self.key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(signer.key, hashes.SHA256())
-        )
+        builder = self._builder(self.name, signer.name).public_key(self.key.public_key())
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=True)
+        self.certificate = builder.sign(signer.key, hashes.SHA256())
 
     @staticmethod
     def _builder(subject: x509.Name, issuer: x509.Name) -> x509.CertificateBuilder:
@@ -138,6 +141,50 @@ async def test_a_leaf_does_not_vouch_for_others() -> None:
     )
     with pytest.raises(InvalidCredentials):
         await clients_of(root).authenticate(request(forged, fake))
+
+
+def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(True, False, False, False, False, signs_certificates, False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("extensions", "good"),
+    [
+        ((), False),
+        ((x509.BasicConstraints(False, None),), False),
+        ((x509.BasicConstraints(True, None), key_usage(signs_certificates=False)), False),
+        ((x509.BasicConstraints(True, None), key_usage(signs_certificates=True)), True),
+        ((x509.BasicConstraints(True, 0),), True),
+    ],
+)
+async def test_what_is_no_ca_vouches_for_itself_alone(
+    extensions: Sequence[x509.ExtensionType], good: bool
+) -> None:
+    pinned = Authority("pinned", extensions=extensions)
+    clients = ClientCertificate(
+        CertificateAuthority([Authority("ca").certificate, pinned.certificate]), FakeClock()
+    )
+    user = await clients.authenticate(request(pinned.certificate))
+    assert user is not None
+    assert user.name == "pinned"
+    forged = request(pinned.leaf("admin"))
+    if good:
+        assert await clients.authenticate(forged)
+        return
+    with pytest.raises(InvalidCredentials):
+        await clients.authenticate(forged)
+
+
+async def test_a_ca_says_how_long_a_path_may_be() -> None:
+    for length, good in ((0, False), (1, True)):
+        root = Authority("root", extensions=[x509.BasicConstraints(True, length)])
+        middle = Authority("middle", root)
+        sent = request(middle.leaf("jane"), middle.certificate)
+        if good:
+            assert await clients_of(root).authenticate(sent)
+            continue
+        with pytest.raises(InvalidCredentials):
+            await clients_of(root).authenticate(sent)
 
 
 async def test_a_certificate_of_another_ca_is_wrong() -> None:
