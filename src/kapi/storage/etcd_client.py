@@ -179,7 +179,7 @@ class Member:
         connection.ask()
         while connection.heard == heard and connection.usable:
             if _now() >= until:
-                connection.usable = False
+                connection.leave()
                 raise ConnectionError("it does not answer")
             await self._clock.sleep(LOOK_S)
 

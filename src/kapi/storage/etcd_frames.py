@@ -50,7 +50,23 @@ def pairs(payload: bytes) -> Iterator[tuple[int, int]]:
         raise BrokenRules("settings of another size")
     for at in range(0, len(payload), 6):
         name, value = payload[at : at + 2], payload[at + 2 : at + 6]
-        yield int.from_bytes(name, "big"), int.from_bytes(value, "big")
+        found = int.from_bytes(name, "big"), int.from_bytes(value, "big")
+        if found[0] == INITIAL_WINDOW and found[1] > WINDOW_MAX:
+            raise BrokenRules("a window is too large")
+        yield found
+
+
+def more_of(payload: bytes) -> int:
+    """By how much a window is opened."""
+    if len(payload) != 4:
+        raise BrokenRules("a window update of another size")
+    return int.from_bytes(payload, "big") & WINDOW_MAX
+
+
+def block_of(payload: bytes, flags: int) -> bytes:
+    """The block, or its beginning, in a frame of headers."""
+    block = unpadded(payload, flags)
+    return block[5:] if flags & PRIORITY else block
 
 
 def window_update(number: int, more: int) -> bytes:

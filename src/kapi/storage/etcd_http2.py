@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         self._open_block: tuple[Stream | None, int, bytes] | None = None
         self.heard = self._loop.time()  # when something came last
         self._timer: asyncio.TimerHandle | None = None
-        self._asked = False
+        self._asked = self._owes = False  # because of silence; the other side an answer
         self._why = "the connection was closed"
 
     # -- for the owners of streams ----------------------------------------------------------------
@@ -127,8 +127,17 @@ class Connection(asyncio.Protocol):
             stream.unread = 0
 
     def ask(self) -> None:
-        """Whether the other side is there: it answers, and `heard` moves on."""
-        self._write([frames.frame(frames.PING, 0, 0, b"\0" * 8)])
+        """Whether the other side is there: it answers, and `heard` moves on. However many want to
+        know, one question at a time: etcd hangs up on those who ask more often."""
+        if not self._owes:
+            self._owes = True
+            self._write([frames.frame(frames.PING, 0, 0, b"\0" * 8)])
+
+    def leave(self) -> None:
+        """Take no new streams, and end with the last one."""
+        self.usable = False
+        if not self._streams:
+            self._loop.call_soon(self.close)
 
     def cancel(self, stream: Stream) -> None:
         """Nobody wants the answer any more; its owner is told nothing."""
@@ -201,12 +210,8 @@ class Connection(asyncio.Protocol):
         self._blocked.pop(stream, None)
         while self._held and len(self._streams) < self._streams_max:
             self._begin(self._held.popleft())
-        self._leave_if_done()
-
-    def _leave_if_done(self) -> None:
-        """A connection that takes no new streams ends with its last one."""
-        if not self.usable and not self._streams:
-            self._loop.call_soon(self.close)
+        if not self.usable:
+            self.leave()
 
     # -- asyncio's calls --------------------------------------------------------------------------
 
@@ -279,10 +284,8 @@ class Connection(asyncio.Protocol):
         if kind == frames.DATA:
             self._data(flags, number, payload)
         elif kind == frames.HEADERS:
-            payload = frames.unpadded(payload, flags)
-            if flags & frames.PRIORITY:
-                payload = payload[5:]
-            self._block(self._streams.get(number), flags & frames.END_STREAM, flags, payload)
+            block, ends = frames.block_of(payload, flags), flags & frames.END_STREAM
+            self._block(self._streams.get(number), ends, flags, block)
         elif kind == frames.CONTINUATION:
             if self._open_block is None:
                 raise BrokenRules("a continuation of nothing")
@@ -294,7 +297,9 @@ class Connection(asyncio.Protocol):
         elif kind == frames.SETTINGS:
             self._settings(flags, payload)
         elif kind == frames.PING:
-            if not flags & frames.ACK:
+            if flags & frames.ACK:
+                self._owes = False
+            else:
                 self._write([frames.frame(frames.PING, frames.ACK, 0, payload)])
         elif kind == frames.RST_STREAM:
             self._reset(number, payload)
@@ -343,9 +348,7 @@ class Connection(asyncio.Protocol):
             stream.receiver.ended()
 
     def _window_update(self, number: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise BrokenRules("a window update of another size")
-        more = int.from_bytes(payload, "big") & frames.WINDOW_MAX
+        more = frames.more_of(payload)
         if not number:
             self._window += more
             if self._window > frames.WINDOW_MAX:
@@ -366,8 +369,6 @@ class Connection(asyncio.Protocol):
             if name == frames.STREAMS_MAX:
                 self._streams_max = value
             elif name == frames.INITIAL_WINDOW:
-                if value > frames.WINDOW_MAX:
-                    raise BrokenRules("a window is too large")
                 for stream in self._streams.values():
                     stream.window += value - self._first_window
                 self._first_window = value
@@ -388,7 +389,7 @@ class Connection(asyncio.Protocol):
 
     def _go_away(self, payload: bytes) -> None:
         """No new streams; those that the other side has not begun will not be looked at."""
-        self.usable = False
+        self.leave()
         last = int.from_bytes(payload[:4], "big") & frames.WINDOW_MAX
         text = payload[8:].decode(errors="replace") or "the server goes away"
         refused = [stream for number, stream in self._streams.items() if number > last]
@@ -397,4 +398,3 @@ class Connection(asyncio.Protocol):
             if stream.number:
                 self._over(stream)
             stream.receiver.failed(-1, text, untouched=True)
-        self._leave_if_done()

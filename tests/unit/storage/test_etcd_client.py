@@ -50,6 +50,7 @@ class Etcd:
         self.port = 0
         self.calls = 0
         self.connections = 0
+        self.pings = 0
         self.cut = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,6 +62,7 @@ class Etcd:
             if self.cut:
                 continue
             for event in server.receive_data(data):
+                self.pings += isinstance(event, h2.events.PingReceived)
                 if isinstance(event, h2.events.StreamEnded):
                     self.calls += 1
                     number = event.stream_id
@@ -105,6 +107,15 @@ async def test_a_quiet_connection_that_answers_is_kept(monkeypatch: pytest.Monke
         for _ in range(3):
             await client.write("KV/Put", b"x")
         assert (etcd.calls, etcd.connections) == (3, 1)
+
+
+async def test_writes_at_once_ask_a_quiet_connection_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """etcd hangs up on who asks it four times in five seconds, with all that is under way."""
+    async with client_of(1) as (client, (etcd,)):
+        await client.write("KV/Put", b"x")
+        monkeypatch.setattr(etcd_client, "QUIET_S", -1.0)
+        await asyncio.gather(*(client.write("KV/Put", b"x") for _ in range(20)))
+        assert (etcd.pings, etcd.calls, etcd.connections) == (1, 21, 1)
 
 
 async def test_a_write_that_was_sent_is_not_sent_again() -> None:

@@ -395,6 +395,31 @@ async def test_silence_is_not_borne_for_ever() -> None:
     assert frames.frame(frames.PING, 0, 0, b"\0" * 8) in pair.wire.sent
 
 
+async def test_one_question_at_a_time() -> None:
+    """etcd hangs up on who asks often, and many writes may want to know at once."""
+    ping = frames.frame(frames.PING, 0, 0, b"\0" * 8)
+    pair = await Pair().start()
+    for _ in range(2):
+        for _ in range(3):
+            pair.client.ask()
+        await asyncio.sleep(0)
+        assert pair.wire.sent.count(ping) == 1
+        await pair.settle()  # it is answered: from now on it may be asked again
+
+
+async def test_a_connection_that_is_left_ends_with_its_last_stream() -> None:
+    idle, busy = await Pair().start(), await Pair().start()
+    told, stream = _open(busy)
+    for pair in (idle, busy):
+        await pair.settle()
+        pair.client.leave()
+        await pair.settle()
+    assert (idle.wire.aborted, busy.wire.aborted, told.over) == (True, False, "")
+    busy.answer(stream.number)
+    await busy.settle()
+    assert (busy.wire.aborted, told.over) == (True, "ended")
+
+
 async def test_who_answers_a_ping_is_there() -> None:
     pair = await Pair(silence_s=0.005, answer_s=1).start()
     told, _ = _open(pair)
