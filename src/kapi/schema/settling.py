@@ -23,7 +23,7 @@ class Settlers:
 
     def settle(self, schema: Schema, obj: Json) -> None:
         """Turn what cannot be stored into what comes back, in place."""
-        run = self._settler(schema)
+        run = self.settler(schema)
         if run is not None:
             run(obj)
 
@@ -31,7 +31,8 @@ class Settlers:
         """Drop what is kept for a custom kind's schema, in which nothing settles."""
         self._compiled.pop(id(schema), None)
 
-    def _settler(self, schema: Schema) -> Settle | None:
+    def settler(self, schema: Schema) -> Settle | None:
+        """None where nothing settles at any depth."""
         found = self._compiled.get(id(schema))
         if found is not None:
             return found[1]
@@ -53,7 +54,7 @@ class Settlers:
         if schema.type == "object":
             return self._object(schema)
         inner = schema.items if schema.type == "array" else schema.values
-        each = self._settler(inner) if inner is not None else None
+        each = self.settler(inner) if inner is not None else None
         if each is None:
             return None
         run, is_list = each, schema.type == "array"
@@ -69,7 +70,7 @@ class Settlers:
         lists = [p.name for p in schema.properties.values() if keeps_empty(p)]
         children: list[tuple[str, Settle]] = []
         for p in schema.properties.values():
-            child = self._settler(p.schema)
+            child = self.settler(p.schema)
             if child is not None:
                 children.append((p.name, child))
 
