@@ -71,12 +71,12 @@ async def test_http2_and_http1_on_one_port(tmp_path: Path) -> None:
     headers, body = await ask_http2(port, client)
     assert headers[b":status"] == b"200"
     assert b"date" in headers
-    assert body == b"POST /a b 2 ['CN=me'] hello"
+    assert body == b"POST /a b 2 ['CN=me', 'CN=ca'] hello"
     client.set_alpn_protocols(["http/1.1"])
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
     writer.write(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     answer = await asyncio.wait_for(reader.read(), 10)
-    assert answer.endswith(b"GET /x 1.1 ['CN=me'] ")
+    assert answer.endswith(b"GET /x 1.1 ['CN=me', 'CN=ca'] ")
     writer.close()
     await listener.drain(1)
     assert listener.connections == 0

@@ -358,8 +358,8 @@ async def who(request: Request) -> Response:
     ("client", "seen"),
     [
         ("", []),
-        ("users-client", ["CN=users-client,O=g"]),
-        ("proxies-client", ["CN=proxies-client,O=g"]),
+        ("users-client", ["CN=users-client,O=g", "CN=users"]),
+        ("proxies-client", ["CN=proxies-client,O=g", "CN=proxies"]),
     ],
 )
 async def test_client_certificates_of_either_ca(pki: Pki, client: str, seen: list[str]) -> None:
@@ -381,7 +381,7 @@ async def test_a_websocket_has_the_certificate_of_its_connection(pki: Pki) -> No
         writer.write(HANDSHAKE + b"\r\n")
         await reader.readuntil(b'{"n":1}\n')
         writer.close()
-    assert seen == ["CN=users-client,O=g"]
+    assert seen == ["CN=users-client,O=g", "CN=users"]
 
 
 async def test_a_certificate_of_an_unknown_ca_is_shown_all_the_same(pki: Pki) -> None:
