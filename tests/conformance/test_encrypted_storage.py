@@ -133,6 +133,27 @@ async def test_a_value_that_cannot_be_read_stops_nobody() -> None:
     assert why_unreadable(record.value) == words
 
 
+async def test_a_watch_knows_of_a_change_since_the_list_that_it_follows() -> None:
+    """Else what the list could not read would stay so: in between, or while the store was away."""
+    cipher = everything(FIRST)
+    storage = EncryptedStorage(MemoryStorage(), cipher)
+    await storage.create(POD, b"one")
+    for _ in range(2):
+        found = await storage.list("/registry/", limit=1)
+        use(cipher, FIRST)
+        await storage.list("/registry/", start_after=found.records[0].key)  # its next page
+        await storage.list("/registry/secrets/")
+        watch = storage.watch("/registry/", after_revision=found.revision)
+        now = await storage.get(POD)
+        assert now is not None
+        await storage.update(POD, b"one", expected_revision=now.revision)
+        with pytest.raises(Compacted):
+            await anext(watch)
+    found = await storage.list("/registry/")
+    watch = storage.watch("/registry/", after_revision=found.revision - 1)
+    assert [event.value for event in await anext(watch)] == [b"one"]
+
+
 async def test_a_plugin_is_asked_once_for_all_values(tmp_path: Path) -> None:
     async with kms_plugin(tmp_path / "kms.sock") as plugin:
         settings = Kms("foo", plugin.endpoint, "v2", 10, None)

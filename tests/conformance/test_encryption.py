@@ -19,6 +19,7 @@ from server_harness import Answer, Running, eventually, running
 from kapi.__main__ import run as run_command
 from kapi.assembly.encryption import CannotEncrypt
 from kapi.clock import SystemClock
+from kapi.encryption import configuration
 from kapi.encryption.local_keys import AesGcm
 from kapi.storage.check import check_file
 from kapi.storage.etcd import EtcdStorage
@@ -241,6 +242,77 @@ async def test_turned_on_rotated_and_turned_off(config: Config) -> None:
         assert await secret(run) == {"word": DATA}
 
 
+async def test_every_way_to_write_encrypts(config: Config) -> None:
+    """Whatever asks for a write: nothing of it is to be read in what the store is given."""
+
+    class Noting(Kept):
+        values: list[bytes]
+
+        async def create(self, key: str, value: bytes) -> int:
+            self.noted(key, value)
+            return await super().create(key, value)
+
+        async def update(self, key: str, value: bytes, *, expected_revision: int) -> int:
+            self.noted(key, value)
+            return await super().update(key, value, expected_revision=expected_revision)
+
+        def noted(self, key: str, value: bytes) -> None:
+            if not key.startswith(("/registry/ranges/", "/registry/masterleases/")):
+                self.values.append(value)
+
+    storage = Noting()
+    storage.values = []
+    config.write(keys("aesgcm", "one"), resources=["*.*"])
+    async with running(storage=storage, **config.flags()) as run:
+        at = f"{SECRETS}/s"
+        held = {"metadata": {**SECRET["metadata"], "finalizers": ["example.com/x"]}}
+        await run.client.post(SECRETS, {**SECRET, **held})
+        for media_type, body in (
+            ("application/merge-patch+json", {"data": {"a": DATA}}),
+            ("application/strategic-merge-patch+json", {"data": {"b": DATA}}),
+            ("application/json-patch+json", [{"op": "remove", "path": "/data/a"}]),
+        ):
+            await run.client.patch(at, body, media_type)
+        applied = {"apiVersion": "v1", "kind": "Secret", **SECRET}
+        forced = f"{at}?fieldManager=m&force=true"
+        await run.client.patch(forced, applied, "application/apply-patch+yaml")
+        await run.client.delete(at)
+        end = [{"op": "remove", "path": "/metadata/finalizers"}]
+        await run.client.patch(at, end, "application/json-patch+json")
+        gone = await run.client("GET", at)
+        assert gone.status == 404
+        await run.client.post("/api/v1/namespaces", {"metadata": {"name": "n"}})
+        account = {"metadata": {"name": "default"}}
+        await run.client.post("/api/v1/namespaces/n/serviceaccounts", account)
+        service = {"metadata": {"name": "v"}, "spec": {"ports": [{"port": 80}]}}
+        await run.client.post("/api/v1/namespaces/n/services", service)
+        pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        await run.client.post("/api/v1/namespaces/n/pods", pod)
+        status = {"status": {"phase": "Running"}}
+        patch = "application/merge-patch+json"
+        await run.client.patch("/api/v1/namespaces/n/pods/p/status", status, patch)
+        await run.client.delete("/api/v1/namespaces/n")
+    assert len(storage.values) > 100
+    assert all(value.startswith(b"k8s:enc:aesgcm:v1:one:") for value in storage.values)
+
+
+async def test_a_deletion_that_has_to_wait_encrypts_anew(config: Config) -> None:
+    storage = Kept()
+    for names in (("one",), ("two", "one")):
+        config.write(keys("aesgcm", *names))
+        async with running(storage=storage, **config.flags()) as run:
+            if names == ("one",):
+                held = {"metadata": {**SECRET["metadata"], "finalizers": ["example.com/x"]}}
+                await run.client.post(SECRETS, {**SECRET, **held})
+            for _ in range(2):  # the second has nothing left to do
+                await run.client.delete(f"{SECRETS}/s")
+                version = (await run.client.get(f"{SECRETS}/s"))["metadata"]["resourceVersion"]
+            assert (await stored(storage)).startswith(f"k8s:enc:aesgcm:v1:{names[0]}:".encode())
+            await run.client.delete(f"{SECRETS}/s")
+            now = await run.client.get(f"{SECRETS}/s")
+            assert now["metadata"]["resourceVersion"] == version
+
+
 async def test_on_etcd_a_write_of_the_same_encrypts_anew(tmp_path: Path, config: Config) -> None:
     """Though such a write begins with what the cache has, which does not know."""
     with one_member(tmp_path) as etcd:
@@ -431,6 +503,23 @@ async def test_a_changed_file_is_taken_over(config: Config) -> None:
         info = "apiserver_encryption_config_controller_last_config_info"
         text = (await run.client("GET", "/metrics")).body.decode()
         assert text.count(f"{info}{{") == 1
+
+
+async def test_whatever_a_look_at_the_file_meets_the_next_one_follows(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write(keys("aesgcm", "one"))
+    flags = config.flags(encryption_provider_config_automatic_reload=True)
+    async with running(storage=Kept(), clock=Minutes(), **flags) as run:
+
+        async def taken(status: str) -> bool:
+            return await reloads(run, status) >= 1
+
+        with monkeypatch.context() as broken:
+            broken.setattr(configuration, "read", None)
+            await eventually(lambda: taken("failure"))
+        config.write(keys("aesgcm", "two"))
+        await eventually(lambda: taken("success"))
 
 
 # -- plugins --------------------------------------------------------------------------------------

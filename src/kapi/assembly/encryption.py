@@ -217,17 +217,16 @@ class Encryption:
     # -- reload -----------------------------------------------------------------------------------
 
     async def _reload(self) -> None:
-        pause = RETRY_S
+        retry = RETRY_S
         while True:
             try:
                 await self.look()
-                pause = RELOAD_S
-            except ConfigurationError as error:
+                pause, retry = RELOAD_S, RETRY_S
+            except Exception as error:  # whatever it is, what was there goes on
                 self._shown.reloaded("failure")
-                _log.error(
-                    "the encryption config cannot be used", file=self._path, error=str(error)
-                )
-                pause = min(2 * pause, RELOAD_S) if pause < RELOAD_S else RETRY_S
+                text = str(error) if isinstance(error, ConfigurationError) else repr(error)
+                _log.error("the encryption config cannot be used", file=self._path, error=text)
+                pause, retry = retry, min(2 * retry, RELOAD_S)
             await self._clock.sleep(pause)
 
     async def look(self) -> None:

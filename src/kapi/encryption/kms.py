@@ -88,6 +88,7 @@ class Provider:
         self._known = Known()
         self._refused: dict[bytes, tuple[TransformError, float]] = {}
         self._missed = False  # something could not be read
+        self._silent: tuple[TransformError, float] | None = None  # until when nobody is asked
         self._version = ""
         self._problem = "not asked yet"
         self._asked = -UNHEALTHY_S  # when, by the clock that never goes back
@@ -136,11 +137,15 @@ class Provider:
             refused = self._refused.get(key)
             if self._known.get(key) is not None or (refused is not None and now < refused[1]):
                 return
+            if self._silent is not None and now < self._silent[1]:
+                self._refused[key] = self._silent  # it would wait as long once more
+                return
             self._misses.cell().value += 1
             try:
                 plain = await self._plugin.decrypt(obj, self._entropy.uid())
                 self._remember(key, envelope.of_key(obj.source_type, plain))
                 self._refused.pop(key, None)
+                self._silent = None
             except TransformError as error:
                 transient = error.code in _TRANSIENT
                 self._missed |= transient
@@ -149,6 +154,8 @@ class Provider:
                 failed = TransformError(f"failed to decrypt DEK, error: {error}", error.code)
                 pause = UNANSWERED_S if transient else REFUSED_S
                 self._refused[key] = (failed, self._clock.monotonic() + pause)
+                if error.code == "DeadlineExceeded":
+                    self._silent = self._refused[key]
 
     def _remember(self, key: bytes, reader: Transformer) -> None:
         self._known.put(key, reader)
@@ -183,6 +190,7 @@ class Provider:
             elif self._missed:
                 self._missed = False
                 self._refused.clear()
+                self._silent = None
                 self.recovered()
             if before and not self._problem:
                 _log.info("kms plugin is well", provider=self.name)

@@ -304,7 +304,8 @@ class Deleter:
         assert record is not None
         revision = record.revision
         value = self._versions.encode_stored(deletion.resource, marked)
-        if value != record.value and not deletion.options.dry_run:
+        same = value == record.value and not record.stale
+        if not same and not deletion.options.dry_run:
             sight.sent = True
             revision = await storage_call(
                 self._storage.update(record.key, value, expected_revision=record.revision)

@@ -29,6 +29,8 @@ from kapi.storage.interface import (
 
 # How often a value is tried again after a key was fetched: configurations may change meanwhile.
 FETCHES_MAX: Final = 3
+# Prefixes of which it is remembered when they were listed; some hundred are.
+LISTED_MAX: Final = 4096
 
 
 class KeyNeeded(Exception):
@@ -61,6 +63,8 @@ class EncryptedStorage:
     def __init__(self, inner: Storage, cipher: Cipher) -> None:
         self.inner = inner
         self.cipher = cipher
+        # By prefix: the generation in which it was last listed, from the beginning.
+        self._listed: dict[str, int] = {}
 
     async def get(self, key: str, *, revision: int | None = None) -> Record | None:
         record = await self.inner.get(key, revision=revision)
@@ -74,6 +78,10 @@ class EncryptedStorage:
         start_after: str = "",
         revision: int | None = None,
     ) -> ListResult:
+        if not start_after:
+            if len(self._listed) >= LISTED_MAX:
+                self._listed.clear()
+            self._listed[prefix] = self.cipher.generation
         found = await self.inner.list(
             prefix, limit=limit, start_after=start_after, revision=revision
         )
@@ -103,7 +111,8 @@ class EncryptedStorage:
         return await self.record(record), revision
 
     def watch(self, prefix: str, *, after_revision: int) -> AsyncIterator[Sequence[Event]]:
-        return _Decrypted(self, self.inner.watch(prefix, after_revision=after_revision))
+        generation = self._listed.get(prefix, self.cipher.generation)
+        return _Decrypted(self, self.inner.watch(prefix, after_revision=after_revision), generation)
 
     async def current_revision(self) -> int:
         return await self.inner.current_revision()
@@ -159,15 +168,18 @@ def _unreadable(record: Record, why: str) -> Record:
 class _Decrypted:
     """The watch of another storage, event by event. Dropping it drops the other.
 
-    After a change of the cipher it ends with `Compacted`, so that everything is listed anew.
+    After a change of the cipher since the list that it follows, it ends with `Compacted`, so that
+    everything is listed anew.
     """
 
     __slots__ = ("_generation", "_inner", "_storage")
 
-    def __init__(self, storage: EncryptedStorage, inner: AsyncIterator[Sequence[Event]]) -> None:
+    def __init__(
+        self, storage: EncryptedStorage, inner: AsyncIterator[Sequence[Event]], generation: int
+    ) -> None:
         self._storage = storage
         self._inner = inner
-        self._generation = storage.cipher.generation
+        self._generation = generation
 
     def __aiter__(self) -> _Decrypted:
         return self

@@ -387,6 +387,27 @@ async def test_a_plugin_that_hangs_is_not_asked_for_every_value(kms: Set) -> Non
     assert await read(provider, data) == (b"value", False)
 
 
+async def test_a_plugin_that_hangs_is_not_asked_for_every_seed(kms: Set) -> None:
+    """A list with many would wait for each as long as a call may take."""
+    values = []
+    for _ in range(3):
+        writer = kms.provider()
+        await writer.check()
+        values.append(writer.write(b"value", CONTEXT))
+    provider = kms.provider(timeout=0.2)
+    await provider.check()
+    kms.plugin.calls.clear()
+    kms.plugin.hangs = True
+    for data in values:
+        with pytest.raises(TransformError, match="code = DeadlineExceeded"):
+            await read(provider, data)
+    assert kms.plugin.calls == ["Decrypt"]
+    kms.plugin.hangs = False
+    kms.clock.added += 11
+    for data in values:
+        assert await read(provider, data) == (b"value", False)
+
+
 async def test_metrics(kms: Set) -> None:
     provider = kms.provider()
     await provider.check()
