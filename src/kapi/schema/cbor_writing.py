@@ -25,6 +25,7 @@ from kapi.codec.cbor_format import (
     number,
     write,
 )
+from kapi.schema.made import Made
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
@@ -37,8 +38,9 @@ class CborWriters:
     """Compiled writers by schema identity. One instance per server."""
 
     def __init__(self) -> None:
-        self._compiled: dict[int, tuple[Schema, Write]] = {}
-        self._plain: dict[int, tuple[Schema, bool]] = {}
+        self._made: Made[int, tuple[Schema, Write]] = Made()
+        self._compiled = self._made.known
+        self._known_plain: Made[int, tuple[Schema, bool]] = Made()
 
     def dumps(self, schema: Schema | None, value: Any) -> bytes:
         """A value. `schema`: None for what is written as it is."""
@@ -48,22 +50,31 @@ class CborWriters:
 
     def plain(self, schema: Schema) -> bool:
         """Whether everything of a schema is written as it is."""
-        found = self._plain.get(id(schema))
+        found = self._known_plain.known.get(id(schema))
         if found is not None:
             return found[1]
-        self._plain[id(schema)] = (schema, True)  # what a recursive type adds is nothing new
-        plain = _as_it_is(schema) and all(self.plain(s) for s in _children(schema))
-        self._plain[id(schema)] = (schema, plain)
-        return plain
+        with self._known_plain as known:
+            found = known.find(id(schema))
+            if found is not None:
+                return found[1]
+            known.put(id(schema), (schema, True))  # what a recursive type adds is nothing new
+            plain = _as_it_is(schema) and all(self.plain(s) for s in _children(schema))
+            known.put(id(schema), (schema, plain))
+            return plain
 
     def _writer(self, schema: Schema) -> Write:
         found = self._compiled.get(id(schema))
-        if found is None:
-            # A recursive type meets itself: that inner place looks it up when called.
-            key = id(schema)
-            self._compiled[key] = (schema, lambda v, put: self._compiled[key][1](v, put))
-            found = self._compiled[key] = (schema, self._compile(schema))
-        return found[1]
+        if found is not None:
+            return found[1]
+        key = id(schema)
+        with self._made as made:
+            found = made.find(key)
+            if found is None:
+                # A recursive type meets itself: that inner place looks it up when called.
+                made.put(key, (schema, lambda v, put: self._compiled[key][1](v, put)))
+                found = (schema, self._compile(schema))
+                made.put(key, found)
+            return found[1]
 
     def _compile(self, schema: Schema) -> Write:
         if not schema.typed or self.plain(schema):

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kapi.schema.made import Made
 from kapi.schema.pruning import compile_pruner
 from kapi.schema.scalars import (
     BY_FORMAT,
@@ -52,8 +53,10 @@ class Decoders:
     def __init__(self, readers: Mapping[str, Decode] = BY_FORMAT) -> None:
         """`readers`: of values whose format says all, by it."""
         self._readers = readers
-        self._compiled: dict[int, tuple[Schema, Decode]] = {}
-        self._zeros: dict[int, tuple[Schema, Callable[[], Any]]] = {}
+        self._made: Made[int, tuple[Schema, Decode]] = Made()
+        self._compiled = self._made.known
+        self._made_zeros: Made[int, tuple[Schema, Callable[[], Any]]] = Made()
+        self._zeros = self._made_zeros.known
 
     def decode(self, schema: Schema, value: Any) -> tuple[Any, bool]:
         """The decoded object, and whether unknown fields were left out. Raises Mismatch."""
@@ -66,21 +69,28 @@ class Decoders:
             return found[1]
         # A recursive type meets itself while it is being compiled: that inner place looks it up
         # when called.
-        self._compiled[id(schema)] = (schema, lambda v, u: self._compiled[id(schema)][1](v, u))
-        made = self._compile(schema)
-        self._compiled[id(schema)] = (schema, made)
-        return made
+        with self._made as made:
+            found = made.find(id(schema))
+            if found is None:
+                made.put(id(schema), (schema, lambda v, u: self._compiled[id(schema)][1](v, u)))
+                found = (schema, self._compile(schema))
+                made.put(id(schema), found)
+            return found[1]
 
     def zero(self, schema: Schema) -> Callable[[], Any]:
         """Makes the value that a plain (non-pointer) Go field of this type prints when it was never
         set.
         """
         found = self._zeros.get(id(schema))
-        if found is None:
-            self._zeros[id(schema)] = (schema, dict)
-            found = (schema, self._zero(schema))
-            self._zeros[id(schema)] = found
-        return found[1]
+        if found is not None:
+            return found[1]
+        with self._made_zeros as made:
+            found = made.find(id(schema))
+            if found is None:
+                made.put(id(schema), (schema, dict))
+                found = (schema, self._zero(schema))
+                made.put(id(schema), found)
+            return found[1]
 
     def _zero(self, schema: Schema) -> Callable[[], Any]:
         if schema.format in _STRUCT_ZERO:

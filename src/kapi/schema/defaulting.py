@@ -12,6 +12,7 @@ import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from kapi.schema.made import Made
 from kapi.schema.structural import Schema, untyped_nodes
 
 Json = dict[str, Any]
@@ -22,7 +23,8 @@ class Defaulters:
     """Compiled defaulters by schema identity. One instance per server."""
 
     def __init__(self) -> None:
-        self._compiled: dict[int, tuple[Schema, Default | None]] = {}
+        self._made: Made[int, tuple[Schema, Default | None]] = Made()
+        self._compiled = self._made.known
 
     def default(self, schema: Schema, obj: Json) -> None:
         """Fill in defaults, in place."""
@@ -44,10 +46,13 @@ class Defaulters:
             if run is not None:
                 run(value)
 
-        self._compiled[id(schema)] = (schema, later)
-        made = self._compile(schema)
-        self._compiled[id(schema)] = (schema, made)
-        return made
+        with self._made as made:
+            found = made.find(id(schema))
+            if found is None:
+                made.put(id(schema), (schema, later))
+                found = (schema, self._compile(schema))
+                made.put(id(schema), found)
+            return found[1]
 
     def forget(self, schema: Schema) -> None:
         """Drop what was made for a custom kind's schema and all in it that is its own."""

@@ -91,12 +91,13 @@ class Definitions:
     def name_of(self, group: str, version: str, kind: str) -> str | None:
         """The type of a built-in kind: `io.k8s.api.core.v1.Pod`; None for other kinds."""
         if self._names is None:
-            self._names = {}
+            names: dict[tuple[str, str, str], str] = {}
             for name, text in _lines(_facts()):
                 if b"group-version-kind" in text:
                     for gvk in orjson.loads(text)["x-kubernetes-group-version-kind"]:
                         key = (gvk["group"], gvk["version"], gvk["kind"])
-                        self._names[key] = name
+                        names[key] = name
+            self._names = names  # whole, for whoever looks from another thread
         return self._names.get((group, version, kind))
 
     def closure(self, names: Iterable[str], also: Iterable[Json] = ()) -> dict[str, Json]:

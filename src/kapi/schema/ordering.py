@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kapi.schema.made import Made
 from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
@@ -25,7 +26,8 @@ class Orders:
     """Compiled arrangers by schema identity. One instance per server."""
 
     def __init__(self) -> None:
-        self._compiled: dict[int, tuple[Schema, Arrange | None]] = {}
+        self._made: Made[int, tuple[Schema, Arrange | None]] = Made()
+        self._compiled = self._made.known
 
     def arrange(self, schema: Schema, obj: Json) -> None:
         """Put all fields in order, in place."""
@@ -44,10 +46,13 @@ class Orders:
             if run is not None:
                 run(value)
 
-        self._compiled[id(schema)] = (schema, later)
-        made = self._compile(schema)
-        self._compiled[id(schema)] = (schema, made)
-        return made
+        with self._made as made:
+            found = made.find(id(schema))
+            if found is None:
+                made.put(id(schema), (schema, later))
+                found = (schema, self._compile(schema))
+                made.put(id(schema), found)
+            return found[1]
 
     def _compile(self, schema: Schema) -> Arrange | None:
         if schema.type == "object":

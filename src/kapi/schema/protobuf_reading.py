@@ -22,6 +22,7 @@ from kapi.codec.protobuf_format import (
     varint,
 )
 from kapi.schema.decoding import Decoders, emitted, vanishes
+from kapi.schema.made import Made
 from kapi.schema.protobuf_messages import (
     BOOLEAN,
     DOUBLE,
@@ -66,7 +67,7 @@ class Readers:
     def __init__(self, decoders: Decoders, straight_after: int = STRAIGHT_AFTER) -> None:
         self._decoders = decoders
         self._straight_after = straight_after
-        self._made: dict[int, tuple[Schema, Message]] = {}
+        self._made: Made[int, tuple[Schema, Message]] = Made()
 
     def read(self, schema: Schema, raw: bytes) -> Json:
         """The object. Raises ProtobufError."""
@@ -89,13 +90,20 @@ class Readers:
             self._message(schema)
 
     def _message(self, schema: Schema) -> Message:
-        found = self._made.get(id(schema))
+        found = self._made.known.get(id(schema))
         if found is not None:
             return found[1]
-        properties = schema.properties.values()
-        made = Message(schema.struct, [p.name for p in properties])
-        self._made[id(schema)] = (schema, made)  # before its fields: a type may contain itself
-        for p in properties:
+        with self._made as under_way:
+            found = under_way.find(id(schema))
+            if found is not None:
+                return found[1]
+            made = Message(schema.struct, [p.name for p in schema.properties.values()])
+            under_way.put(id(schema), (schema, made))  # before its fields: it may contain itself
+            self._fill(made, schema)
+            return made
+
+    def _fill(self, made: Message, schema: Schema) -> None:
+        for p in schema.properties.values():
             if p.number:
                 holder = _holder(made, p)
                 holder.names[p.number] = go_field(p)
@@ -107,7 +115,6 @@ class Readers:
                 made.always.append((p.name, absent))
             if p.omit_zero and not p.pointer and p.schema.type == "object":
                 made.omitted.append((p.name, self._decoders.zero(p.schema)()))
-        return made
 
     def _add(self, message: Message, p: Property, owner: Schema) -> None:
         number, name, schema = p.number, p.name, p.schema

@@ -18,6 +18,7 @@ from typing import Any
 
 from kapi.codec.protobuf_format import BYTES, header, headers, sized
 from kapi.schema import protobuf_shapes as shapes
+from kapi.schema.made import Made
 from kapi.schema.protobuf_shapes import Field, Run
 from kapi.schema.protobuf_value_writing import (
     RAW_TYPES,
@@ -43,7 +44,8 @@ class Writers:
     """Compiled writers by schema identity. One instance per server."""
 
     def __init__(self, shape_after: int = SHAPE_AFTER) -> None:
-        self._layouts: dict[int, tuple[Schema, _Layout]] = {}
+        self._made: Made[int, tuple[Schema, _Layout]] = Made()
+        self._layouts = self._made.known
         self._shapes = _Shapes(shape_after)
 
     @property
@@ -59,10 +61,14 @@ class Writers:
         found = self._layouts.get(id(schema))
         if found is not None:
             return found[1]
-        layout = _Layout(self._shapes)
-        self._layouts[id(schema)] = (schema, layout)  # before its fields: a type may contain itself
-        self._fill(layout, schema)
-        return layout
+        with self._made as made:
+            found = made.find(id(schema))
+            if found is not None:
+                return found[1]
+            layout = _Layout(self._shapes)
+            made.put(id(schema), (schema, layout))  # before its fields: a type may contain itself
+            self._fill(layout, schema)
+            return layout
 
     def _fill(self, layout: _Layout, schema: Schema) -> None:
         properties = [p for p in schema.properties.values() if p.number]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from kapi.schema.made import Made
 from kapi.schema.structural import Property, Schema
 
 Json = dict[str, Any]
@@ -19,7 +20,8 @@ class Settlers:
     """Compiled by schema identity. One instance per server."""
 
     def __init__(self) -> None:
-        self._compiled: dict[int, tuple[Schema, Settle | None]] = {}
+        self._made: Made[int, tuple[Schema, Settle | None]] = Made()
+        self._compiled = self._made.known
 
     def settle(self, schema: Schema, obj: Json) -> None:
         """Turn what cannot be stored into what comes back, in place."""
@@ -45,10 +47,13 @@ class Settlers:
             if run is not None:
                 run(value)
 
-        self._compiled[id(schema)] = (schema, later)
-        made = self._compile(schema)
-        self._compiled[id(schema)] = (schema, made)
-        return made
+        with self._made as made:
+            found = made.find(id(schema))
+            if found is None:
+                made.put(id(schema), (schema, later))
+                found = (schema, self._compile(schema))
+                made.put(id(schema), found)
+            return found[1]
 
     def _compile(self, schema: Schema) -> Settle | None:
         if schema.type == "object":

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from kapi.schema.made import Made
 from kapi.schema.structural import Property, Schema, SchemaType
 
 Json = dict[str, Any]
@@ -86,7 +87,7 @@ class TypeTable:
         self._go = FactTable("go-types.tsv")
         self._openapi = FactTable("openapi-schemas.tsv")
         self._defaults = defaults or {}
-        self._made: dict[str, Schema] = {}
+        self._made: Made[str, Schema] = Made()
 
     def __contains__(self, name: str) -> bool:
         return name in self._go
@@ -100,25 +101,29 @@ class TypeTable:
         """The schema of a Go type, as `io.k8s.api.core.v1.Pod`. Raises KeyError for an unknown
         one.
         """
-        found = self._made.get(name)
+        found = self._made.known.get(name)
         if found is not None:
             return found
         if name not in self._go:
             raise KeyError(name)
+        with self._made as under_way:
+            return under_way.find(name) or self._make(name)
+
+    def _make(self, name: str) -> Schema:
         facts = self._go.get(name)
         if name in _OWN_FORMAT:
             kind, form = _OWN_FORMAT[name]
             made = Schema(type=kind, format=form, name=name, go_type=facts["go"])
-            self._made[name] = made
+            self._made.put(name, made)
             if name.startswith(f"{_CRD}JSONSchemaProps"):  # a schema, or something simpler
                 made.items = self.schema(f"{_CRD}JSONSchemaProps")
             return made
         if "alias" in facts:
             made = self._expression(facts["alias"], facts["go"], {})
-            self._made[name] = made
+            self._made.put(name, made)
             return made
         made = Schema(type="object", name=name, go_type=facts["go"])
-        self._made[name] = made  # before its fields: a type may contain itself
+        self._made.put(name, made)  # before its fields: a type may contain itself
         self._fill(made, name, facts)
         return made
 
