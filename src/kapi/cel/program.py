@@ -54,10 +54,11 @@ class Program:
 
     def _built(self) -> Run:
         compiler = Compiler(self.environment, self._places, build_call, build_fold)
-        self._run = compiler.build(self.tree)
+        run = compiler.build(self.tree)
         self._size = compiler.places
         self._sure = compiler.branch.cost
-        return self._run
+        self._run = run  # last: another thread that sees it takes the rest for known
+        return run
 
     def evaluate(self, values: Mapping[str, Any], *, limit: int = CALL_COST_MAX) -> Outcome:
         """The value with these variables; one that is not given is an error where it is used.

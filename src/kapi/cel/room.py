@@ -1,15 +1,15 @@
 """Room for deep expressions: they nest 250 levels, each of which takes some ten calls of the
 interpreter, more than it allows.
 
-Who parses, checks, prices or runs an expression calls `with_room`. Only what the usual room is too
-small for is done again with more; the bound of the interpreter is the process's, so one such piece
-of work is done at a time, and the bound is put back.
+Who parses, checks, prices or runs an expression calls `with_room`. The first that the usual room is
+too small for raises the bound of the interpreter, which is the whole process's. It is never put
+back: a thread that is deeper than a bound that is lowered ends the process ("Cannot recover from
+stack overflow"), and what threads do meanwhile nobody knows. Nothing waits for anything here.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,7 +17,6 @@ T = TypeVar("T")
 
 # Calls within each other. Twice what 250 levels take; a stack of 8 MB holds some ten times as many.
 CALLS_MAX = 5000
-_one_at_a_time = threading.RLock()  # work that has room may ask for it again
 
 
 def with_room(work: Callable[[], T]) -> T:
@@ -27,12 +26,6 @@ def with_room(work: Callable[[], T]) -> T:
         return work()
     except RecursionError:
         pass
-    with _one_at_a_time:
-        usual = sys.getrecursionlimit()
-        if usual >= CALLS_MAX:
-            return work()
+    if sys.getrecursionlimit() < CALLS_MAX:
         sys.setrecursionlimit(CALLS_MAX)
-        try:
-            return work()
-        finally:
-            sys.setrecursionlimit(usual)
+    return work()

@@ -1,6 +1,8 @@
 """Expressions nest 250 levels, however deep the stack is already; one more is refused."""
 
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -48,11 +50,21 @@ def outcome(text: str) -> Outcome:
 @pytest.mark.parametrize("shape", ["parentheses", "negations", "minus", "alternatives", "calls",
                                    "sums", "either", "other alternatives"])  # fmt: skip
 def test_as_deep_as_may_be(shape: str, stack: int) -> None:
-    before = sys.getrecursionlimit()
     found = at_depth(stack, lambda: outcome(nested(shape, DEPTH_MAX)))
     assert found.error is None
     assert found.value == SHAPES[shape][3]
-    assert sys.getrecursionlimit() == before
+
+
+def test_as_deep_in_a_thread_of_the_usual_stack() -> None:
+    found: list[Outcome] = []
+
+    def work() -> None:
+        found.append(at_depth(DEEP_STACK, lambda: outcome(nested("alternatives", DEPTH_MAX))))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert [f.value for f in found] == [1]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -63,11 +75,48 @@ def test_one_level_more(shape: str) -> None:
 
 
 def test_what_needs_more_room_than_there_is() -> None:
-    before = sys.getrecursionlimit()
-
     def endless() -> int:
         return endless() + 1
 
     with pytest.raises(RecursionError):
         room.with_room(endless)
-    assert sys.getrecursionlimit() == before
+
+
+# One thread has got room; another one uses it, and is still deep when the first is done.
+TWO_THREADS = """
+import threading
+from kapi.cel.room import with_room
+
+roomy, deep = threading.Event(), threading.Event()
+
+def down(calls, then):
+    try:
+        return down(calls - 1, then) if calls else then()
+    except ValueError:
+        return 0
+
+def first():
+    def then():
+        roomy.set()
+        deep.wait(10)
+        return 1
+    with_room(lambda: down(1500, then))
+
+thread = threading.Thread(target=first)
+thread.start()
+assert roomy.wait(10)
+
+def then():
+    deep.set()
+    thread.join()
+    return down(1, lambda: "good")
+
+print(with_room(lambda: down(2000, then)))
+"""
+
+
+def test_a_thread_that_is_deep_keeps_its_room() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", TWO_THREADS], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (run.returncode, run.stdout) == (0, "good\n"), run.stderr[:300]
