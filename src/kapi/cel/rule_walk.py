@@ -23,6 +23,7 @@ from kapi.schema.structural import Schema, untyped_nodes
 
 Json = dict[str, Any]
 OBJECT_COST_MAX = 10_000_000  # units that all rules of an object may take together
+LET_BE_MAX = 10_000
 MESSAGE_BYTES_MAX = 5 * 1024  # of what a messageExpression gives
 NOWHERE = "<nil>"
 _NO_BUDGET = (
@@ -78,16 +79,25 @@ class RuleEvaluator:
     def __init__(self) -> None:
         self._compiler = RuleCompiler(priced=False)
         self._validators: dict[int, tuple[Schema, _Validator | None]] = {}
-        self._let_be = False  # whether the last findings were not all
+        self._let_be: set[int] = set()  # objects whose findings were not all, by identity
 
     def findings(self, schema: Schema, obj: Json, old: Json | None) -> list[FieldError]:
         found, warnings = self.judged(schema, obj, old)
-        self._let_be = bool(warnings)
+        if warnings:
+            if len(self._let_be) >= LET_BE_MAX:  # of writes that were refused, mostly
+                self._let_be.clear()
+            self._let_be.add(id(obj))
+        else:
+            self._let_be.discard(id(obj))
         return found
 
     def warnings(self, schema: Schema, obj: Json, old: Json) -> list[str]:
-        """Asked right after `findings`; the rules run again only where there is something."""
-        return self.judged(schema, obj, old)[1] if self._let_be else []
+        """Asked after `findings`, between which others may ask about other objects; the rules run
+        again only where there is something."""
+        if id(obj) not in self._let_be:
+            return []
+        self._let_be.discard(id(obj))
+        return self.judged(schema, obj, old)[1]
 
     def of_default(self, schema: Schema, path: str) -> list[FieldError]:
         """What the rules of a schema have against its own default."""

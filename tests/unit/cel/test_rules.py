@@ -297,3 +297,14 @@ def test_without_rules_the_engine_is_not_asked() -> None:
     rules = Rules()
     assert rules.findings(schema, {}, None) == []
     rules.forget(schema)
+
+
+def test_warnings_are_those_of_the_object_that_is_asked_about() -> None:
+    """Others may be judged between: two writes at once."""
+    evaluator = RuleEvaluator()
+    schema = parse(spec_with({"a": {"type": "integer"}}, rule("self.a > 1")), META)
+    let_be, good = {"spec": {"a": 0}, "x": 1}, {"spec": {"a": 2}}
+    assert evaluator.findings(schema, let_be, {"spec": {"a": 0}}) == []
+    assert evaluator.findings(schema, good, {"spec": {"a": 2}}) == []
+    assert len(evaluator.warnings(schema, let_be, {"spec": {"a": 0}})) == 1
+    assert evaluator.warnings(schema, good, {"spec": {"a": 2}}) == []
