@@ -69,6 +69,7 @@ def bind_unix(path: str) -> socket.socket:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         sock.bind(path)
+        os.chmod(path, 0o600)  # nobody can connect before it listens
         sock.setblocking(False)
     except OSError as error:
         sock.close()

@@ -18,6 +18,7 @@ Flow = TypeVar("Flow")
 
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 REMEMBERED_MAX = 10_000  # kinds of requests; at the bound all are forgotten
+PATH_CHARS_MAX = 512  # of what is remembered: a path of a stranger may be a megabyte
 
 
 class Classifier(Generic[Flow]):
@@ -41,10 +42,12 @@ class Classifier(Generic[Flow]):
         )  # fmt: skip
         found = self._known.get(key)
         if found is None:
-            if len(self._known) >= REMEMBERED_MAX:
-                self._known.clear()
             tests = (flow for test, flow in self._flows if test(user, info))
-            found = self._known[key] = next(tests, self._otherwise)
+            found = next(tests, self._otherwise)
+            if len(info.path) + len(user.name) <= PATH_CHARS_MAX:  # all else of it is in the path
+                if len(self._known) >= REMEMBERED_MAX:
+                    self._known.clear()
+                self._known[key] = found
         return found
 
 

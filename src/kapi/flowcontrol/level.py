@@ -17,6 +17,7 @@ from kapi.messages import Request
 
 # Hands that are remembered of one flow schema; at the bound all are forgotten.
 HANDS_MAX = 10_000
+NAME_CHARS_MAX = 512  # of a flow that is remembered: strangers name namespaces as they like
 # An alarm is not set for less than this: clocks differ by as much.
 SOONEST_S = 0.001
 BY_USER, BY_NAMESPACE = "ByUser", "ByNamespace"
@@ -106,8 +107,10 @@ class Flow:
             queuing = self.level.spec.queuing
             if queuing is None:
                 return ()
-            if len(self._hands) >= HANDS_MAX:
-                self._hands.clear()
             number = flow_hash(self.schema, distinguisher) if queuing.queues > 1 else 0
-            found = self._hands[distinguisher] = deal(number, queuing.queues, queuing.hand)
+            found = deal(number, queuing.queues, queuing.hand)
+            if len(distinguisher) <= NAME_CHARS_MAX:
+                if len(self._hands) >= HANDS_MAX:
+                    self._hands.clear()
+                self._hands[distinguisher] = found
         return found

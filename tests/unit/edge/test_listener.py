@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable
@@ -15,7 +16,7 @@ from kapi.clock import SystemClock
 from kapi.credentials import certificates
 from kapi.edge import protocol, websocket_protocol
 from kapi.edge.asgi import App
-from kapi.edge.listener import AddressInUse, BadAddress, Listener, bind
+from kapi.edge.listener import AddressInUse, BadAddress, Listener, bind, bind_unix
 from kapi.edge.tls import TlsFiles, server_context
 from kapi.messages import Handler, Request, Response
 
@@ -495,3 +496,14 @@ async def test_two_listeners_in_one_loop() -> None:
             ask(one, b"GET / HTTP/1.1"), ask(two, b"GET / HTTP/1.1"), ask(one, b"GET / HTTP/1.1")
         )
     assert [body for _, body in answers] == [b"a", b"b", b"a"]
+
+
+def test_a_socket_of_this_machine_is_its_owners(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    before = os.umask(0)
+    try:
+        sock = bind_unix(str(path))
+    finally:
+        os.umask(before)
+    sock.close()
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -99,6 +99,15 @@ def test_fixed_schemas(
         assert classifier.flow(who, info) == (f"{schema}/{level}" if schema else "-")
 
 
+def test_long_paths_are_not_remembered() -> None:
+    found = sorted_by(fixed("flowschemas"))
+    for i in range(5):
+        assert found.flow(user("jane"), path(f"/{i}" + "x" * 100_000)).startswith("global-default")
+    assert sum(len(str(key)) for key in found._known) < 1000
+    found.flow(user("jane"), path("/short"))
+    assert len(found._known) == 1
+
+
 def schema(name: str, precedence: int, level: str = "l", **rule: Any) -> Json:
     subjects = [{"kind": "Group", "group": {"name": "*"}}]
     return {
