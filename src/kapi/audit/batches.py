@@ -20,7 +20,8 @@ from kapi.metrics import Metrics
 PLUGIN = "buffered"
 CLOSE_S = 5.0  # how long a stop waits for what is still to be sent
 SENDING_MAX = 64  # batches on their way at a time; then the queue fills
-QUEUE_BYTES_MAX = 256 * 1024 * 1024  # objects of answers may be large
+# Of what waits or is on its way: objects of answers may be large.
+QUEUE_BYTES_MAX = 256 * 1024 * 1024
 
 Send = Callable[[list[Record]], Awaitable[object]]
 
@@ -126,7 +127,6 @@ class BatchedSink:
         await self._throttle.accept()
         await self._sending.acquire()
         batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
-        self._bytes -= sum(record.weight for record in batch)
         if self._sequential:
             await self._sent(batch)
             return
@@ -137,7 +137,10 @@ class BatchedSink:
     async def _sent(self, batch: list[Record]) -> None:
         try:
             await self._send(batch)
+        except Exception as error:  # those behind it must go on all the same
+            failed(self._metrics, PLUGIN, f"unexpected: {error!r}", batch)
         finally:
+            self._bytes -= sum(record.weight for record in batch)
             self._sending.release()
 
 

@@ -130,8 +130,10 @@ class LogSink:
                 ended = not more
                 taken += more
             if taken:
-                lines = [self._form(record) for record, _ in taken]
-                found = self._writer.write(lines)
+                try:
+                    found = self._writer.write([self._form(record) for record, _ in taken])
+                except Exception as error:  # answers wait for this thread: it must not end
+                    found = [f"unexpected: {error!r}"] * len(taken)
                 self._loop.call_soon_threadsafe(self._told, taken, found)
         self._writer.close()
         self._loop.call_soon_threadsafe(self._end)

@@ -21,7 +21,9 @@ ATTEMPTS_MAX = 5
 BACKOFF_FACTOR = 1.5
 BACKOFF_JITTER = 0.2
 CLOSE_S = 5.0  # how long a stop waits for lists under way
-DELIVERIES_MAX = 1000  # in the modes that block; more are lost: their answers wait no longer
+# In the modes that block; more are lost: their answers wait no longer.
+DELIVERIES_MAX = 1000
+DELIVERIES_BYTES_MAX = 256 * 1024 * 1024
 _HEAD = b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":['
 
 Post = Callable[[bytes], Awaitable[None]]  # raises PostError
@@ -83,6 +85,8 @@ class Delivery:
                     await self._post(body)
                 except PostError as error:
                     words = str(error)
+                except Exception as error:  # no answer may fail because of an event
+                    words = f"unexpected: {error!r}"
                 else:
                     return True
                 if attempt < ATTEMPTS_MAX:
@@ -113,17 +117,27 @@ class WebhookSink:
         self._deliver = deliver
         self._metrics = metrics
         self._under_way: set[Future[bool]] = set()
+        self._bytes = 0
 
     def put(self, record: Record) -> Future[bool]:
         loop = asyncio.get_running_loop()
-        if len(self._under_way) >= DELIVERIES_MAX:
-            failed(self._metrics, PLUGIN, f"{DELIVERIES_MAX} events are on their way", [record])
+        count, weight = len(self._under_way), record.weight
+        full = bool(self._bytes) and self._bytes + weight > DELIVERIES_BYTES_MAX
+        if full or count >= DELIVERIES_MAX:
+            words = f"{count} events of {self._bytes} bytes are on their way"
+            failed(self._metrics, PLUGIN, words, [record])
             done: Future[bool] = loop.create_future()
             done.set_result(False)
             return done
         task = loop.create_task(self._deliver([record]), name="audit-webhook")
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._bytes += weight
+
+        def over(task: Future[bool]) -> None:
+            self._under_way.discard(task)
+            self._bytes -= weight
+
+        task.add_done_callback(over)
         return asyncio.shield(task)  # who gives up waiting does not take the event back
 
     async def close(self) -> None:

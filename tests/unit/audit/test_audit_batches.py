@@ -180,3 +180,38 @@ async def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) ->
     await sink.close()
     assert out.sent == [["a"]]
     assert lost(metrics) == 2
+
+
+async def test_what_is_on_its_way_takes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A webhook that does not answer must not fill the memory with lists under way."""
+    large = record("large", response=b"x" * 1000)
+    monkeypatch.setattr(batches, "QUEUE_BYTES_MAX", 3 * large.weight)
+    out, metrics = Out(), Metrics()
+    out.held = asyncio.Event()
+    sink = BatchedSink(out, settings(size=1), HandClock(), metrics)
+    for _ in range(5):
+        sink.put(large)
+        await settle()
+    assert (len(out.sent), lost(metrics)) == (3, 2)
+    out.held.set()
+    await settle()
+    sink.put(large)
+    await settle()
+    assert (len(out.sent), lost(metrics)) == (4, 2)
+    await sink.close()
+
+
+@pytest.mark.parametrize("sequential", [True, False])
+async def test_what_goes_wrong_unexpectedly_costs_one_batch(*, sequential: bool) -> None:
+    metrics, sent = Metrics(), list[str]()
+
+    async def send(records: list[Record]) -> None:
+        if records[0].audit_id == "bad":
+            raise RuntimeError
+        sent.append(records[0].audit_id)
+
+    sink = BatchedSink(send, settings(size=1), HandClock(), metrics, sequential=sequential)
+    put(sink, "a", "bad", "b")
+    await settle()
+    assert (sent, lost(metrics)) == (["a", "b"], 1)
+    await sink.close()

@@ -108,3 +108,18 @@ async def test_where_nobody_waits_the_queue_is_bounded_by_number() -> None:
     gate.set()
     await sink.close()
     assert shelf.lines == [b"AUDIT: a\n", b"AUDIT: b\n", b"AUDIT: c\n"]
+
+
+async def test_the_thread_outlives_what_it_cannot_write() -> None:
+    class Broken(Shelf):
+        def write(self, lines: Sequence[bytes]) -> list[str]:
+            if any(b'"bad"' in line for line in lines):
+                raise RuntimeError
+            return super().write(lines)
+
+    shelf, metrics = Broken(), Metrics()
+    sink = LogSink(shelf, json_line, metrics)
+    async with asyncio.timeout(10):
+        assert [await put(sink, name) for name in ("a", "bad", "b")] == [True, False, True]
+    assert (len(shelf.lines), lost(metrics, "log")) == (2, 1)
+    await sink.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import orjson
+import pytest
 from audit_records import record
 
+from kapi.audit import webhook_sink
 from kapi.audit.policy import Level
 from kapi.audit.sink import Sink
 from kapi.audit.truncation import TruncatingSink
@@ -120,4 +122,27 @@ async def test_large_events_lose_their_objects() -> None:
         "authorization.k8s.io/decision": "allow",
     }
     assert lost(metrics, "truncate") == 1
+    await sink.close()
+
+
+async def test_events_on_their_way_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = record("large", response=b"x" * 1000)
+    monkeypatch.setattr(webhook_sink, "DELIVERIES_BYTES_MAX", 2 * large.weight)
+    hook, metrics = Hook(), Metrics()
+    sink = WebhookSink(delivery(hook, Pauses(), metrics), metrics, strict=False)
+    assert await asyncio.gather(*(sink.put(large) for _ in range(3))) == [True, True, False]
+    assert lost(metrics) == 1
+    assert await sink.put(large)
+    await sink.close()
+
+
+async def test_no_answer_fails_because_of_what_a_delivery_raises() -> None:
+    async def post(body: bytes) -> None:
+        raise RuntimeError
+
+    metrics = Metrics()
+    deliver = Delivery(post, Pauses(), Entropy(1), metrics, backoff_s=1)
+    sink = WebhookSink(deliver, metrics, strict=False)
+    assert await sink.put(record()) is False
+    assert lost(metrics) == 1
     await sink.close()
