@@ -297,8 +297,10 @@ async def reloaded(run: Running, look: Callable[[], float], wanted: float) -> No
 async def test_the_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reloading, "LOOK_EVERY_S", 0.01)
     path = tmp_path / "c"
+    own = tmp_path / "own"
     counted = "apiserver_authorization_config_controller_automatic_reloads_total"
     async with reviewing(tmp_path, allow) as hook:
+        good = (tmp_path / hook.kubeconfig).read_text()
         file = config(path, webhook(hook.kubeconfig), RBAC)
         async with running(alone=False, authorization_config=file) as run:
             await run.client.get(PODS, token=ALICE)
@@ -320,6 +322,13 @@ async def test_the_file_is_read_again(tmp_path: Path, monkeypatch: pytest.Monkey
             last = re.findall(CONFIG_INFO, text(run))
             assert len(last) == 1
             assert last != first
+            # A webhook's own file is mended: then the same configuration comes into force.
+            own.write_text("{")
+            config(path, webhook(str(own)), RBAC)
+            await reloaded(run, lambda: metric(run, counted, status="failure"), 4)
+            own.write_text(good)
+            path.write_text(path.read_text() + "\n")
+            await reloaded(run, lambda: metric(run, counted, status="success"), 3)
 
 
 def text(run: Running) -> str:

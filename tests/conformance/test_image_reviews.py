@@ -82,6 +82,10 @@ async def test_images_are_reviewed(tmp_path: Path) -> None:
         ({"server": "https://x"}, {"client-certificate": "gone"}, "no such file"),
         ({"server": "https://x"}, {"tokenFile": "gone"}, "no such file"),
         ({"server": "https://x"}, {"exec": {"command": "x"}}, "users: exec: is not done here"),
+        ({"server": "https://x:99999"}, {}, "ort out of range"),
+        ({"server": "https://x", "certificate-authority": 5}, {}, "k: "),
+        ({"server": "https://x", "certificate-authority-data": 5}, {}, "k: "),
+        ({"server": "https://x"}, {"tokenFile": ["a"]}, "k: "),
         ({"server": "https://x", "proxy-url": "http://p"}, {}, "proxy-url: is not done here"),
     ],
 )
@@ -96,3 +100,7 @@ def test_other_files(tmp_path: Path) -> None:
     (tmp_path / "odd").write_text("- 1")
     with pytest.raises(KubeconfigError, match="must be an object"):
         kubeconfig.load(str(tmp_path / "odd"))
+    for field in ("clusters", "contexts", "users"):
+        (tmp_path / "odd").write_text(f"{field}: 1")
+        with pytest.raises(KubeconfigError, match="not iterable"):
+            kubeconfig.load(str(tmp_path / "odd"))

@@ -243,6 +243,9 @@ async def test_the_file_is_read_again(tmp_path: Path, monkeypatch: pytest.Monkey
             write(path, entry(one, claimMappings={}))
             await until("failure", 2)
             assert (await who(run, two.issuer.token(sub="eve")))["username"] == "x:eve"
+            write(path, entry(one), anonymous={"enabled": False})
+            await until("failure", 3)
+            assert (await run.client("GET", "/api", token=fresh)).status == 401
             info = "apiserver_authentication_config_controller_last_config_info"
             assert metric(run, info) == 1
             write(path)
@@ -270,3 +273,17 @@ async def test_a_new_issuer_that_is_not_reached(
 
             await eventually(failed)
             assert (await who(run, one.issuer.token()))["username"] == "x:ada"
+            monkeypatch.setattr(reloading, "AGAIN_EVERY_S", 0.0)
+            write(path, entry(two, claimValidationRules=[{"claim": "sub", "requiredValue": "ada"}]))
+
+            async def failed_again() -> bool:
+                return metric(run, RELOADS, status="failure") >= 3
+
+            await eventually(failed_again)
+            del two.issuer.documents[WELL_KNOWN]
+
+            async def reached() -> bool:
+                return metric(run, RELOADS, status="success") == 1
+
+            await eventually(reached)
+            assert (await who(run, two.issuer.token()))["username"] == "x:ada"

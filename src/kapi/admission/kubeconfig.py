@@ -31,6 +31,15 @@ class KubeconfigError(ValueError):
 def load(path: str) -> Server:
     """Raises KubeconfigError."""
     try:
+        return _read(path)
+    except KubeconfigError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:  # a field of another type; a port
+        raise KubeconfigError(f"{path}: {error}") from error
+
+
+def _read(path: str) -> Server:
+    try:
         document, _ = yaml_format.loads(Path(path).read_bytes())
     except OSError as error:
         raise KubeconfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error

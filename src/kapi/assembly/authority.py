@@ -101,8 +101,8 @@ def build_authority(d: AuthorityDependencies) -> Authority:
         new = configuration.parse(data)
         if new == entries:
             return False
-        entries = new
         reloadable.authorizer, reloadable.rules = builder.build(new)
+        entries = new
         return True
 
     metrics = ReloadMetrics(d.metrics, "authorization", server_name(socket.gethostname()), d.clock)

@@ -44,14 +44,13 @@ from kapi.authorization.rbac import Lister
 from kapi.clock import Clock, Entropy
 from kapi.controllers.identity_lease import server_name
 from kapi.metrics import Metrics
-from kapi.options.table import Options
+from kapi.options.table import DEFAULT_ISSUER, Options
 from kapi.outgoing.client import Client
 
 if TYPE_CHECKING:
     from kapi.assembly.jwt_issuers import Issuers
 
 WEBHOOK_TIMEOUT_S = 30.0
-DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from kapi import log
-from kapi.assembly.reloading import ReloadedFile, ReloadMetrics, sha256
+from kapi.assembly.reloading import NotYet, ReloadedFile, ReloadMetrics, sha256
 from kapi.authentication.distributed_claims import DistributedClaims
 from kapi.authentication.jwt_claims import Verifier
 from kapi.authentication.jwt_configuration import (
@@ -23,7 +23,7 @@ from kapi.authentication.jwt_configuration import (
     ConfigurationError,
     JwtSettings,
 )
-from kapi.authentication.jwt_keys import DISCOVER_EVERY_S, Page, Provider
+from kapi.authentication.jwt_keys import DISCOVER_EVERY_S, Fetched, Page, Provider
 from kapi.authentication.jwt_tokens import JwtAuthenticator, JwtTokens, issuer_hash
 from kapi.clock import Clock
 from kapi.metrics import Metrics
@@ -47,7 +47,7 @@ class IssuerDependencies:
 
 
 class Issuers:
-    """`anonymous`: what the configuration said at the start; a change of it needs another start."""
+    """`anonymous`: what the configuration said at the start; one that says else is refused."""
 
     def __init__(self, d: IssuerDependencies, audiences: Sequence[str]) -> None:
         """Raises ConfigurationError, OSError."""
@@ -90,7 +90,9 @@ class Issuers:
         if new.said == self._configuration.said:
             return False
         if new.anonymous != self.anonymous:
-            _log.warning("a change of who comes without credentials needs another start")
+            raise ConfigurationError(
+                "anonymous: Forbidden: changed from initial configuration file"
+            )
         issuers = [self._made(settings) for settings in new.jwt]
         try:
             await self._reached(issuers)
@@ -101,10 +103,12 @@ class Issuers:
         # Who waits for the old ones is answered; those before them had their time.
         await self._close(self._retired)
         self._retired = self.tokens.replace(issuers)
+        hashes = {issuer.hash for issuer in issuers}
+        self._hashes = {name: said for name, said in self._hashes.items() if name in hashes}
         return True
 
     async def _reached(self, issuers: Sequence[JwtAuthenticator]) -> None:
-        """Raises ConfigurationError for one that is not."""
+        """Raises NotYet for one that is not."""
         deadline = self._d.clock.monotonic() + REACHED_WITHIN_S
         while True:
             await asyncio.gather(*(issuer.provider.discover() for issuer in issuers))
@@ -112,7 +116,7 @@ class Issuers:
             if not missing:
                 return
             if self._d.clock.monotonic() >= deadline:
-                raise ConfigurationError("; ".join(missing))
+                raise NotYet("; ".join(missing))
             await self._d.clock.sleep(DISCOVER_EVERY_S)
 
     @staticmethod
@@ -122,25 +126,35 @@ class Issuers:
 
     def _made(self, settings: JwtSettings) -> JwtAuthenticator:
         pages = Pages(self._d.client, settings.ca)
-        provider, verifier = self._issuer(settings, pages, settings.url, settings.discovery_url)
+        fetched = partial(self._fetched, issuer_hash(settings.url))
+        provider, verifier = self._issuer(
+            settings, pages, settings.url, settings.discovery_url, fetched
+        )
         distributed = None
         if claim := settings.groups.claim:
 
             async def fetch(url: str, limit: int, token: str) -> Page:
                 return await pages.get(url, limit=limit, token=token)
 
-            other = partial(self._issuer, settings, pages, discovery_url="")
+            # Whoever is found so is not counted: documents elsewhere say who it is.
+            other = partial(
+                self._issuer, settings, pages, discovery_url="", fetched=lambda good, digest: None
+            )
             distributed = DistributedClaims(claim, fetch, other)
         return JwtAuthenticator(settings, provider, verifier, distributed)
 
     def _issuer(
-        self, settings: JwtSettings, pages: Pages, url: str, discovery_url: str
+        self,
+        settings: JwtSettings,
+        pages: Pages,
+        url: str,
+        discovery_url: str,
+        fetched: Fetched,
     ) -> tuple[Provider, Verifier]:
         async def fetch(where: str, limit: int) -> Page:
             return await pages.get(where, limit=limit)
 
         clock = self._d.clock
-        fetched = partial(self._fetched, issuer_hash(url))
         provider = Provider(url, discovery_url, fetch, clock, fetched)
         return provider, Verifier(url, settings.audiences, settings.algorithms, provider, clock)
 

@@ -1,7 +1,8 @@
 """Configuration files that are read again when they change, without a restart.
 
 A file is looked at every second; what is wrong with a new one is logged and counted, and the old
-one stays in force. The loops are started by `background/loops.py`, one for each such file.
+one stays in force. What is good but could not come into force (`NotYet`) is tried again. The loops
+are started by `background/loops.py`, one for each such file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from kapi.codec.typed_documents import FILE_BYTES_MAX
 from kapi.metrics import Metrics
 
 LOOK_EVERY_S = 1.0
+AGAIN_EVERY_S = 60.0  # of what is good, but failed for a reason that may pass
 
 _log = log.get("configuration")
 # Takes the new content into force; False: it means the same as before. Raises ValueError, OSError.
@@ -34,6 +36,10 @@ def read(path: str) -> bytes:
 def sha256(text: bytes) -> str:
     """As labels of metrics name a configuration, an issuer or a server."""
     return f"sha256:{hashlib.sha256(text).hexdigest()}" if text else ""
+
+
+class NotYet(ValueError):
+    """New content cannot come into force now; the same may do later."""
 
 
 class ReloadMetrics:
@@ -69,6 +75,7 @@ class ReloadedFile:
         self._metrics = metrics
         self._clock = clock
         self._problem = ""
+        self._again_at: float | None = None
         metrics.in_force(data)
 
     async def run(self) -> None:
@@ -88,11 +95,17 @@ class ReloadedFile:
             self._problem = text
             return
         self._problem = ""
-        if data == self._data:
+        again = self._again_at is not None and self._clock.monotonic() >= self._again_at
+        if data == self._data and not again:
             return
         self._data = data
+        self._again_at = None
         try:
             changed = await self._apply(data)
+        except NotYet as error:
+            self._again_at = self._clock.monotonic() + AGAIN_EVERY_S
+            self._failed(str(error))
+            return
         except (ValueError, OSError) as error:
             self._failed(str(error))
             return

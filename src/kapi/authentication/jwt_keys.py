@@ -29,10 +29,11 @@ Json = dict[str, Any]
 WELL_KNOWN = "/.well-known/openid-configuration"
 DOCUMENT_BYTES_MAX = 1 << 20  # of a discovery document or a key set; real ones have a few KB
 KEYS_MAX = 256  # of a set; further ones are not looked at
-RSA_BITS_MAX = 8192
+RSA_BITS = range(1024, 8192 + 1)  # shorter ones, which Go does not take either, can be broken
 RSA_EXPONENT_MAX = (1 << 31) - 1
 FETCHES_MAX, FETCH_EVERY_S = 5, 2.0  # so many at once, then one every so often
 DISCOVER_EVERY_S = 10.0  # after a failure
+_REPLACED = "the issuers changed"
 _SHOWN_MAX = 200  # of a document that is none, in messages
 _CURVES: Mapping[str, ec.EllipticCurve] = {
     "P-256": ec.SECP256R1(),
@@ -100,7 +101,7 @@ def _key(entry: Json) -> JwtKey | None:
     match entry.get("kty"):
         case "RSA":
             n, e = _number(entry["n"]), _number(entry["e"])
-            if n.bit_length() > RSA_BITS_MAX or e > RSA_EXPONENT_MAX:
+            if n.bit_length() not in RSA_BITS or e > RSA_EXPONENT_MAX:
                 return None
             key = rsa.RSAPublicNumbers(e, n).public_key()
         case "EC":
@@ -137,6 +138,7 @@ class Provider:
         self._keys: Sequence[JwtKey] = ()
         self._version = 0  # of the keys
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
         self._failed_at: float | None = None
         self._left = float(FETCHES_MAX)
         self._counted_at = clock.monotonic()
@@ -170,7 +172,8 @@ class Provider:
             raise IssuerError("failed to verify id token signature")
 
     async def close(self) -> None:
-        """End what is under way."""
+        """End what is under way; nothing more is fetched. Known keys stay good."""
+        self._closed = True
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
@@ -184,6 +187,8 @@ class Provider:
     async def _shared(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run it once for all who want it. It goes on when who began it is gone."""
         task = self._under_way.get(what)
+        if self._closed and task is None:
+            raise IssuerError(_REPLACED)
         if task is None:
 
             async def alone() -> None:
@@ -197,7 +202,7 @@ class Provider:
             self._under_way[what] = task
         await asyncio.wait((task,))
         if task.cancelled():
-            raise IssuerError("the issuers changed")
+            raise IssuerError(_REPLACED)
         task.result()
 
     async def _discover(self) -> None:

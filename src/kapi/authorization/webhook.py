@@ -8,6 +8,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/webhook/
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ ANSWERS_MAX = 8192  # remembered; the least recently used goes first
 # Attributes that a client chooses and that are longer than this in all are not remembered.
 REMEMBERED_CHARS_MAX = 10_000
 BOTH = "webhook subject access review returned both allow and deny response"
+_DIGEST_BYTES = 32
 _Answer = tuple[Decision, str]
 
 _log = log.get("authorization-webhook")
@@ -113,7 +115,8 @@ class WebhookAuthorizer:
         return Rules(incomplete=True, errors=[words])
 
     async def _status(self, attributes: Attributes, spec: Json) -> Json:
-        key = orjson.dumps(spec)
+        # What is asked may be long, with selectors that a client chooses; what is kept is not.
+        key = hashlib.blake2b(orjson.dumps(spec), digest_size=_DIGEST_BYTES).digest()
         known = self._answers.get(key)
         if known is not None:
             if self._clock.monotonic() < known[0]:

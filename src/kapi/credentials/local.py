@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from kapi.credentials.host_address import advertised
-from kapi.options.table import MEMORY, Options
+from kapi.options.table import DEFAULT_ISSUER, MEMORY, Options
 
 RENEW_SECONDS = 30 * 86400  # a leaf with less life than this is made anew at start
 ADMIN_USER = "kubernetes-admin"
 ADMIN_GROUP = "system:masters"
 CONTEXT = "kapi"
-DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 SERVICE_NAMES = (
     "kubernetes",
     "kubernetes.default",

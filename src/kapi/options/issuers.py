@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kapi.authentication.jwt_configuration import Configuration, configure, of_flags, parse
-from kapi.options.table import Options
+from kapi.options.table import DEFAULT_ISSUER, Options
 
 
 def configured(options: Options) -> Configuration:
@@ -28,9 +28,14 @@ def configured(options: Options) -> Configuration:
         groups_prefix=options.oidc_groups_prefix,
         required=dict(options.oidc_required_claim),
     )
-    return configure(document, options.oidc_signing_algs, options.service_account_issuer)
+    return configure(document, options.oidc_signing_algs, _ours(options))
 
 
 def of_file(options: Options, data: bytes) -> Configuration:
     """What a file of --authentication-config means. Raises ConfigurationError."""
-    return parse(data, options.service_account_issuer)
+    return parse(data, _ours(options))
+
+
+def _ours(options: Options) -> tuple[str, ...]:
+    """Issuers of service-account tokens; nobody else may have their names."""
+    return options.service_account_issuer or (DEFAULT_ISSUER,)

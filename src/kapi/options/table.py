@@ -18,6 +18,7 @@ from kapi.edge.tls import CIPHERS, CIPHERS_13, VERSIONS
 from kapi.options import flags
 from kapi.options.flags import Kind, PortRange, Rule, at_least, between, one_of
 
+DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"  # of service-account tokens
 MEMORY = ":memory:"  # as --data-dir: keep nothing
 JWT_ALGORITHMS = (
     "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",

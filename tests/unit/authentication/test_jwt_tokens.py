@@ -334,6 +334,7 @@ async def test_key_sets_that_are_none(document: Any, words: str) -> None:
 def test_keys_that_cannot_be_used_are_left_out() -> None:
     good = jwk(RSA_KEY, "good")
     curve = jwk(EC_KEYS["ES256"], "curve")
+    weak = base64.urlsafe_b64encode(b"\xff" * 127).rstrip(b"=").decode()
     huge = base64.urlsafe_b64encode(b"\xff" * 4096).rstrip(b"=").decode()
     odd: list[Any] = [
         1,
@@ -342,6 +343,7 @@ def test_keys_that_cannot_be_used_are_left_out() -> None:
         {"kty": "OKP", "crv": "Ed25519", "x": "AA"},
         {**good, "kid": 1},
         {**good, "n": huge},
+        {**good, "n": weak},
         {**good, "e": huge},
         {**good, "e": "AA"},
         {**good, "n": "!"},
@@ -546,6 +548,18 @@ async def test_groups_elsewhere_of_others() -> None:
 
 
 # -- while others wait ----------------------------------------------------------------------------
+
+
+async def test_after_an_end_nothing_is_fetched() -> None:
+    world = World()
+    await world.user()
+    (issuer,) = world.tokens.issuers
+    await issuer.close()
+    await world.user()  # known keys are good
+    before = list(world.issuer.fetched)
+    text = await world.problem(kid="new", key=OTHER_KEY)
+    assert text.endswith("fetching keys the issuers changed")
+    assert world.issuer.fetched == before
 
 
 async def test_many_wait_for_one_fetch_and_an_end_answers_them() -> None:

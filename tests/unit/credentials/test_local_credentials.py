@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from kapi.credentials import certificates
 from kapi.credentials import local as local_credentials
 from kapi.credentials.local import CredentialsError, prepare
-from kapi.options.table import MEMORY, Options
+from kapi.options.table import DEFAULT_ISSUER, MEMORY, Options
 
 NOW = time.time()
 
@@ -42,7 +42,7 @@ def test_first_start_makes_everything(tmp_path: Path) -> None:
     directory = tmp_path / "a" / "b"
     made = prepare(options(directory), NOW)
     assert made.options.bind_address == "127.0.0.1"
-    assert made.options.service_account_issuer == (local_credentials.DEFAULT_ISSUER,)
+    assert made.options.service_account_issuer == (DEFAULT_ISSUER,)
     assert {
         "localhost", "127.0.0.1", "::1", "10.0.0.1", "kubernetes", "kubernetes.default",
         "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",

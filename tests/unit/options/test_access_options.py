@@ -92,6 +92,13 @@ def test_flags_of_an_issuer() -> None:
     assert "must be of ES256" in problem(ISSUER, CLIENT, "--oidc-signing-algs=HS256")
 
 
+def test_nobody_else_has_the_name_of_our_own_tokens() -> None:
+    ours = "https://kubernetes.default.svc.cluster.local"
+    assert "URL must not overlap with disallowed issuers" in problem(
+        f"--oidc-issuer-url={ours}", CLIENT
+    )
+
+
 def test_a_file_of_issuers(tmp_path: Path) -> None:
     file = tmp_path / "c"
     flag = f"--authentication-config={file}"
