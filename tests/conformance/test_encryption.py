@@ -176,17 +176,17 @@ async def test_in_etcd_messages_are_encrypted_under_their_keys(
             assert await secret(run) == {"word": DATA}
 
 
+async def served(run: Running, path: str) -> bool:
+    return (await run.client("GET", path)).status == 200
+
+
 async def test_custom_kinds_are_encrypted(config: Config) -> None:
     config.write(keys("secretbox", "one"), resources=("*.example.com",))
     storage = Kept()
     async with running(storage=storage, **config.flags()) as run:
         await run.client.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", PANDAS)
         path = "/apis/example.com/v1/namespaces/default/pandas"
-
-        async def served() -> bool:
-            return (await run.client("GET", path)).status == 200
-
-        await eventually(served)
+        await eventually(lambda: served(run, path))
         panda = {"apiVersion": "example.com/v1", "kind": "Panda", "metadata": {"name": "p"}}
         await run.client.post(path, panda)
         value = await stored(storage, "/registry/example.com/pandas/default/p")
@@ -628,7 +628,9 @@ async def test_a_reload_waits_for_its_plugins(tmp_path: Path, config: Config) ->
 
 async def test_encrypted_objects_move_as_they_are(tmp_path: Path, config: Config) -> None:
     """From SQLite into etcd and back; each reads what the other wrote, and writes its own form."""
-    config.write(keys("aesgcm", "one"), IDENTITY)
+    config.write(keys("aesgcm", "one"), IDENTITY, resources=("secrets", "*.example.com"))
+    pandas = "/apis/example.com/v1/namespaces/default/pandas"
+    panda = {"apiVersion": "example.com/v1", "kind": "Panda", "metadata": {"name": "p"}}
     first, second = tmp_path / "first", tmp_path / "second"
     flags = config.flags()
 
@@ -637,6 +639,7 @@ async def test_encrypted_objects_move_as_they_are(tmp_path: Path, config: Config
 
     async with running(storage=await SqliteStorage.open(first), **flags) as run:
         made = await run.client.post(SECRETS, SECRET)
+        await run.client.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", PANDAS)
         in_sqlite = await stored(run.storage)
     file = str(tmp_path / "snapshot")
     await snapshot("save", file, "--data-dir", str(first))
@@ -653,12 +656,18 @@ async def test_encrypted_objects_move_as_they_are(tmp_path: Path, config: Config
             assert found["data"] == {"word": DATA}
             changed = {**found, "data": {"word": DATA, "more": DATA}}
             await run.client.put(f"{SECRETS}/s", changed)
+            await eventually(lambda: served(run, pandas))
+            await run.client.post(pandas, panda)
             in_etcd = await stored(storage)
         await snapshot("save", file, "--etcd-servers", etcd.url)
     await snapshot("restore", file, "--data-dir", str(second))
     async with running(storage=await SqliteStorage.open(second), **flags) as run:
         assert await stored(run.storage) == in_etcd
         assert await secret(run) == {"word": DATA, "more": DATA}
+        await eventually(lambda: served(run, pandas))
+        answer = await run.client("GET", pandas)
+        assert [item["metadata"]["name"] for item in answer.expect(200)["items"]] == ["p"]
+        assert answer.body.count(b"\n") == 1  # at its end: not that of etcd's value
         assert len((await run.client.get(SECRETS))["items"]) == 1
         await replaced(run)
         value = (await stored(run.storage)).removeprefix(b"k8s:enc:aesgcm:v1:one:")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kapi.codec.protobuf_format import MAGIC
 from kapi.encryption.configuration import ANYTHING, GroupResource
 from kapi.encryption.transformers import Transformer, TransformError
 from kapi.storage import keys
@@ -23,7 +22,7 @@ from kapi.storage.interface import (
 )
 
 Rules = Mapping[GroupResource, Transformer]
-# A decrypted value that is Protocol Buffers as JSON, by key; raises Corrupt.
+# A decrypted value in a form of etcd as JSON, by key; raises Corrupt.
 AsJson = Callable[[str, bytes], bytes]
 
 
@@ -73,7 +72,8 @@ class ResourceCiphers:
             plain, stale = transformer.read(value, self._context(key))
         except TransformError as error:
             raise Corrupt(untransformable(str(error))) from None
-        if self._as_json is not None and plain.startswith(MAGIC):
+        # In an etcd, JSON has a line end.
+        if self._as_json is not None and (plain[:1] != b"{" or plain[-1:] == b"\n"):
             return self._as_json(key, plain), True
         return plain, stale
 

@@ -203,3 +203,7 @@ def test_a_store_of_json_reads_messages_of_another() -> None:
     cipher = ResourceCiphers(PLACES, str.encode, lambda key, value: b"%b is json" % value[4:])
     cipher.use({ANYTHING: Identity()})
     assert cipher.decrypt("/registry/secrets/d/a", b"k8s\0it") == (b"it is json", True)
+    assert cipher.decrypt("/registry/a.b/c/d", b"\xd9\xd9\xf7\xa0it") == (b"it is json", True)
+    assert cipher.decrypt("/registry/a.b/c/d", b"{  }\n") == (b"\n is json", True)
+    for kept in (b"{}", b'{"data":{}}\n[["data","{ }"]]'):
+        assert cipher.decrypt("/registry/a.b/c/d", kept) == (kept, False)
