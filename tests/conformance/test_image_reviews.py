@@ -94,6 +94,11 @@ def test_files_that_cannot_be_used(tmp_path: Path, cluster: Json, user: Json, wo
         kubeconfig.load(config(tmp_path / "k", cluster, **user))
 
 
+def test_a_password_in_the_address_is_not_shown(tmp_path: Path) -> None:
+    server = kubeconfig.load(config(tmp_path / "k", {"server": "https://me:secret@x:1/a?b=c"}))
+    assert (server.url, server.host, server.path) == ("https://x:1/a?b=c", "x:1", "/a?b=c")
+
+
 def test_other_files(tmp_path: Path) -> None:
     with pytest.raises(KubeconfigError, match="no such file"):
         kubeconfig.load(str(tmp_path / "gone"))

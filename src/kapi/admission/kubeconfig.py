@@ -66,7 +66,9 @@ def _read(path: str) -> Server:
     port = parts.port or _PORTS[parts.scheme]
     headers = _credentials(folder, user)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Server(url, target, parts.netloc, Endpoint(parts.hostname, port, tls), headers)
+    host = parts.netloc.rpartition("@")[2]  # a name and a password before it are nobody's to see
+    shown = parts._replace(netloc=host).geturl()
+    return Server(shown, target, host, Endpoint(parts.hostname, port, tls), headers)
 
 
 def _named(document: Json, field: str, key: str, name: str) -> Json:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from kapi.authorization.authorizer import Attributes, Authorizer, Decision, refusal
+from kapi.authorization.authorizer import Attributes, Authorizer, Decision, decide, refusal
 from kapi.codec.spelled import Spelled, same
 from kapi.errors import FieldError, field_forbidden, invalid
 from kapi.messages import UserInfo
@@ -116,8 +116,11 @@ class ClaimStatusAccess:
         return first
 
     async def _problem(self, asked: Attributes) -> str:
-        decision, reason = await self._authorizer.authorize(asked)
-        return "" if decision is Decision.ALLOW else refusal(asked, reason).message
+        """Why it may not be, in words; empty: it may. An authorizer that fails allows nothing."""
+        decision, reason, failure = await decide(self._authorizer, asked)
+        if decision is Decision.ALLOW:
+            return ""
+        return refusal(asked, ": ".join(filter(None, (failure, reason)))).message
 
 
 def _verb(write: Write) -> str:
@@ -193,5 +196,7 @@ def allocated_node(status: Json) -> str:
 def _is_on_node(user: UserInfo, node: str) -> bool:
     namespace, _, account = user.name.removeprefix(_ACCOUNT_PREFIX).partition(":")
     if not node or not user.name.startswith(_ACCOUNT_PREFIX) or not namespace or not account:
+        return False
+    if ":" in account:
         return False
     return tuple(user.extra.get(_NODE_NAME, ())) == (node,)

@@ -22,9 +22,11 @@ from collections.abc import Callable, Sequence
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 CHAIN_MAX = 10  # certificates of a client that are looked at
 CHAINS_MAX = 1024  # remembered; the least recently seen goes first
+RSA_BITS_MAX = 8192  # of a stranger's key
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME
 _HANDSHAKE, _CERTIFICATE = 22, 11  # a content type, and a message of it
 _TLS_13 = 0x304
@@ -91,7 +93,7 @@ class _Listener:
             return
         try:
             chain = sent(data, with_context=version == _TLS_13)
-            if not chain or self._leads_home(chain):
+            if not chain or self._leads_home(chain) or _is_costly(chain[0]):
                 return
             own = self._make()
             own.load_verify_locations(cadata=chain[0])
@@ -103,6 +105,12 @@ class _Listener:
         """Whether a CA of ours signed one of these: then OpenSSL shall look."""
         shown = map(x509.load_der_x509_certificate, chain[:CHAIN_MAX])
         return any(_signed(certificate, ca) for certificate in shown for ca in self._ours)
+
+
+def _is_costly(certificate: bytes) -> bool:
+    """Whether its key would take long to check, which Go does not do either."""
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    return isinstance(key, rsa.RSAPublicKey) and key.key_size > RSA_BITS_MAX
 
 
 def _signed(certificate: x509.Certificate, ca: x509.Certificate) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from kapi.admission.plugin import Attributes as Write
 from kapi.authentication.service_account import NODE_NAME
-from kapi.authorization.authorizer import Attributes, Decision
+from kapi.authorization.authorizer import Attributes, Decision, Undecided
 from kapi.authorization.claim_status import ClaimStatusAccess, allocated_node, changed_drivers
 from kapi.errors import ApiError
 from kapi.messages import UserInfo
@@ -172,3 +172,23 @@ def test_what_goes_with_its_device_is_nobodys_change() -> None:
 )
 def test_allocated_node(chosen: Json | None, node: str) -> None:
     assert allocated_node({"allocation": {"nodeSelector": chosen}}) == node
+
+
+async def test_an_authorizer_that_fails_allows_nothing() -> None:
+    """It is a refusal with the failure in it, and the next verb is asked all the same."""
+
+    class Failing(Asked):
+        async def authorize(self, a: Attributes) -> tuple[Decision, str]:
+            found = await super().authorize(a)
+            if found[0] is Decision.ALLOW:
+                return found
+            raise Undecided(Decision.NO_OPINION, ["no answer"], "and no rule")
+
+    given = write({**on("n1"), "devices": [device("a")]}, on("n1"), DRIVER)
+    with pytest.raises(ApiError) as caught:
+        await ClaimStatusAccess(Failing()).validate(given)
+    assert caught.value.code == 422
+    assert "no answer: and no rule" in caught.value.message
+    arbitrary = Failing(allowed=("arbitrary-node:update driver ns a",))
+    await ClaimStatusAccess(arbitrary).validate(given)
+    assert len(arbitrary.questions) == 2

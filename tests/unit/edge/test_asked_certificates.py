@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from kapi.authentication.x509 import CertificateAuthority
+from kapi.edge import asked_certificates
 from kapi.edge.asked_certificates import CHAIN_MAX, handshake_done
 from kapi.edge.tls import TlsFiles, client_chain, server_context
 
@@ -31,8 +32,9 @@ class Owner:
         *,
         ca: bool = False,
         longest: int | None = None,
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
     ) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.key = key or ec.generate_private_key(ec.SECP256R1())
         self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         by = signer or self
         self.certificate = (
@@ -157,3 +159,20 @@ def test_a_chain_that_nobody_followed_is_not_known(tmp_path: Path, version: ssl.
     path = owner.written(tmp_path / "client.pem", middle)
     with pytest.raises(ssl.SSLCertVerificationError):
         server.chain(client(path, version))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_strangers_bring_no_huge_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: ssl.TLSVersion
+) -> None:
+    monkeypatch.setattr(asked_certificates, "RSA_BITS_MAX", 2048)
+    root = Owner("root", ca=True)
+    server = Server(tmp_path, root)
+    for bits, signer, good in ((2048, None, True), (2056, None, False), (2056, root, True)):
+        owner = Owner("x", signer, key=rsa.generate_private_key(65537, bits))
+        context = client(owner.written(tmp_path / "client.pem"), version)
+        if good:
+            assert server.chain(context)[0][0] == owner.der
+            continue
+        with pytest.raises(ssl.SSLCertVerificationError):
+            server.chain(context)
