@@ -89,6 +89,18 @@ async def test_nothing_is_remembered(tmp_path: Path) -> None:
             assert len(hook.asked) == 2
 
 
+async def test_answers_for_very_many_audiences_are_not_remembered(tmp_path: Path) -> None:
+    async with (
+        reviewing(tmp_path, answer) as hook,
+        running(**flags(hook.kubeconfig)) as run,
+    ):
+        for audiences, asked in ((["a"], 1), ([f"a{i}" for i in range(5000)], 3)):
+            for _ in range(2):
+                spec = {"token": "unknown", "audiences": audiences}
+                await run.client.post(REVIEWS, {"spec": spec})
+            assert len(hook.asked) == asked
+
+
 STATUS = b'{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1","status":%s}'
 GOOD = b'{"authenticated":true,"user":%s}'
 

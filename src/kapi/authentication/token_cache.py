@@ -16,6 +16,7 @@ from kapi.clock import Clock, Entropy
 
 SUCCESS_TTL_S = 10.0
 ENTRIES_MAX = 4096  # about 1 MiB; the least recently used goes first
+AUDIENCE_CHARS_MAX = 16_384  # an answer for more of them is not kept
 _DIGEST_BYTES = 16
 
 
@@ -40,8 +41,13 @@ class TokenCache:
                 return entry[1]
             del self._entries[key]
         answer = await self._tokens.authenticate_token(token, audiences)
-        if answer is not None:
+        if answer is not None and are_kept(audiences):
             self._entries[key] = (now + SUCCESS_TTL_S, answer)
             if len(self._entries) > ENTRIES_MAX:
                 self._entries.popitem(last=False)
         return answer
+
+
+def are_kept(audiences: Sequence[str]) -> bool:
+    """Whether an answer for these is to be remembered: who asks may have sent very many."""
+    return len(audiences) + sum(map(len, audiences)) <= AUDIENCE_CHARS_MAX

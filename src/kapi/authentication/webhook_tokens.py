@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from kapi import log
 from kapi.authentication.authenticator import InvalidCredentials, TokenAnswer
+from kapi.authentication.token_cache import are_kept
 from kapi.clock import Clock, Entropy
 from kapi.messages import UserInfo
 from kapi.outgoing.reviews import ReviewError, Tally
@@ -69,7 +70,7 @@ class WebhookTokens:
             text = str(error).replace(token, "…")  # a webhook may say back what it was sent
             _log.error("the token webhook failed", error=text)
             raise InvalidCredentials(text) from None
-        if self._kept_s > 0:
+        if self._kept_s > 0 and are_kept(audiences):
             self._known[key] = (self._clock.monotonic() + self._kept_s, answer)
             if len(self._known) > ENTRIES_MAX:
                 self._known.popitem(last=False)

@@ -75,3 +75,13 @@ async def test_the_cache_is_bounded() -> None:
     assert tokens.asked == before
     await cache.authenticate_token("t0", ())
     assert tokens.asked == before + 1
+
+
+async def test_answers_for_very_many_audiences_are_not_kept() -> None:
+    tokens = Tokens()
+    cache = TokenCache(tokens, FakeClock(), Entropy(1))
+    for audiences in (("a" * token_cache.AUDIENCE_CHARS_MAX,), ("",) * 20_000):
+        tokens.asked = 0
+        for _ in range(2):
+            assert await cache.authenticate_token("t", audiences) == (UserInfo("t"), audiences)
+        assert tokens.asked == 2
