@@ -65,7 +65,6 @@ class CreateHandler:
                 self._versions.defaulters.default(schema, obj)
             return obj
 
-        self._versions.defaulters.defaulter(schema)  # made here: the other thread only uses it
         read = await self._decoder.read(*body, **rules)
         obj = await self._decoder.aside.run(len(data), lambda: complete(*read))
         if request.audit.level:

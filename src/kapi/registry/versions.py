@@ -87,20 +87,6 @@ class Versions:
             return obj
         return resource.renew(obj)
 
-    def compile(self, resource: ResourceType) -> None:
-        """Make all that work on its objects needs: from then on it can be done in any thread.
-
-        While something is made it is not whole, so only the event loop makes things.
-        """
-        for schema in (resource.stored_schema(), *(v.schema() for v in resource.versions.values())):
-            self.decoders.decoder(schema)
-            if schema.typed:
-                self.decoders.zero(schema)
-            self.defaulters.defaulter(schema)
-            if not resource.custom:
-                self._orders.arranger(schema)
-            self.settlers.settler(schema)
-
     def forget(self, schema: Schema) -> None:
         """Drop what was compiled for a custom kind's schema that is served no more."""
         self.decoders.forget(schema)

@@ -115,7 +115,7 @@ class Writer:
     async def _attempt(self, change: Change, sight: Sight) -> Written:
         # 1 what stands there
         record = sight.record
-        steps.weigh(self._versions, change, record, self._aside)
+        steps.weigh(change, record, self._aside)
         current, live = None, None
         if record is not None:
             current, live = await change.step(lambda: self._read(change, record))

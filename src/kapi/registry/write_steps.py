@@ -28,7 +28,7 @@ INVALID_OWNERS = (
 )
 
 
-def weigh(versions: Versions, change: Change, record: Record | None, aside: Run | None) -> None:
+def weigh(change: Change, record: Record | None, aside: Run | None) -> None:
     """Say how the steps are done: at once, or aside where the body or what stands there is large.
 
     What a webhook converts has its own way, and steps of other kinds know nothing of webhooks.
@@ -36,7 +36,6 @@ def weigh(versions: Versions, change: Change, record: Record | None, aside: Run 
     size = change.size if record is None else max(change.size, len(record.value))
     if aside is None or size <= INLINE_BYTES_MAX:
         return
-    versions.compile(change.resource)
     change.beside = partial(aside, size)
     if change.resource.conversions is None:
         change.step = change.beside

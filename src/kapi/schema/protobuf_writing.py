@@ -41,8 +41,7 @@ FUNCTIONS_MAX = 4096
 
 
 class Writers:
-    """Compiled writers by schema identity. One instance per server, for its event loop only: what
-    is being made is not whole."""
+    """Compiled writers by schema identity. One instance per server."""
 
     def __init__(self, shape_after: int = SHAPE_AFTER) -> None:
         self._made: Made[int, tuple[Schema, _Layout]] = Made()

@@ -25,7 +25,7 @@ class Settlers:
 
     def settle(self, schema: Schema, obj: Json) -> None:
         """Turn what cannot be stored into what comes back, in place."""
-        run = self.settler(schema)
+        run = self._settler(schema)
         if run is not None:
             run(obj)
 
@@ -33,8 +33,7 @@ class Settlers:
         """Drop what is kept for a custom kind's schema, in which nothing settles."""
         self._compiled.pop(id(schema), None)
 
-    def settler(self, schema: Schema) -> Settle | None:
-        """None where nothing settles at any depth."""
+    def _settler(self, schema: Schema) -> Settle | None:
         found = self._compiled.get(id(schema))
         if found is not None:
             return found[1]
@@ -59,7 +58,7 @@ class Settlers:
         if schema.type == "object":
             return self._object(schema)
         inner = schema.items if schema.type == "array" else schema.values
-        each = self.settler(inner) if inner is not None else None
+        each = self._settler(inner) if inner is not None else None
         if each is None:
             return None
         run, is_list = each, schema.type == "array"
@@ -75,7 +74,7 @@ class Settlers:
         lists = [p.name for p in schema.properties.values() if keeps_empty(p)]
         children: list[tuple[str, Settle]] = []
         for p in schema.properties.values():
-            child = self.settler(p.schema)
+            child = self._settler(p.schema)
             if child is not None:
                 children.append((p.name, child))
 
