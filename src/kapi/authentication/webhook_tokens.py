@@ -7,6 +7,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -22,7 +23,10 @@ from kapi.outgoing.reviews import ReviewError, Tally
 Json = dict[str, Any]
 GROUP, KIND = "authentication.k8s.io", "TokenReview"
 ENTRIES_MAX = 4096  # answers remembered; the least recently used goes first
+CALLS_MAX = 256  # under way at a time, others wait: anybody can send tokens that nobody knows
 _DIGEST_BYTES = 32
+_Key = tuple[bytes, tuple[str, ...]]
+_Known = tuple[float, TokenAnswer | None]  # until when, and the answer
 _MALFORMED = "json: cannot unmarshal into Go struct field TokenReviewStatus"
 
 _log = log.get("token-webhook")
@@ -50,20 +54,31 @@ class WebhookTokens:
         self._kept_s = kept_s
         self._clock = clock
         self._key = entropy.token(32).encode()[:64]
-        self._known: OrderedDict[
-            tuple[bytes, tuple[str, ...]], tuple[float, TokenAnswer | None]
-        ] = OrderedDict()
+        self._known: OrderedDict[_Key, _Known] = OrderedDict()
+        self._calls = asyncio.Semaphore(CALLS_MAX)
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenAnswer | None:
         data = token.encode("utf-8", "surrogateescape")
         digest = hashlib.blake2b(data, digest_size=_DIGEST_BYTES, key=self._key).digest()
         key = (digest, tuple(audiences))
-        known = self._known.get(key)
-        if known is not None:
-            if self._clock.monotonic() < known[0]:
-                self._known.move_to_end(key)
+        if (known := self._remembered(key)) is not None:
+            return known[1]
+        async with self._calls:
+            if (known := self._remembered(key)) is not None:  # somebody asked meanwhile
                 return known[1]
+            return await self._learned(key, token, audiences)
+
+    def _remembered(self, key: _Key) -> _Known | None:
+        known = self._known.get(key)
+        if known is None:
+            return None
+        if self._clock.monotonic() >= known[0]:
             del self._known[key]
+            return None
+        self._known.move_to_end(key)
+        return known
+
+    async def _learned(self, key: _Key, token: str, audiences: Sequence[str]) -> TokenAnswer | None:
         try:
             answer = await self._asked(token, audiences)
         except ReviewError as error:
