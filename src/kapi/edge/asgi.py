@@ -14,7 +14,7 @@ and tests call it without a socket. Nothing inside kapi knows ASGI.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from kapi.edge.pipe import RawPipe
     from kapi.messages import Tunnel
 
+LATE_SECONDS = 5.0  # past its deadline, for the pieces of an answer that began in time
 GZIP_MIN_BYTES = 128 * 1024  # k8s.io/apiserver: below this, compressing costs more than it saves
 GZIP_NEVER = (
     "/openapi/v3",
@@ -88,6 +89,13 @@ class Observer(Protocol):
     ) -> None: ...
 
 
+def _at_once(response: Response) -> bool:
+    """Whether an answer leaves in one piece, or is a tunnel."""
+    body = response.body
+    small = isinstance(body, bytes) and len(body) <= GZIP_MIN_BYTES
+    return small or response.upgrade is not None
+
+
 class App:
     """The ASGI application around a handler. Several may live in one process."""
 
@@ -125,9 +133,25 @@ class App:
         sender = _Sender(request, scope, receive, send, compress=self._compress)
         try:
             response = await self.answer(request)
-            await sender.send(response)
+            if request.deadline is None or _at_once(response):
+                await sender.send(response)
+            else:
+                await self._in_time(sender.send(response), request)
         finally:
             self.finish(request, sender.status, sender.body_bytes)
+
+    async def _in_time(self, sending: Coroutine[Any, Any, None], request: Request) -> None:
+        """An answer in pieces is over with its request's time: who takes it in sips must not keep
+        what the request holds. Raises StreamFailed."""
+        assert request.deadline is not None
+        left = max(request.deadline - self._clock.monotonic(), 0.0) + LATE_SECONDS
+        try:
+            async with asyncio.timeout(left) as bound:
+                await sending
+        except TimeoutError as error:
+            if not bound.expired():
+                raise
+            raise StreamFailed(f"{request.path}: not taken in time") from error
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         from kapi.edge.upgrade import UpgradeSender

@@ -14,7 +14,7 @@ import pytest
 
 from kapi.clock import SystemClock
 from kapi.credentials import certificates
-from kapi.edge import protocol, websocket_protocol
+from kapi.edge import asgi, protocol, websocket_protocol
 from kapi.edge.asgi import App
 from kapi.edge.listener import AddressInUse, BadAddress, Listener, bind, bind_unix
 from kapi.edge.tls import TlsFiles, server_context
@@ -216,6 +216,41 @@ async def test_a_client_that_reads_nothing_is_cut_off(monkeypatch: pytest.Monkey
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await asyncio.wait_for(closed.wait(), WAIT_S)
+        writer.close()
+
+
+@pytest.mark.parametrize("form", ["slices", "bytes", "stream"])
+async def test_who_takes_an_answer_in_sips_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """What the request holds (a seat of flow control) is given back though bytes are taken."""
+    over = asyncio.Event()
+    piece = os.urandom(100_000)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield piece
+
+    async def large(request: Request) -> Response:
+        request.exit.append(over.set)
+        request.deadline = SystemClock().monotonic()
+        if form == "stream":
+            return Response(200, [], stream())
+        return Response(200, [], [piece] * 200 if form == "slices" else piece * 200)
+
+    monkeypatch.setattr(asgi, "LATE_SECONDS", 0.2)
+    async with serving(large) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+
+        async def sip() -> None:
+            while await reader.read(64 * 1024):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+        sipping = asyncio.create_task(sip())
+        await asyncio.wait_for(over.wait(), WAIT_S / 2)  # taking it all takes longer
+        assert not sipping.done()
+        sipping.cancel()
         writer.close()
 
 
