@@ -114,5 +114,5 @@ class DistributedClaims:
         return known
 
     async def close(self) -> None:
-        for provider, _ in self._issuers.values():
+        for provider, _ in list(self._issuers.values()):  # others may be found meanwhile
             await provider.close()

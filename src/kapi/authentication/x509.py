@@ -157,6 +157,11 @@ def _may_be_client(certificate: Certificate) -> bool:
 
 
 def common_name(certificate: Certificate) -> str:
+    """Raises InvalidCredentials for a subject that cannot be read."""
+    try:
+        certificate.subject  # noqa: B018 — parsed when it is first wanted
+    except ValueError as error:
+        raise InvalidCredentials(f"x509: malformed subject: {error}") from error
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return _text(names[-1].value) if names else ""
 
@@ -164,7 +169,8 @@ def common_name(certificate: Certificate) -> str:
 def user_of(certificate: Certificate) -> UserInfo | None:
     """The user that a certificate names; None without a common name.
 
-    Raises InvalidCredentials for a uid that is no text, empty, or given twice.
+    Raises InvalidCredentials for a subject that cannot be read, and for a uid that is no text,
+    empty, or given twice.
     """
     name = common_name(certificate)
     if not name:

@@ -72,6 +72,7 @@ def _plain(files: TlsFiles) -> ssl.SSLContext:
 
 def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
     context.minimum_version = VERSIONS[files.min_version]
+    context.options |= ssl.OP_NO_RENEGOTIATION  # who a client is stays so; older OpenSSLs allow it
     chosen = [CIPHERS[name] for name in files.ciphers if name in CIPHERS]
     context.set_ciphers(":".join(chosen) or CIPHERS_DEFAULT)
     context.load_cert_chain(files.certificate, files.private_key)

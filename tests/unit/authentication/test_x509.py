@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -201,6 +202,29 @@ async def test_the_certificate_must_be_for_clients() -> None:
         await clients.authenticate(request(server))
     for usages in ([], [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]):
         assert await clients.authenticate(request(authority.leaf("jane", usages=usages)))
+
+
+def with_other_bytes(certificate: x509.Certificate, by: Authority, old: bytes, new: bytes) -> Any:
+    """The same certificate but for some bytes, signed again."""
+    tbs = certificate.tbs_certificate_bytes.replace(old, new)
+    assert tbs != certificate.tbs_certificate_bytes
+    signature = by.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    bits = b"\x03" + bytes([len(signature) + 1, 0]) + signature
+    body = tbs + algorithm + bits
+    return x509.load_der_x509_certificate(b"\x30\x82" + len(body).to_bytes(2, "big") + body)
+
+
+async def test_a_subject_that_cannot_be_read() -> None:
+    authority = Authority("ca")
+    odd = with_other_bytes(authority.leaf("jane"), authority, b"jane", b"\xff\xfe\xfd\xfc")
+    with pytest.raises(InvalidCredentials, match="malformed subject"):
+        await clients_of(authority).authenticate(request(odd))
+    with pytest.raises(InvalidCredentials, match="malformed subject"):
+        await proxy_of(authority).authenticate(request(odd))
+    odd = with_other_bytes(authority.leaf("jane"), authority, b"\x0c\x02ca", b"\x0c\x02\xff\xff")
+    with pytest.raises(InvalidCredentials, match="verifying certificate"):
+        await clients_of(authority).authenticate(request(odd))
 
 
 async def test_dates_are_looked_at_each_time() -> None:
