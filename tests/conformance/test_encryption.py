@@ -506,8 +506,11 @@ async def test_a_changed_file_is_taken_over(config: Config) -> None:
 
 
 async def test_whatever_a_look_at_the_file_meets_the_next_one_follows(
-    config: Config, monkeypatch: pytest.MonkeyPatch
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def broken_read(path: str) -> None:
+        raise UnicodeError(Path(path).read_text())
+
     config.write(keys("aesgcm", "one"))
     flags = config.flags(encryption_provider_config_automatic_reload=True)
     async with running(storage=Kept(), clock=Minutes(), **flags) as run:
@@ -516,8 +519,12 @@ async def test_whatever_a_look_at_the_file_meets_the_next_one_follows(
             return await reloads(run, status) >= 1
 
         with monkeypatch.context() as broken:
-            broken.setattr(configuration, "read", None)
+            broken.setattr(configuration, "read", broken_read)
             await eventually(lambda: taken("failure"))
+        text = "".join(str(vars(record)) for record in caplog.records)
+        assert "the encryption config cannot be used" in text
+        assert "UnicodeError" in text
+        assert keys("aesgcm", "one")["aesgcm"]["keys"][0]["secret"] not in text
         config.write(keys("aesgcm", "two"))
         await eventually(lambda: taken("success"))
 

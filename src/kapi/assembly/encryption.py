@@ -224,7 +224,9 @@ class Encryption:
                 pause, retry = RELOAD_S, RETRY_S
             except Exception as error:  # whatever it is, what was there goes on
                 self._shown.reloaded("failure")
-                text = str(error) if isinstance(error, ConfigurationError) else repr(error)
+                # What others say may have the file in it.
+                known = isinstance(error, ConfigurationError)
+                text = str(error) if known else type(error).__name__
                 _log.error("the encryption config cannot be used", file=self._path, error=text)
                 pause, retry = retry, min(2 * retry, RELOAD_S)
             await self._clock.sleep(pause)
