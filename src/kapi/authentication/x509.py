@@ -34,7 +34,10 @@ from kapi.clock import Clock
 from kapi.messages import Request, UserInfo
 
 UID_OID = ObjectIdentifier("1.3.6.1.4.1.57683.2")  # a subject attribute that holds the user's uid
-CHAIN_MAX = 10  # certificates from the leaf to the CA; a longer chain is not followed
+# Certificates of a client that are looked at, and from the leaf to the CA. Not more than
+# `edge/asked_certificates.py` looks at: what leads to our CA has been through OpenSSL, which knows
+# all that a CA may say of those below it.
+CHAIN_MAX = 10
 REMEMBERED_MAX = 1024  # certificates; the least recently used is forgotten first
 _E = TypeVar("_E", bound=ExtensionType)
 _EKU = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
@@ -67,7 +70,7 @@ class CertificateAuthority:
 
     def vouches_for(self, chain: Sequence[Certificate], now: float) -> bool:
         """True if the leaf may be a client and a path over the sent certificates ends at a root."""
-        key = tuple(chain)
+        key = tuple(chain[:CHAIN_MAX])
         if key in self._known:
             self._known.move_to_end(key)
             verdict = self._known[key]

@@ -14,7 +14,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kapi.authentication.authenticator import InvalidCredentials
 from kapi.authentication.request_header import HeaderNames, RequestHeader
-from kapi.authentication.x509 import UID_OID, CertificateAuthority, ClientCertificate
+from kapi.authentication.x509 import (
+    CHAIN_MAX,
+    UID_OID,
+    CertificateAuthority,
+    ClientCertificate,
+)
 from kapi.messages import EmptyBody, Headers, Peer, Query, Request, UserInfo
 
 NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -126,6 +131,18 @@ async def test_an_intermediate_that_was_sent_is_followed() -> None:
     user = await clients.authenticate(request(leaf, middle.certificate))
     assert user is not None
     assert user.name == "jane"
+
+
+async def test_what_stands_too_far_behind_is_not_looked_at() -> None:
+    """TLS, which knows what a CA may say of those below it, has not looked there either."""
+    root = Authority("root")
+    middle = Authority("middle", root)
+    others = [Authority(f"other {n}").certificate for n in range(CHAIN_MAX)]
+    chain = [middle.leaf("jane"), *others]
+    clients = clients_of(root)
+    assert await clients.authenticate(request(*chain[: CHAIN_MAX - 1], middle.certificate))
+    with pytest.raises(InvalidCredentials):
+        await clients.authenticate(request(*chain[:CHAIN_MAX], middle.certificate))
 
 
 async def test_a_leaf_does_not_vouch_for_others() -> None:
