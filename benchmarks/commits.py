@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import objects
-from client import run
+from client import Address, context, run
 from rows import NAMESPACE, ROUNDS, percentile
 from targets import Failed, KapiOnEtcd, Target
 
@@ -49,6 +51,7 @@ class Times:
 
     p50: float
     p99: float
+    mean: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,17 @@ class Beside:
     on_etcd: Times
     commit: Times
     on_sqlite: Times
+    served: float  # the mean that the server on etcd measures itself, in milliseconds
 
     @property
     def more(self) -> float:
         """What a create takes beyond a commit, by the medians."""
         return self.on_etcd.p50 - self.commit.p50
+
+    @property
+    def served_more(self) -> float:
+        """The same of what the server measures, by the means: without TLS, HTTP and the client."""
+        return self.served - self.commit.mean
 
 
 async def beside(target: KapiOnEtcd, sqlite: Target, seconds: float) -> list[Beside]:
@@ -82,13 +91,16 @@ async def beside(target: KapiOnEtcd, sqlite: Target, seconds: float) -> list[Bes
                 creates: list[float] = []
                 commits: list[float] = []
                 others: list[float] = []
+                before = await _served(target.address, kind.plural)
                 end = time.perf_counter() + 3 * seconds
                 while time.perf_counter() < end:
                     creates += await _creates(target, kind, clients, numbers)
                     commits += await _commits(channel, clients, numbers, value)
                     others += await _creates(sqlite, kind, clients, numbers)
                 times = (_times(creates), _times(commits), _times(others))
-                rounds.append(Beside(kind.title, clients, *times))
+                after = await _served(target.address, kind.plural)
+                served = (after[0] - before[0]) / (after[1] - before[1]) * 1000
+                rounds.append(Beside(kind.title, clients, *times, served))
             found.append(min(rounds, key=lambda each: each.on_etcd.p50))
         return found
     finally:
@@ -97,7 +109,27 @@ async def beside(target: KapiOnEtcd, sqlite: Target, seconds: float) -> list[Bes
 
 def _times(seconds: list[float]) -> Times:
     ordered = sorted(seconds)
-    return Times(percentile(ordered, 0.5), percentile(ordered, 0.99))
+    mean = sum(ordered) / len(ordered) * 1000
+    return Times(percentile(ordered, 0.5), percentile(ordered, 0.99), mean)
+
+
+async def _served(address: Address, plural: str) -> tuple[float, float]:
+    """Seconds that the server spent on creates, and their number, by its own metrics."""
+    url = f"https://{address.host}:{address.port}/metrics"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {address.token}"})
+
+    def fetched() -> str:
+        with urllib.request.urlopen(request, context=context(), timeout=10) as answer:
+            return str(answer.read().decode())
+
+    text = await asyncio.to_thread(fetched)
+    found = {"sum": 0.0, "count": 0.0}
+    for what, labels, value in re.findall(
+        r"^apiserver_request_duration_seconds_(sum|count)\{(.*)\} (\S+)$", text, re.MULTILINE
+    ):
+        if f'resource="{plural}"' in labels and 'verb="POST"' in labels:
+            found[what] += float(value)
+    return found["sum"], found["count"]
 
 
 async def _value(channel: Channel, kind: Kind) -> bytes:
