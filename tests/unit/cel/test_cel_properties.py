@@ -48,7 +48,7 @@ ENVIRONMENT = kubernetes().extended({"d": DYN, "i": INT, "s": STRING, "l": list_
 
 
 @seed(7)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(expressions(), values)
 def test_an_expression_has_issues_or_a_value_or_an_error(text: str, data: Any) -> None:
     try:

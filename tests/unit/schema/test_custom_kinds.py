@@ -22,7 +22,7 @@ from kapi.schema.validation_errors import findings
 Json = dict[str, Any]
 META = TypeTable().schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
 MANY = settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -24,7 +24,7 @@ from kapi.schema.structural import Schema
 
 Json = dict[str, Any]
 DECODERS, SETTLERS = Decoders(), Settlers()
-READERS, WRITERS = Readers(DECODERS, straight_after=0), Writers(shape_after=0)
+READERS, WRITERS = Readers(DECODERS, straight_after=0), Writers(shape_after=1)
 SLOW, SLOTS = Readers(DECODERS, straight_after=1 << 30), Writers(shape_after=1 << 30)
 CORE = "io.k8s.api.core.v1."
 

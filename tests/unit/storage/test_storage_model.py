@@ -64,7 +64,7 @@ class EtcdModel(StorageModel):
 
 
 SqliteModel.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, derandomize=True, database=None
+    max_examples=15, stateful_step_count=30, deadline=None, derandomize=True, database=None
 )
 TestSqliteModel = SqliteModel.TestCase
 EtcdModel.TestCase.settings = settings(
