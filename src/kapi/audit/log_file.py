@@ -87,8 +87,9 @@ class LogFile:
         self._clock = clock
         self._descriptor = -1
         self._size = 0
+        self._lock = threading.Lock()  # of the two below
         self._tidying: threading.Thread | None = None
-        self._untidy = threading.Event()
+        self._untidy = False
 
     def write(self, lines: Sequence[bytes]) -> list[str]:
         """Write lines, each whole or not at all. What went wrong with each; empty: nothing."""
@@ -115,9 +116,10 @@ class LogFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        if self._tidying is not None:
-            self._tidying.join()
-            self._tidy()  # what was rotated while it ended
+        with self._lock:
+            tidying = self._tidying
+        if tidying is not None:
+            tidying.join()
 
     def _room(self, lines: Sequence[bytes]) -> int:
         """How many of the lines go into the file as it is now; 0: the first is too long for any.
@@ -202,10 +204,18 @@ class LogFile:
             os.close(self._descriptor)
             self._descriptor = -1
         self._open_new()
-        self._untidy.set()
-        if self._tidying is None or not self._tidying.is_alive():
-            self._tidying = threading.Thread(target=self._tidy, name="kapi-audit-files")
-            self._tidying.start()
+        with self._lock:
+            self._untidy = True
+            if self._tidying is not None:
+                return  # it looks again before it ends
+            # A daemon: a stop that has waited long enough does not wait for compression.
+            thread = threading.Thread(target=self._tidy, name="kapi-audit-files", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no more threads: at the next rotation
+                _log.warning("old audit logs cannot be looked after", error=str(error))
+            else:
+                self._tidying = thread
 
     def _aside(self) -> Path:
         """A name with the time that is free: two rotations of one millisecond must not meet."""
@@ -221,8 +231,12 @@ class LogFile:
     # -- old files, in a thread of their own ------------------------------------------------------
 
     def _tidy(self) -> None:
-        while self._untidy.is_set():
-            self._untidy.clear()
+        while True:
+            with self._lock:
+                if not self._untidy:
+                    self._tidying = None
+                    return
+                self._untidy = False
             self._look_after()
 
     def _look_after(self) -> None:
@@ -252,7 +266,8 @@ class LogFile:
         stamps = sorted({stamp for stamp, _ in old}, reverse=True)
         kept = set(stamps[: rotation.keep] if rotation.keep else stamps)
         if rotation.days:
-            oldest = datetime.fromtimestamp(self._clock.now() - rotation.days * DAY_S, UTC)
+            seconds = max(self._clock.now() - rotation.days * DAY_S, 0)  # flags may say any number
+            oldest = datetime.fromtimestamp(seconds, UTC)
             limit = f"{oldest.strftime(_TIME)}.{oldest.microsecond // 1000:03d}"
             kept = {stamp for stamp in kept if stamp >= limit}
         return [path for stamp, path in old if stamp not in kept]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -181,3 +182,31 @@ def test_a_folder_that_is_gone_comes_back(tmp_path: Path) -> None:
     assert file.write([line("b")]) == [""]
     file.close()
     assert path.read_bytes() == line("b")
+
+
+def test_files_may_be_kept_for_any_number_of_days(tmp_path: Path) -> None:
+    file = LogFile(str(tmp_path / "audit.log"), Rotation(size=25, days=10**9, compress=True),
+                   HandClock())  # fmt: skip
+    assert file.write([line(str(i)) for i in range(5)]) == [""] * 5
+    file.close()
+    assert names(tmp_path) == [
+        "audit-2026-11-24T05-46-00.123.log.gz",
+        "audit-2026-11-24T05-46-00.124.log.gz",
+        "audit.log",
+    ]
+
+
+def test_without_a_thread_lines_are_kept_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    file = LogFile(str(tmp_path / "audit.log"), Rotation(size=25, keep=1), HandClock())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert file.write([line(str(i)) for i in range(5)]) == [""] * 5
+    assert len(names(tmp_path)) == 3
+    file.write([line("5"), line("6")])
+    file.close()
+    assert len(names(tmp_path)) == 2
