@@ -75,7 +75,7 @@ class Health:
             excluded = set(named)
             lines = []
             failures = []
-            await self._refresh(checks)
+            await self._refresh(n for n in checks if n not in named)
             for name, probe in checks.items():
                 if name in excluded:
                     excluded.discard(name)

@@ -74,6 +74,21 @@ async def test_verbose() -> None:
     )
 
 
+async def test_what_is_excluded_is_not_asked_for() -> None:
+    """It may take its time: a plugin that hangs, three seconds."""
+    asked: list[str] = []
+
+    async def refresh() -> None:
+        asked.append("asked")
+
+    checks = Health([Check("ping", always_well), Check("slow", always_well, refresh=refresh)])
+    assert (await ask(checks, "/livez?exclude=slow")).status == 200
+    assert not asked
+    for path in ("/livez", "/livez?exclude=ping", "/livez/slow"):
+        assert (await ask(checks, path)).status == 200
+    assert len(asked) == 3
+
+
 async def test_who_excludes_a_group_excludes_all_of_it() -> None:
     trouble = Trouble()
     trouble.complaint = "gone"
