@@ -9,7 +9,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/authentication/#x509-cli
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -61,7 +61,7 @@ class CertificateAuthority:
 
     def __init__(self, roots: Sequence[Certificate]) -> None:
         self._roots = tuple(roots)
-        self._known: OrderedDict[tuple[Certificate, ...], Verdict | None] = OrderedDict()
+        self._known: OrderedDict[tuple[Certificate, ...], tuple[Verdict, ...]] = OrderedDict()
 
     @classmethod
     def from_pem(cls, pem: bytes) -> CertificateAuthority:
@@ -73,40 +73,38 @@ class CertificateAuthority:
         key = tuple(chain[:CHAIN_MAX])
         if key in self._known:
             self._known.move_to_end(key)
-            verdict = self._known[key]
+            verdicts = self._known[key]
         else:
-            verdict = self._known[key] = self._looked_at(key)
+            verdicts = self._known[key] = self._looked_at(key)
             if len(self._known) > REMEMBERED_MAX:
                 self._known.popitem(last=False)
-        return verdict is not None and verdict.good_at(now)
+        return any(verdict.good_at(now) for verdict in verdicts)
 
-    def _looked_at(self, chain: Sequence[Certificate]) -> Verdict | None:
+    def _looked_at(self, chain: Sequence[Certificate]) -> tuple[Verdict, ...]:
         try:
-            return self._verify(chain)
+            return tuple(self._verdicts(chain))
         except (ValueError, DuplicateExtension):  # something in it cannot be read
-            return None
+            return ()
 
-    def _verify(self, chain: Sequence[Certificate]) -> Verdict | None:
+    def _verdicts(self, chain: Sequence[Certificate]) -> Iterator[Verdict]:
+        """One for each root that the path leads to: a CA that was renewed has two certificates."""
         if not _may_be_client(chain[0]):
-            return None
+            return
         path = [chain[0]]
         while len(path) <= CHAIN_MAX:
-            current = path[-1]
+            current, below = path[-1], len(path) - 1
             if current in self._roots:
-                return Verdict(path)
-            below = len(path) - 1
-            issuer = _issuer(current, [c for c in self._roots if _may_sign(c, below)])
-            if issuer is not None:
-                return Verdict([*path, issuer])
-            others = [c for c in chain[1:] if c not in path]
-            issuer = _issuer(current, [c for c in others if _is_ca(c) and _may_sign(c, below)])
+                yield Verdict(path)
+            for root in _issuers(current, [c for c in self._roots if _may_sign(c, below)]):
+                yield Verdict([*path, root])
+            others = [c for c in chain[1:] if c not in path and _is_ca(c) and _may_sign(c, below)]
+            issuer = next(_issuers(current, others), None)
             if issuer is None:
-                return None
+                return
             path.append(issuer)
-        return None
 
 
-def _issuer(child: Certificate, among: Sequence[Certificate]) -> Certificate | None:
+def _issuers(child: Certificate, among: Sequence[Certificate]) -> Iterator[Certificate]:
     for candidate in among:
         if candidate.subject != child.issuer:
             continue
@@ -114,8 +112,7 @@ def _issuer(child: Certificate, among: Sequence[Certificate]) -> Certificate | N
             child.verify_directly_issued_by(candidate)
         except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
             continue
-        return candidate
-    return None
+        yield candidate
 
 
 def _is_ca(certificate: Certificate) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,7 +24,8 @@ from kapi.messages import EmptyBody, Headers, Peer, Query, Request, UserInfo
 
 NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 NOT_AFTER = datetime(2027, 1, 1, tzinfo=UTC)
-NOW = datetime(2026, 6, 1, tzinfo=UTC).timestamp()
+NOW_DATE = datetime(2026, 6, 1, tzinfo=UTC)
+NOW = NOW_DATE.timestamp()
 
 Attribute = tuple[x509.ObjectIdentifier, str]
 
@@ -52,14 +53,19 @@ class Authority:
         self.certificate = builder.sign(signer.key, hashes.SHA256())
 
     @staticmethod
-    def _builder(subject: x509.Name, issuer: x509.Name) -> x509.CertificateBuilder:
+    def _builder(
+        subject: x509.Name,
+        issuer: x509.Name,
+        begin: datetime = NOT_BEFORE,
+        end: datetime = NOT_AFTER,
+    ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(issuer)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(NOT_BEFORE)
-            .not_valid_after(NOT_AFTER)
+            .not_valid_before(begin)
+            .not_valid_after(end)
         )
 
     def leaf(
@@ -255,6 +261,31 @@ async def test_dates_are_looked_at_each_time() -> None:
     clock.time = NOT_BEFORE.timestamp() - 1
     with pytest.raises(InvalidCredentials):
         await clients.authenticate(asked)
+
+
+async def test_a_renewed_ca_beside_the_old_one() -> None:
+    authority = Authority("ca")
+    later = NOT_AFTER + timedelta(days=300)
+    renewed = (
+        Authority._builder(authority.name, authority.name, NOW_DATE, later)
+        .public_key(authority.key.public_key())
+        .add_extension(x509.BasicConstraints(True, None), critical=True)
+        .sign(authority.key, hashes.SHA256())
+    )
+    leaf = (
+        Authority._builder(name("jane"), authority.name, NOT_BEFORE, later)
+        .public_key(authority.key.public_key())
+        .sign(authority.key, hashes.SHA256())
+    )
+    clock = FakeClock()
+    for roots in ([authority.certificate, renewed], [renewed, authority.certificate]):
+        clients = ClientCertificate(CertificateAuthority(roots), clock)
+        for moment in (NOT_BEFORE, NOT_AFTER + timedelta(days=1)):
+            clock.time = moment.timestamp() + 1
+            assert await clients.authenticate(request(leaf))
+        clock.time = later.timestamp() + 1
+        with pytest.raises(InvalidCredentials):
+            await clients.authenticate(request(leaf))
 
 
 async def test_two_uids_are_wrong() -> None:
