@@ -211,7 +211,7 @@ def test_first_and_second_start(runner: Path, tmp_path: Path, started: list[Proc
         started.append(process)
         assert process.line == f"export KUBECONFIG={directory}/kubeconfig"
         answer = read_all(process.connect("/", directory / "pki"))
-        assert b"['CN=kubernetes-admin,O=system:masters']" in answer
+        assert b"['CN=kubernetes-admin,O=system:masters'" in answer  # and its CA
         process.signal()
         code, log = process.wait()
         assert code == 0
