@@ -123,8 +123,7 @@ class _Function:
             return self._long_piece(value, field)
         if field.kind == INTEGER:
             tag = header(field.number, VARINT)
-            number = f"{_literal(tag)}{{LOW[{value}] if 0 <= {value} < 128 else number({value})}}"
-            self._known["number"] = number_text
+            number = f"{_literal(tag)}{{LOW[{value}] if 0 <= {value} < 128 else far({value})}}"
             if null:
                 self.line(f"if {value} is None: {value} = 0")
                 return number
@@ -237,15 +236,10 @@ def item_text(value: str) -> str:
     return f"\x12{LOW[size] if size < 128 else far(size)}{value}"
 
 
-def number_text(value: int) -> str:
-    """A number behind its tag, as a text of bytes."""
-    return latin(encoded(value & UINT64))
-
-
 # Numbers of one byte. One table for all fields: little memory is touched to write an object.
 LOW = tuple(map(chr, range(128)))
 
 
-def far(size: int) -> str:
-    """A longer number, as a text of bytes."""
-    return latin(encoded(size))
+def far(number: int) -> str:
+    """Any number, as a text of bytes."""
+    return latin(encoded(number & UINT64))

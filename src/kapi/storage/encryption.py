@@ -12,7 +12,7 @@ Made by `assembly/stores.py`, and only where `--encryption-provider-config` is s
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from kapi.storage.interface import (
@@ -26,6 +26,7 @@ from kapi.storage.interface import (
     Storage,
     untransformable,
 )
+from kapi.storage.over import OverStorage
 
 # How often a value is tried again after a key was fetched: configurations may change meanwhile.
 FETCHES_MAX: Final = 3
@@ -57,11 +58,11 @@ class Cipher(Protocol):
         """
 
 
-class EncryptedStorage:
+class EncryptedStorage(OverStorage):
     """A `Storage` of values that are kept as `cipher` says."""
 
     def __init__(self, inner: Storage, cipher: Cipher) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.cipher = cipher
         # By prefix: the generation in which it was last listed, from the beginning.
         self._listed: dict[str, int] = {}
@@ -113,21 +114,6 @@ class EncryptedStorage:
     def watch(self, prefix: str, *, after_revision: int) -> AsyncIterator[Sequence[Event]]:
         generation = self._listed.get(prefix, self.cipher.generation)
         return _Decrypted(self, self.inner.watch(prefix, after_revision=after_revision), generation)
-
-    async def current_revision(self) -> int:
-        return await self.inner.current_revision()
-
-    async def compact(self, revision: int) -> None:
-        await self.inner.compact(revision)
-
-    async def compact_revision(self) -> int:
-        return await self.inner.compact_revision()
-
-    async def close(self) -> None:
-        await self.inner.close()
-
-    def statistics(self) -> Mapping[str, int]:
-        return self.inner.statistics()
 
     # -- one value --------------------------------------------------------------------------------
 

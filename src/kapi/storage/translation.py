@@ -30,6 +30,7 @@ from kapi.storage.interface import (
     Storage,
     why_unreadable,
 )
+from kapi.storage.over import OverStorage
 
 # Bytes of values that are remembered in both forms.
 KNOWN_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -45,11 +46,11 @@ class Forms(Protocol):
         """Raises Corrupt, with the words of the real server."""
 
 
-class TranslatedStorage:
+class TranslatedStorage(OverStorage):
     """A `Storage` whose values are JSON, over one whose values are as `forms` says."""
 
     def __init__(self, inner: Storage, forms: Forms) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._forms = forms
         self._known: OrderedDict[str, builtins.list[tuple[bytes, bytes]]] = OrderedDict()
         self._known_bytes = 0
@@ -93,20 +94,8 @@ class TranslatedStorage:
     def watch(self, prefix: str, *, after_revision: int) -> AsyncIterator[Sequence[Event]]:
         return _Translated(self, self.inner.watch(prefix, after_revision=after_revision))
 
-    async def current_revision(self) -> int:
-        return await self.inner.current_revision()
-
-    async def compact(self, revision: int) -> None:
-        await self.inner.compact(revision)
-
-    async def compact_revision(self) -> int:
-        return await self.inner.compact_revision()
-
-    async def close(self) -> None:
-        await self.inner.close()
-
     def statistics(self) -> Mapping[str, int]:
-        return {**self.inner.statistics(), "decoded_values": self.decoded}
+        return {**super().statistics(), "decoded_values": self.decoded}
 
     # -- one value --------------------------------------------------------------------------------
 
